@@ -1,0 +1,26 @@
+//! What should be true: sites, services, routes and their numbers, and the checking of the text they are written in.
+//!
+//! Pure: text in, values or a list of [`Problem`]s out. Inside, what exists is valid.
+//! Not here: reading and watching files (`config/files`), what is running (`health`), keys in the store (`control/store`).
+
+mod duration;
+mod id;
+mod limit;
+mod parse;
+mod problem;
+mod route;
+mod service;
+mod settings;
+mod time;
+
+pub use id::{GatewayId, Generation, InvalidId, NodeId, Run, ServiceName, SiteId, SlotIndex};
+pub use limit::{Limits, Timeouts};
+pub use parse::{check_services, parse_service, parse_settings};
+pub use problem::Problem;
+pub use route::{HostPattern, PathPrefix, Route, RouteAction, RoutePattern};
+pub use service::{
+    Backend, Command, Health, HealthProbe, HealthTiming, HttpProbe, Intent, Restart, Service,
+    ServiceRecord, Slot, Source, StatusRange, StopPolicy,
+};
+pub use settings::{AgentSettings, GatewaySettings, PortRange, Role, Settings};
+pub use time::Timestamp;

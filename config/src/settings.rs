@@ -1,0 +1,69 @@
+//! What `minato.toml` says about this process.
+
+use crate::{NodeId, SiteId};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// One process's settings, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Default `local`.
+    pub site: SiteId,
+    /// Default: `node` here means the machine's host name, made a valid id by the caller.
+    pub node: Option<NodeId>,
+    /// Default: all.
+    pub roles: BTreeSet<Role>,
+    /// Watched folder of service files, relative to the settings file. Default `services/`.
+    pub services: PathBuf,
+    /// Data folder with the embedded store. Default `/var/lib/minato`.
+    pub data: PathBuf,
+    /// The gateway's part.
+    pub gateway: GatewaySettings,
+    /// The agent's part.
+    pub agent: AgentSettings,
+    /// Where the admin API listens; loopback only in this version. Default `127.0.0.1:7070`.
+    pub admin: SocketAddr,
+}
+
+/// What this process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Serves requests.
+    Gateway,
+    /// Makes what is agree with what should be.
+    Control,
+    /// Runs instances.
+    Agent,
+}
+
+/// `[gateway]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewaySettings {
+    /// Plain HTTP listeners. Default `127.0.0.1:8080`.
+    pub http: Vec<SocketAddr>,
+    /// Addresses or CIDR blocks whose forwarding fields are believed. Default none.
+    pub trusted_proxies: Vec<(std::net::IpAddr, u8)>,
+    /// HTML of the sorry page; minato's own where it is not given.
+    pub sorry_page: Option<PathBuf>,
+    /// One line per request to standard output. Default off.
+    pub access_log: bool,
+}
+
+/// `[agent]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// Ports for instances. Default 20000-29999.
+    pub ports: PortRange,
+    /// Captured output kept for one instance, in bytes, over two files. Default 10 MiB.
+    pub log_bytes: u64,
+}
+
+/// Ports from `first` to `last`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortRange {
+    /// At least 1024.
+    pub first: u16,
+    /// Not below `first`.
+    pub last: u16,
+}

@@ -1,0 +1,50 @@
+//! What the planner sees: one revision of the store.
+
+use minato_config::{
+    GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, Slot, SlotIndex,
+};
+use minato_health::{GatewayAlive, Instance, NodeAlive, NodeInfo, VerdictReport};
+use std::collections::BTreeMap;
+
+/// A document and the commit that wrote it last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored<T> {
+    /// The document.
+    pub value: T,
+    /// Revision to compare with when a step relies on it.
+    pub modified: u64,
+}
+
+/// Names one instance.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceKey {
+    /// Where it runs.
+    pub node: NodeId,
+    /// Of what.
+    pub service: ServiceName,
+    /// Which place.
+    pub slot: SlotIndex,
+    /// Under which assignment.
+    pub generation: Generation,
+}
+
+/// Everything known about one site at one revision.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct World {
+    /// What should be.
+    pub services: BTreeMap<ServiceName, Stored<ServiceRecord>>,
+    /// What operators said by hand.
+    pub intents: BTreeMap<ServiceName, Stored<Intent>>,
+    /// What control assigned.
+    pub slots: BTreeMap<(ServiceName, SlotIndex), Stored<Slot>>,
+    /// What agents run.
+    pub instances: BTreeMap<InstanceKey, Stored<Instance>>,
+    /// Live agents.
+    pub nodes: BTreeMap<NodeId, Stored<NodeAlive>>,
+    /// What agents said of their machines.
+    pub node_infos: BTreeMap<NodeId, Stored<NodeInfo>>,
+    /// Live gateways.
+    pub gateways: BTreeMap<GatewayId, Stored<GatewayAlive>>,
+    /// What gateways think.
+    pub verdicts: BTreeMap<(ServiceName, SlotIndex, GatewayId), Stored<VerdictReport>>,
+}

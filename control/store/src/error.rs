@@ -1,0 +1,60 @@
+//! What can go wrong with the store; each variant names the next step.
+
+use crate::{LeaseId, Revision};
+use std::path::PathBuf;
+
+/// A store call that did not take effect.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Someone wrote first. Read again and decide again.
+    #[error("`{key}` changed meanwhile")]
+    Conflict {
+        /// The first comparison that did not hold.
+        key: String,
+    },
+    /// The history from that revision is gone. List, then watch from the listing's revision.
+    #[error("history before revision {oldest:?} is compacted")]
+    Compacted {
+        /// The oldest revision that can be watched from.
+        oldest: Revision,
+    },
+    /// The lease has ended. Grant a new one and write its keys again.
+    #[error("lease {lease:?} has ended")]
+    LeaseGone {
+        /// Which.
+        lease: LeaseId,
+    },
+    /// Another minato holds the data folder. End that one or use another folder.
+    #[error("the data folder {} is held by another minato (pid {holder}); stop that one, or give this one a folder of its own with [store] path", path.display())]
+    Held {
+        /// The folder.
+        path: PathBuf,
+        /// Its process id as it wrote it, or `unknown`.
+        holder: String,
+    },
+    /// No room, no permission, a failing disk: the write did not happen. Keep serving what is known.
+    #[error("the store file {} cannot be written: {cause}", path.display())]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The file is damaged, or a newer minato wrote it. A person is needed.
+    #[error("the store file {} cannot be used: {detail}; move it away to start empty (instances go on and are adopted), or put a copy of it back", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// A commit outside the documented bounds. A bug of the caller.
+    #[error("commit refused: {detail}")]
+    Invalid {
+        /// Which bound.
+        detail: String,
+    },
+    /// The store is closing.
+    #[error("the store is closed")]
+    Closed,
+}

@@ -1,0 +1,101 @@
+//! The key layout under `/minato/v1/<site>/`. One writer for each key.
+
+use minato_config::{GatewayId, Generation, NodeId, ServiceName, SiteId, SlotIndex};
+
+/// Builds and takes apart the keys of one site.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    root: String,
+}
+
+/// What a key under the site's root speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// `meta`
+    Meta,
+    /// `services/<service>`
+    Service(ServiceName),
+    /// `intents/<service>`
+    Intent(ServiceName),
+    /// `slots/<service>/<n>`
+    Slot(ServiceName, SlotIndex),
+    /// `nodes/<node>/alive`
+    NodeAlive(NodeId),
+    /// `nodes/<node>/info`
+    NodeInfo(NodeId),
+    /// `instances/<node>/<service>/<n>/<generation>`
+    Instance(NodeId, ServiceName, SlotIndex, Generation),
+    /// `gateways/<gateway>/alive`
+    GatewayAlive(GatewayId),
+    /// `verdicts/<gateway>/<service>/<n>`
+    Verdict(GatewayId, ServiceName, SlotIndex),
+    /// `leader`
+    Leader,
+}
+
+impl Keys {
+    /// Keys of `site`.
+    pub fn new(site: &SiteId) -> Self {
+        Self {
+            root: format!("/minato/v1/{site}/"),
+        }
+    }
+
+    /// `/minato/v1/<site>/`: list or watch all of it.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// The whole key.
+    pub fn text(&self, key: &Key) -> String {
+        let root = &self.root;
+        match key {
+            Key::Meta => format!("{root}meta"),
+            Key::Service(service) => format!("{root}services/{service}"),
+            Key::Intent(service) => format!("{root}intents/{service}"),
+            Key::Slot(service, n) => format!("{root}slots/{service}/{n}"),
+            Key::NodeAlive(node) => format!("{root}nodes/{node}/alive"),
+            Key::NodeInfo(node) => format!("{root}nodes/{node}/info"),
+            Key::Instance(node, service, n, generation) => {
+                format!("{root}instances/{node}/{service}/{n}/{generation}")
+            }
+            Key::GatewayAlive(gateway) => format!("{root}gateways/{gateway}/alive"),
+            Key::Verdict(gateway, service, n) => format!("{root}verdicts/{gateway}/{service}/{n}"),
+            Key::Leader => format!("{root}leader"),
+        }
+    }
+
+    /// Takes a whole key apart; `None` for a key of another site or of a kind we do not know.
+    pub fn parse(&self, text: &str) -> Option<Key> {
+        let parts: Vec<&str> = text.strip_prefix(&self.root)?.split('/').collect();
+        let service = |it: &str| ServiceName::parse(it).ok();
+        let slot = |it: &str| it.parse().ok().map(SlotIndex);
+        Some(match parts.as_slice() {
+            ["meta"] => Key::Meta,
+            ["leader"] => Key::Leader,
+            ["services", name] => Key::Service(service(name)?),
+            ["intents", name] => Key::Intent(service(name)?),
+            ["slots", name, n] => Key::Slot(service(name)?, slot(n)?),
+            ["nodes", node, "alive"] => Key::NodeAlive(NodeId::parse(node).ok()?),
+            ["nodes", node, "info"] => Key::NodeInfo(NodeId::parse(node).ok()?),
+            ["instances", node, name, n, generation] => {
+                let (era, counter) = generation.split_once('.')?;
+                let generation = Generation {
+                    era: era.parse().ok()?,
+                    counter: counter.parse().ok()?,
+                };
+                Key::Instance(
+                    NodeId::parse(node).ok()?,
+                    service(name)?,
+                    slot(n)?,
+                    generation,
+                )
+            }
+            ["gateways", gateway, "alive"] => Key::GatewayAlive(GatewayId::parse(gateway).ok()?),
+            ["verdicts", gateway, name, n] => {
+                Key::Verdict(GatewayId::parse(gateway).ok()?, service(name)?, slot(n)?)
+            }
+            _ => return None,
+        })
+    }
+}
