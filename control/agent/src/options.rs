@@ -1,0 +1,38 @@
+//! What the composition hands to the agent.
+
+use minato_config::{NodeId, PortRange};
+use minato_control_store::keys::Keys;
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// One agent's settings.
+#[derive(Debug, Clone)]
+pub struct AgentOptions {
+    /// Which machine this is.
+    pub node: NodeId,
+    /// The site's keys.
+    pub keys: Keys,
+    /// Data folder: `instances/`, `logs/` and `ports.json` are kept in it.
+    pub data: PathBuf,
+    /// Ports for instances.
+    pub ports: PortRange,
+    /// Captured output kept for one instance, bytes, over two files.
+    pub log_bytes: u64,
+    /// Program and leading arguments that end up in [`crate::shim::run`]: `["/usr/bin/minato", "shim"]`.
+    pub shim: Vec<OsString>,
+    /// The address at which instances of this node are reached.
+    pub address: IpAddr,
+}
+
+/// What the owner of an agent wants of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stop {
+    /// Go on.
+    #[default]
+    Run,
+    /// Return at once; instances go on and are adopted by the next agent.
+    LeaveInstances,
+    /// Stop every instance (SIGTERM, grace, SIGKILL), remove their documents, then return.
+    StopInstances,
+}

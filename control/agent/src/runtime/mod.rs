@@ -1,0 +1,146 @@
+//! What runs instances: the trait, and the process implementation. Docker joins later, under the same [`contract`].
+
+mod name;
+
+pub use name::RunName;
+
+use async_trait::async_trait;
+use minato_config::Command;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// One run as it should be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunOrder {
+    /// Which run.
+    pub name: RunName,
+    /// What to run.
+    pub command: Command,
+    /// [`Command::digest`] of the assignment.
+    pub digest: String,
+    /// The port it is told to listen on.
+    pub port: u16,
+}
+
+/// A run that lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Started {
+    /// The instance's own process id, also its process group.
+    pub pid: u32,
+}
+
+/// A run that an earlier agent left, as found at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The order it was started by.
+    pub order: RunOrder,
+    /// How it stands.
+    pub state: FoundState,
+}
+
+/// How a found run stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FoundState {
+    /// It lives.
+    Running {
+        /// The instance's process id.
+        pid: u32,
+        /// How long it has run.
+        age: Duration,
+    },
+    /// It ended while nobody looked.
+    Ended(Ended),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// How, as far as it is known.
+    pub exit: Exit,
+    /// From start to end; `None` where it is not known.
+    pub lasted_ms: Option<u64>,
+    /// The last line of its output, at most 200 bytes; empty where there is none.
+    #[serde(default)]
+    pub last_output: String,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// By itself, with this status.
+    Status(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It could not be executed; the sentence says why and what to do.
+    NotStarted(String),
+    /// Nobody saw it end; the sentence says what is known.
+    Unseen(String),
+    /// The agent stopped it on purpose.
+    Stopped,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "exited with status {status}"),
+            Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+            Self::NotStarted(why) => write!(f, "could not be started: {why}"),
+            Self::Unseen(why) => write!(f, "ended unseen: {why}"),
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+/// Which way to end a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM to all processes of the run: please.
+    Terminate,
+    /// SIGKILL to all processes of the run, those that left its group included.
+    Kill,
+}
+
+/// Why a runtime did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The command cannot be executed as written; says why and what to do.
+    #[error("{0}")]
+    Command(String),
+    /// The machine refused: no processes, memory, descriptors or disk left. Trying later may help.
+    #[error("{doing}: {cause}")]
+    Machine {
+        /// What was being done.
+        doing: String,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The keeper of the run did not answer as it must.
+    #[error("the keeper of {run} {what}")]
+    Keeper {
+        /// Which run.
+        run: RunName,
+        /// What it did instead.
+        what: String,
+    },
+}
+
+/// Runs instances. Every method may be called at any time, by several tasks, in any order.
+#[async_trait]
+pub trait Runtime: Send + Sync + 'static {
+    /// Starts a run that was never started before. When this returns an error nothing of the run is left.
+    async fn start(&self, order: &RunOrder) -> Result<Started, RuntimeError>;
+
+    /// Signals all processes of the run. No error when it has ended already.
+    async fn signal(&self, run: &RunName, signal: Signal) -> Result<(), RuntimeError>;
+
+    /// Waits until the run has ended and nothing of it is left; at once when it has. Cancel-safe.
+    async fn ended(&self, run: &RunName) -> Ended;
+
+    /// Every run that is known or found: living ones are adopted, leftovers that cannot be are ended first.
+    async fn list(&self) -> Result<Vec<Found>, RuntimeError>;
+
+    /// Forgets an ended run. No error when it is not known.
+    async fn remove(&self, run: &RunName) -> Result<(), RuntimeError>;
+}
