@@ -1,1 +1,22 @@
-//! Skeleton.
+//! The leader loop, the folder as a source of services, the event journal, the admin API and its page.
+//!
+//! A shell: it reads clocks, sockets and the store, and leaves every decision to pure code (`control`, and the small
+//! pure parts here: what a folder claims, who may call, what a page shows).
+//! Not here: what should run where (`control`), the store itself (`control/store`), reading files (`config/files`),
+//! serving requests (`proxy/server`), processes (`control/agent`).
+
+mod admin;
+pub mod api;
+mod claim;
+mod clock;
+mod folder;
+mod journal;
+mod lead;
+mod view;
+
+pub use admin::{About, Admin, serve};
+pub use claim::{ClaimOptions, claim_folder};
+pub use folder::{Folder, LoadedService};
+pub use journal::{Journal, JournalOptions};
+pub use lead::{LeadOptions, LeaderRecord, lead};
+pub use view::{EndpointView, ServiceTraffic, View};

@@ -1,0 +1,63 @@
+//! The admin API. Stub body.
+
+use crate::Folder;
+use crate::{Journal, View};
+use minato_config::{NodeId, SiteId, Timestamp};
+use minato_control::Event;
+use minato_control_store::SharedStore;
+use minato_control_store::keys::Keys;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+/// What does not change while this process lives.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// Which site.
+    pub site: SiteId,
+    /// Which node.
+    pub node: NodeId,
+    /// minato's version.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// When this process began.
+    pub since: Timestamp,
+    /// Where the gateway listens.
+    pub listeners: Vec<SocketAddr>,
+    /// Where this API listens.
+    pub admin: SocketAddr,
+    /// The watched folder.
+    pub folder: PathBuf,
+    /// Where the store is.
+    pub store: PathBuf,
+}
+
+/// Everything that the admin API reads and writes.
+pub struct Admin {
+    /// Summary of settings.
+    pub about: About,
+    /// The store.
+    pub store: SharedStore,
+    /// Of which site.
+    pub keys: Keys,
+    /// The events of this node.
+    pub journal: Arc<Journal>,
+    /// Where changes by hand are told.
+    pub events: mpsc::Sender<Event>,
+    /// The watched folder as last read.
+    pub folder: watch::Receiver<Arc<Folder>>,
+    /// This process's gateway and agent.
+    pub view: Arc<dyn View>,
+}
+
+/// Serves the API on `listener` until `stop` is true.
+pub async fn serve(
+    _listener: TcpListener,
+    _admin: Arc<Admin>,
+    _stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    Ok(())
+}

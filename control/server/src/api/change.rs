@@ -1,0 +1,61 @@
+//! Changes by hand, their answers, and refusals.
+
+use serde::{Deserialize, Serialize};
+
+/// `POST /v1/services/{name}/scale`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScaleRequest {
+    /// 1 to 1000 by hand; `None`: what the file says again.
+    #[serde(default)]
+    pub replicas: Option<u16>,
+    /// User name of the caller.
+    #[serde(default)]
+    pub who: String,
+}
+
+/// `POST /v1/services/{name}/restart`: every instance, one at a time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartRequest {
+    /// User name of the caller.
+    #[serde(default)]
+    pub who: String,
+}
+
+/// `POST /v1/services/{name}/drain`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainRequest {
+    /// True: no new requests, the sorry page instead. False: serve again.
+    pub drain: bool,
+    /// User name of the caller.
+    #[serde(default)]
+    pub who: String,
+}
+
+/// A change that is stored. Ask `/v1/services/{name}/settled` until it is true.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeAnswer {
+    /// What changed, and whose earlier word it replaces.
+    pub message: String,
+    /// The command that takes it back; `None` where nothing does.
+    #[serde(default)]
+    pub undo: Option<String>,
+}
+
+/// `GET /v1/services/{name}/settled`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// What is, is what should be.
+    pub done: bool,
+    /// `3 of 4 up; library/2 down: connect refused`
+    pub detail: String,
+}
+
+/// The body of every answer that is not 2xx.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiError {
+    /// What was refused or failed, one sentence.
+    pub error: String,
+    /// What to do about it; empty where nothing can be done.
+    #[serde(default)]
+    pub hint: String,
+}

@@ -1,0 +1,80 @@
+//! What the admin API asks of the gateway and the agent in its own process.
+//!
+//! The root composition implements [`View`]; this crate meets neither the proxy nor the agent.
+
+use crate::api::RouteTest;
+use minato_config::{Generation, Run, ServiceName, SlotIndex, Timestamp};
+use minato_health::Verdict;
+use std::net::SocketAddr;
+
+/// This process's gateway and agent, as the admin API sees them. Methods are quick and never wait for a network;
+/// [`View::logs`] reads files and is called where blocking is allowed.
+pub trait View: Send + Sync + 'static {
+    /// Each service that the gateway's table holds.
+    fn traffic(&self) -> Vec<ServiceTraffic>;
+    /// Each endpoint that the gateway's table holds.
+    fn endpoints(&self) -> Vec<EndpointView>;
+    /// What would happen to a request for `url`; the error is a sentence about a URL that cannot be understood.
+    fn route_test(&self, url: &str) -> Result<RouteTest, String>;
+    /// The last `lines` (at most 10,000) lines that the instance wrote, oldest first; the error is a sentence.
+    fn logs(
+        &self,
+        service: &ServiceName,
+        slot: SlotIndex,
+        lines: usize,
+    ) -> Result<Vec<String>, String>;
+    /// Prometheus text format 0.0.4 of the gateway and the agent.
+    fn metrics(&self) -> String;
+}
+
+/// One service's traffic since the gateway began.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceTraffic {
+    /// Whose.
+    pub service: ServiceName,
+    /// The gateway turns new requests away because an operator said so.
+    pub draining: bool,
+    /// Requests now being served.
+    pub in_flight: u64,
+    /// Requests waiting for a place.
+    pub queued: u64,
+    /// Requests ended.
+    pub requests: u64,
+    /// Of these, answered with an error of the gateway's own making.
+    pub gateway_errors: u64,
+    /// Milliseconds; `None` without requests.
+    pub p50_ms: Option<f64>,
+    /// Milliseconds; `None` without requests.
+    pub p95_ms: Option<f64>,
+    /// Milliseconds; `None` without requests.
+    pub p99_ms: Option<f64>,
+}
+
+/// One endpoint as the gateway sees it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointView {
+    /// Whose.
+    pub service: ServiceName,
+    /// Which place; for fixed addresses the place in the list.
+    pub slot: SlotIndex,
+    /// Which assignment; 0.0 for fixed addresses.
+    pub generation: Generation,
+    /// Which start.
+    pub run: Run,
+    /// Where requests go.
+    pub address: SocketAddr,
+    /// What this gateway thinks.
+    pub verdict: Verdict,
+    /// What this gateway does with it: `serving`, `suspect`, `ejected`, `held`, ...
+    pub standing: String,
+    /// The last failure; empty while up.
+    pub reason: String,
+    /// When the verdict began.
+    pub since: Timestamp,
+    /// Requests on it now.
+    pub in_flight: u64,
+    /// Requests ended.
+    pub requests: u64,
+    /// Of these, failures of a gateway's class.
+    pub failures: u64,
+}
