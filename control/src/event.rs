@@ -1,7 +1,9 @@
 //! What happened, for people and for measuring.
 
+use crate::clock_text;
 use minato_config::{Generation, Run, ServiceName, SlotIndex, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,92 @@ pub struct Event {
     pub hint: Option<String>,
 }
 
+impl Event {
+    /// An operator's action or a repair took effect.
+    pub fn info(at: Timestamp, kind: EventKind, message: impl Into<String>) -> Self {
+        Self::new(at, Level::Info, kind, message.into())
+    }
+
+    /// Something went wrong and was handled.
+    pub fn warn(at: Timestamp, kind: EventKind, message: impl Into<String>) -> Self {
+        Self::new(at, Level::Warn, kind, message.into())
+    }
+
+    /// A person is needed: say by [`Event::hint`] what to type.
+    pub fn error(at: Timestamp, kind: EventKind, message: impl Into<String>) -> Self {
+        Self::new(at, Level::Error, kind, message.into())
+    }
+
+    fn new(at: Timestamp, level: Level, kind: EventKind, message: String) -> Self {
+        Self {
+            at,
+            level,
+            kind,
+            service: None,
+            instance: None,
+            message,
+            hint: None,
+        }
+    }
+
+    /// Says whose it is.
+    #[must_use]
+    pub fn of(mut self, service: &ServiceName) -> Self {
+        self.service = Some(service.clone());
+        self
+    }
+
+    /// Says which run of which slot it speaks of.
+    #[must_use]
+    pub fn instance(mut self, slot: SlotIndex, generation: Generation, run: Run) -> Self {
+        self.instance = Some(EventInstance {
+            slot,
+            generation,
+            run,
+        });
+        self
+    }
+
+    /// Says what to type.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// One log line: `2026-11-22T14:35:01.123Z warn  library/1 run 3  suspect: no answer in 1s`, then the hint in
+/// parentheses. Control characters are escaped, so it stays one line whatever a process printed.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:5} ", clock_text(self.at), self.level)?;
+        match (&self.service, &self.instance) {
+            (Some(service), Some(it)) => write!(f, "{service}/{} run {}  ", it.slot, it.run)?,
+            (Some(service), None) => write!(f, "{service}  ")?,
+            (None, _) => {}
+        }
+        one_line(f, &self.message)?;
+        if let Some(hint) = &self.hint {
+            f.write_str(" (")?;
+            one_line(f, hint)?;
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+fn one_line(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    use fmt::Write as _;
+    for letter in text.chars() {
+        if letter.is_control() {
+            write!(f, "{}", letter.escape_default())?;
+        } else {
+            f.write_char(letter)?;
+        }
+    }
+    Ok(())
+}
+
 /// Names the run that an event speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventInstance {
@@ -46,6 +134,16 @@ pub enum Level {
     Warn,
     /// A person is needed.
     Error,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        })
+    }
 }
 
 /// What happened.
@@ -94,4 +192,59 @@ pub enum EventKind {
     Process,
     /// Something needs a person.
     Alarm,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn library() -> ServiceName {
+        ServiceName::parse("library").unwrap()
+    }
+
+    #[test]
+    fn an_event_is_one_log_line() {
+        let at = Timestamp(1_795_358_101_123);
+        let kind = EventKind::Suspect;
+        let generation = Generation { era: 0, counter: 2 };
+        let table = [
+            (
+                Event::warn(at, kind, "suspect: no answer in 1s")
+                    .of(&library())
+                    .instance(SlotIndex(1), generation, Run(3)),
+                "2026-11-22T14:35:01.123Z warn  library/1 run 3  suspect: no answer in 1s",
+            ),
+            (
+                Event::info(at, kind, "scaled to 4").of(&library()),
+                "2026-11-22T14:35:01.123Z info  library  scaled to 4",
+            ),
+            (
+                Event::error(at, kind, "disk full").hint("df /var/lib/minato"),
+                "2026-11-22T14:35:01.123Z error disk full (df /var/lib/minato)",
+            ),
+            (
+                Event::info(at, kind, "last output: \"a\n\u{1b}[31mb\"").of(&library()),
+                "2026-11-22T14:35:01.123Z info  library  last output: \"a\\n\\u{1b}[31mb\"",
+            ),
+        ];
+        for (event, line) in table {
+            assert_eq!(event.to_string(), line);
+        }
+    }
+
+    #[test]
+    fn an_event_survives_its_journal() {
+        let event = Event::error(Timestamp(5), EventKind::ConfigRejected, "no")
+            .of(&library())
+            .instance(SlotIndex(7), Generation { era: 1, counter: 9 }, Run(2))
+            .hint("minato check");
+        let text = serde_json::to_string(&event).unwrap();
+        assert!(text.contains("\"kind\":\"config_rejected\""), "{text}");
+        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+        let bare = r#"{"at":5,"level":"info","kind":"up","message":"m","later":1}"#;
+        assert_eq!(
+            serde_json::from_str::<Event>(bare).unwrap(),
+            Event::info(Timestamp(5), EventKind::Up, "m")
+        );
+    }
 }

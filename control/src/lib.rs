@@ -6,14 +6,16 @@
 //! can be made ready first; every prefix of a plan is safe.
 //! Not here: retries, timeouts, store keys (`control/store`), elections (`control/server`), processes (`control/agent`).
 
+mod clock_text;
 mod event;
 mod node;
 mod plan;
 mod restart;
 mod world;
 
+pub use clock_text::clock_text;
 pub use event::{Event, EventInstance, EventKind, Level};
 pub use node::{NodeAction, NodeView, reconcile};
-pub use plan::{Action, Plan, Step, plan};
+pub use plan::{Action, Object, Plan, Relied, Settled, Step, plan, settled, wanted};
 pub use restart::{RestartDecision, Restarts};
 pub use world::{InstanceKey, Stored, World};

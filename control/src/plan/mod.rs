@@ -3,11 +3,17 @@
 use crate::World;
 use minato_config::{ServiceName, Slot, SlotIndex, Timestamp};
 
+mod settled;
+
+pub use settled::{Settled, settled, wanted};
+
 /// What control wants to change, with reasons. Commit one service's steps per transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// In order; every prefix is safe.
     pub steps: Vec<Step>,
+    /// Why something cannot be done now, or looks like an accident. One sentence each, sorted by service.
+    pub notes: Vec<(ServiceName, String)>,
 }
 
 /// One change and why.
@@ -19,6 +25,8 @@ pub struct Step {
     pub action: Action,
     /// For the event: `2 wanted, 1 assigned`.
     pub reason: String,
+    /// What must still be so when the step is committed. Sorted, each object once.
+    pub relies_on: Vec<Relied>,
 }
 
 /// A write of the leader.
@@ -32,6 +40,26 @@ pub enum Action {
     Forget(SlotIndex),
     /// Delete the record of a removed service whose slots are gone, and its intent.
     ForgetService,
+}
+
+/// One object as a step saw it; the executor compares it in the step's transaction.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Relied {
+    /// Which document.
+    pub object: Object,
+    /// The commit that wrote it last; `None`: it must not exist.
+    pub modified: Option<u64>,
+}
+
+/// A document that the leader's steps rely on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Object {
+    /// `services/<service>`
+    Service(ServiceName),
+    /// `intents/<service>`
+    Intent(ServiceName),
+    /// `slots/<service>/<n>`
+    Slot(ServiceName, SlotIndex),
 }
 
 /// What to change now. Empty when intent and observation agree, or when nothing safe can be done yet.
