@@ -2,6 +2,8 @@
 //!
 //! Pure: no clock, no sockets, no async; `now` and randomness are arguments.
 //! Not here: sending probes (`health/probe`), choosing an instance (`proxy`), acting on it (`control`).
+//!
+//! One target: [`Watch`] = [`Judge`] (outcomes to verdict) + [`Schedule`] (when to probe) + the hold of an ejection.
 
 mod combine;
 mod document;
@@ -9,10 +11,14 @@ mod judge;
 mod outcome;
 mod passive;
 mod schedule;
+mod watch;
 
 pub use combine::{Combined, combine};
 pub use document::{GatewayAlive, Instance, NodeAlive, NodeInfo, Phase, VerdictReport};
-pub use judge::{Change, Judge, Verdict};
+pub use judge::{Change, Judge, ProbeNumber, Verdict};
 pub use outcome::{Failure, Layer, Outcome};
-pub use passive::{CONSECUTIVE_FAILURES, Ejection};
-pub use schedule::Schedule;
+pub use passive::{
+    Allowance, CONSECUTIVE_FAILURES, EJECTION_HOLD, EJECTION_MEMORY, EJECTION_MOST, Ejection,
+};
+pub use schedule::{NUDGED, SLOWEST, STARTING, Schedule, Stage};
+pub use watch::{Evidence, Finding, Watch};

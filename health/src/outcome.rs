@@ -15,6 +15,18 @@ pub struct Failure {
     pub detail: String,
 }
 
+/// Longest detail kept, in bytes.
+const DETAIL_BYTES: usize = 300;
+
+impl Failure {
+    /// A failure whose detail is cut to 300 bytes, at a character.
+    pub fn new(layer: Layer, detail: impl Into<String>) -> Self {
+        let mut detail = detail.into();
+        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES));
+        Self { layer, detail }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.layer, self.detail)

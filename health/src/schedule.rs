@@ -3,16 +3,48 @@
 use minato_config::HealthTiming;
 use std::time::{Duration, Instant};
 
+/// Longest time from start to start while down, unless the interval itself is longer.
+pub const SLOWEST: Duration = Duration::from_secs(15);
+/// How long a target that was never up is probed fast.
+pub const STARTING: Duration = Duration::from_secs(30);
+/// How long a target that is down is probed fast after a hint that it may be back.
+pub const NUDGED: Duration = Duration::from_secs(5);
+/// Share of an interval by which a start comes early, at most, so that checks never march in step.
+const SPREAD: f64 = 0.05;
+
+/// What the judge thinks, as far as pace depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Up, and nothing speaks against it.
+    Steady,
+    /// The next outcomes may change the verdict: suspect, or down with a pass.
+    Edge,
+    /// Down.
+    Down,
+}
+
 /// Decides the start of each probe of one target. Never reads a clock.
 ///
-/// Bound kept: a target that stops answering right after a passed probe is down within
+/// | stage | start to start |
+/// |---|---|
+/// | steady, all answered | interval, up to 5 % less |
+/// | steady, a probe outstanding | fast |
+/// | edge | fast |
+/// | down, in the first 30 s of a target never up, or within 5 s of a nudge | fast |
+/// | down | interval, doubling with each start to 15 s (or the interval, if longer), up to 5 % less |
+///
+/// Bound kept, with [`crate::Judge`]: a target that stops answering right after a passed probe is down within
 /// `interval + (fall - 1) * fast + timeout`.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     timing: HealthTiming,
     last_start: Option<Instant>,
-    /// Whole-down probes in a row that failed; backs the interval off to 15 s.
-    down_failures: u32,
+    /// Share of the interval taken off the next gap.
+    early: f64,
+    /// Probed fast while down until then.
+    eager_until: Option<Instant>,
+    /// Starts at the slow pace since it went down; doubles the gap.
+    slow_starts: u32,
 }
 
 impl Schedule {
@@ -21,30 +53,60 @@ impl Schedule {
         Self {
             timing,
             last_start: None,
-            down_failures: 0,
+            early: 0.0,
+            eager_until: None,
+            slow_starts: 0,
         }
     }
 
-    /// A probe has just been started.
-    pub fn started(&mut self, now: Instant) {
+    /// A probe has just been started; `spread` in 0..1 is a fresh random number.
+    pub fn started(&mut self, now: Instant, stage: Stage, spread: f64) {
+        if self.last_start.is_none() && stage == Stage::Down {
+            self.eager_until = Some(now + STARTING);
+        }
+        if stage != Stage::Down {
+            self.slow_starts = 0;
+        } else if !self.is_eager(now) {
+            self.slow_starts = self.slow_starts.saturating_add(1);
+        }
         self.last_start = Some(now);
+        self.early = SPREAD * spread.clamp(0.0, 1.0);
     }
 
-    /// An outcome arrived while the verdict was (and stays) down; passes reset the backing off.
-    pub fn answered_while_down(&mut self, _passed: Option<()>) {
-        self.down_failures = self.down_failures.saturating_add(1);
+    /// The target is up: from now on it is no longer starting.
+    pub fn came_up(&mut self) {
+        self.eager_until = None;
+        self.slow_starts = 0;
     }
 
-    /// When the next probe is due. `outstanding` probes have not answered yet; `edge` as in `Judge::is_edge`;
-    /// `spread` in 0..1 is a fresh random number.
-    pub fn next_start(
-        &self,
-        _down: Option<()>,
-        _edge: Option<()>,
-        _outstanding: u32,
-        _spread: f64,
-    ) -> Option<Instant> {
-        let _: Duration = self.timing.interval;
-        self.last_start
+    /// Something hints that a target that is down may be back: fast again for 5 s, and from the interval after that.
+    pub fn nudge(&mut self, now: Instant) {
+        let until = now + NUDGED;
+        self.eager_until = Some(self.eager_until.map_or(until, |it| it.max(until)));
+        self.slow_starts = 0;
+    }
+
+    /// When the next probe is due, `None` meaning at once. `outstanding` probes have not answered yet.
+    pub fn next_start(&self, now: Instant, stage: Stage, outstanding: usize) -> Option<Instant> {
+        let last = self.last_start?;
+        let timing = &self.timing;
+        let gap = match stage {
+            Stage::Edge => timing.fast,
+            Stage::Steady if outstanding > 0 => timing.fast,
+            Stage::Steady => timing.interval.mul_f64(1.0 - self.early),
+            Stage::Down if self.is_eager(now) => timing.fast,
+            Stage::Down => self.slow_gap().mul_f64(1.0 - self.early),
+        };
+        Some(last + gap.min(timing.interval.max(SLOWEST)))
+    }
+
+    fn is_eager(&self, now: Instant) -> bool {
+        self.eager_until.is_some_and(|until| now < until)
+    }
+
+    fn slow_gap(&self) -> Duration {
+        let doubled = 1_u32.checked_shl(self.slow_starts).unwrap_or(u32::MAX);
+        let slowest = self.timing.interval.max(SLOWEST);
+        self.timing.interval.saturating_mul(doubled).min(slowest)
     }
 }
