@@ -1,10 +1,22 @@
 //! One instance as the proxy sees it. An `Arc<Endpoint>` survives every recompile of the table.
+//!
+//! Owns what must be true at once on every core: requests in flight, standing, failures in a row, penalty. All of it
+//! is std atomics; nothing here locks or waits. Not here: what makes a verdict (`health`), the choice (`pick`).
 
+mod penalty;
+mod state;
+
+use crate::{AttemptEnd, classify};
 use minato_config::{Generation, Run, ServiceName, SlotIndex};
 use minato_health::Verdict;
+use penalty::Penalty;
+use state::State;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
+
+pub use state::{Checks, Reach, Standing};
 
 /// Which run of which instance. A new run is a new endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,18 +31,10 @@ pub struct EndpointId {
     pub run: Run,
 }
 
-/// How an endpoint may be used now, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
-    /// Takes requests.
-    Up,
-    /// Only while none is up.
-    Suspect,
-    /// Down by its probes but the last of its service, and not refusing: better than nothing.
-    Held,
-    /// Takes none: down, draining, or gone from the table.
-    Out,
-}
+/// A counter on cache lines of its own: every core writes it, and neighbours are only read.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Padded(pub(crate) AtomicU32);
 
 /// Shared by the table, requests in flight and the health loop.
 #[derive(Debug)]
@@ -38,56 +42,162 @@ pub struct Endpoint {
     id: EndpointId,
     address: SocketAddr,
     tier: u8,
-    // Padded in-flight atomic, standing, consecutive failures, penalty: std atomics.
+    state: State,
+    /// Gateway-class failures in a row.
+    failures: AtomicU32,
+    penalty: Penalty,
+    in_flight: Padded,
 }
 
 impl Endpoint {
-    /// A new endpoint with the standing that its verdict gives it.
+    /// A new endpoint with the standing that its verdict gives it: up, suspect, or out while down.
     pub fn new(id: EndpointId, address: SocketAddr, tier: u8, verdict: Verdict) -> Arc<Self> {
-        let _ = verdict;
-        Arc::new(Self { id, address, tier })
+        let standing = match verdict {
+            Verdict::Up => Standing::Up,
+            Verdict::Suspect => Standing::Suspect,
+            Verdict::Down => Standing::Out,
+        };
+        Arc::new(Self {
+            id,
+            address,
+            tier,
+            state: State::new(standing),
+            failures: AtomicU32::new(0),
+            penalty: Penalty::default(),
+            in_flight: Padded::default(),
+        })
     }
+
     /// Its name.
     pub fn id(&self) -> &EndpointId {
         &self.id
     }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+
     /// 0: this site; 1 and up: other sites in order.
     pub fn tier(&self) -> u8 {
         self.tier
     }
+
     /// How it may be used now.
     pub fn standing(&self) -> Standing {
-        Standing::Out
+        self.state.view().standing()
     }
-    /// Set by the health loop only.
-    pub fn set_standing(&self, _standing: Standing) {}
+
+    /// Set by the health loop only, mostly through [`crate::ServiceEntry::settle`].
+    ///
+    /// `Draining` is [`Endpoint::drain`]. A draining endpoint takes no other standing but `Out`; a retired one takes none.
+    /// Coming back to `Up` from `Held` or `Out` forgets the failures in a row, so that old ones do not eject it again.
+    pub fn set_standing(&self, standing: Standing) {
+        let before = self.state.set_standing(standing);
+        if standing == Standing::Up && matches!(before, Standing::Held | Standing::Out) {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// A connect failed: up becomes suspect at once, before the health loop hears of it. True if it did.
+    ///
+    /// Never where [`Checks::Off`]: nothing would bring it back.
     pub fn suspect_now(&self) -> bool {
-        false
+        self.state.suspect()
     }
-    /// Whether a request still waiting for its first byte should give up on it.
+
+    /// Whether a request still waiting for its first byte should give up on it: ejected, stopped, or gone from the
+    /// table. False while it drains: what is in flight there may end.
     pub fn is_out(&self) -> bool {
         self.standing() == Standing::Out
     }
+
+    /// It is to be stopped: takes no new requests, those in flight go on. One way.
+    pub fn drain(&self) {
+        self.state.set_standing(Standing::Draining);
+    }
+
+    /// Whether it was told to drain; it may be out by now.
+    pub fn is_draining(&self) -> bool {
+        self.state.view().is_draining()
+    }
+
+    /// It has left the table for good (gone, or a newer run took its place): out, and nothing brings it back.
+    pub fn retire(&self) {
+        self.state.retire();
+    }
+
+    /// Whether it is known to refuse, or not to run.
+    pub fn reach(&self) -> Reach {
+        self.state.view().reach()
+    }
+
+    /// Set by the health loop, mostly through [`crate::ServiceEntry::settle`].
+    pub fn set_reach(&self, reach: Reach) {
+        self.state.set_reach(reach);
+    }
+
+    /// Whether it was ever up or suspect. One that was not has yet to earn its first request, even in a panic.
+    pub fn has_been_up(&self) -> bool {
+        self.state.view().has_been_up()
+    }
+
+    /// Remembers from elsewhere (the verdicts on disk) that this run has been up.
+    pub fn remember_up(&self) {
+        self.state.remember_up();
+    }
+
+    /// Whether its service is checked at all.
+    pub fn set_checks(&self, checks: Checks) {
+        self.state.set_checks(checks);
+    }
+
+    /// Whether a panic may use it, whatever its standing: neither refusing, stopped nor leaving, and up before.
+    pub(crate) fn is_last_resort(&self) -> bool {
+        self.state.view().is_last_resort()
+    }
+
     /// Requests in flight on it.
     pub fn in_flight(&self) -> u32 {
-        0
+        self.in_flight.0.load(Ordering::Relaxed)
     }
+
     /// In flight plus one for each gateway-class failure of the last second: what `pick` compares.
-    pub fn load(&self, _now: Instant) -> u32 {
-        0
+    pub fn load(&self, now: Instant) -> u32 {
+        self.in_flight().saturating_add(self.penalty.at(now))
     }
+
     /// Counts one request until the guard drops.
     pub fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.0.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
-    /// Records how an attempt ended; returns the number of gateway-class failures in a row (0 after a success).
-    pub fn record(&self, _gateway_failure: crate::AttemptEnd, _now: Instant) -> u32 {
+
+    /// Records how an attempt ended; returns the number of gateway-class failures in a row: 0 after a success,
+    /// unchanged after an abandoned attempt.
+    ///
+    /// Each failure returns a number of its own, so exactly one caller sees any given count of a streak.
+    pub fn record(&self, end: AttemptEnd, now: Instant) -> u32 {
+        if classify(end) {
+            self.penalty.add(now);
+            return self
+                .failures
+                .fetch_add(1, Ordering::Relaxed)
+                .saturating_add(1);
+        }
+        if end == AttemptEnd::Abandoned {
+            return self.failures();
+        }
+        // Mostly zero already: read before writing, so that healthy traffic shares the line.
+        if self.failures() != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
         0
+    }
+
+    /// Gateway-class failures in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
     }
 }
 
@@ -101,3 +211,13 @@ impl InFlight {
         &self.0
     }
 }
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let before = self.0.in_flight.0.fetch_sub(1, Ordering::Release);
+        debug_assert!(before > 0, "more requests given back than begun");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Serves with what is true: the table of routes and endpoints, matching, picking, admission, retries, outcomes.
 //!
-//! Pure: no I/O, no async runtime, no clock. [`Endpoint`] and [`Queue`] alone hold shared state (std atomics, one
-//! mutex-free path for requests, `core::task::Waker`).
+//! Pure: no I/O, no async runtime, no clock. [`Endpoint`], [`Queue`] and [`Budget`] alone hold shared state (std atomics,
+//! `core::task::Waker`); requests below their limit never lock.
 //! Not here: sockets, HTTP parsing and time (`proxy/server`); what makes a verdict (`health`).
 //!
 //! Life of a request: `normalize` > [`Table::find`] > [`Queue::admit`] > [`pick`] > forward > [`classify`] > [`decide_retry`].
@@ -15,11 +15,11 @@ mod service;
 mod table;
 mod target;
 
-pub use endpoint::{Endpoint, EndpointId, InFlight, Standing};
+pub use endpoint::{Checks, Endpoint, EndpointId, InFlight, Reach, Standing};
 pub use outcome::{AttemptEnd, classify};
-pub use pick::pick;
+pub use pick::{PANIC_INSTANCES, PANIC_PERCENT, pick};
 pub use queue::{Admission, Permit, Queue, Ticket};
-pub use retry::{Budget, RetryDecision, Sent, Situation, decide_retry, is_idempotent};
-pub use service::{LastInstance, ServiceEntry, Shared};
+pub use retry::{Budget, RetryDecision, RetryGuard, Sent, Situation, decide_retry, is_idempotent};
+pub use service::{Intake, ServiceEntry, Shared, StandingChange};
 pub use table::{Found, Table, TableRoute};
 pub use target::{InvalidTarget, normalize_host, normalize_path};

@@ -1,6 +1,7 @@
 //! Whether a failed attempt may be made again elsewhere.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What of the request left us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +42,20 @@ pub enum RetryDecision {
     No,
 }
 
-/// Decides by semantics.md, "Retries".
-pub fn decide_retry(_situation: &Situation) -> RetryDecision {
-    RetryDecision::No
+/// Decides by semantics.md, "Retries": what was never handed over may go again whatever its method; what was handed
+/// over only if it is idempotent; nothing of which the client has seen an answer, or whose body is partly gone.
+pub fn decide_retry(situation: &Situation) -> RetryDecision {
+    let could = match situation.sent {
+        Sent::Nothing => situation.body_intact,
+        Sent::Something => situation.body_intact && situation.idempotent,
+        Sent::ResponseBegan => false,
+    };
+    match (could, situation.leaves_bad_instance) {
+        _ if situation.made >= situation.allowed => RetryDecision::No,
+        (false, _) => RetryDecision::No,
+        (true, true) => RetryDecision::Free,
+        (true, false) => RetryDecision::Budgeted,
+    }
 }
 
 /// GET, HEAD, OPTIONS, PUT, DELETE (RFC 9110 9.2.2; TRACE is refused before).
@@ -54,17 +66,44 @@ pub fn is_idempotent(method: &http::Method) -> bool {
     )
 }
 
+/// Percent of the requests in flight that may be budgeted retries.
+const BUDGET_PERCENT: u64 = 20;
+/// Budgeted retries that a quiet service has all the same.
+const BUDGET_LEAST: u64 = 3;
+
 /// Budgeted retries in flight: within 20 % of requests in flight, at least 3.
 #[derive(Debug, Default)]
-pub struct Budget {}
+pub struct Budget {
+    taken: AtomicU32,
+}
 
 impl Budget {
     /// A place for one retry, given back when the guard drops; `None` when spent.
-    pub fn take(self: &Arc<Self>, _requests_in_flight: u32) -> Option<RetryGuard> {
-        None
+    pub fn take(self: &Arc<Self>, requests_in_flight: u32) -> Option<RetryGuard> {
+        let share = u64::from(requests_in_flight) * BUDGET_PERCENT / 100;
+        let most = share.max(BUDGET_LEAST);
+        let more = |now: u32| (u64::from(now) < most).then_some(now + 1);
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .ok()
+            .map(|_| RetryGuard(Arc::clone(self)))
+    }
+
+    /// Budgeted retries in flight.
+    pub fn taken(&self) -> u32 {
+        self.taken.load(Ordering::Relaxed)
     }
 }
 
 /// One budgeted retry in flight.
 #[derive(Debug)]
-pub struct RetryGuard(#[expect(dead_code, reason = "skeleton")] Arc<Budget>);
+pub struct RetryGuard(Arc<Budget>);
+
+impl Drop for RetryGuard {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

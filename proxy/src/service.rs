@@ -1,8 +1,8 @@
 //! A service in the table: what it should be, what it shares over recompiles, and its endpoints.
 
-use crate::{Budget, Endpoint, EndpointId, Queue, Standing};
-use minato_config::Service;
-use minato_health::{Failure, Verdict};
+use crate::{Budget, Checks, Endpoint, EndpointId, Queue, Reach, Standing};
+use minato_config::{Health, Service};
+use minato_health::{Failure, Layer, Verdict};
 use std::sync::Arc;
 
 /// State that survives every recompile.
@@ -12,6 +12,16 @@ pub struct Shared {
     pub queue: Arc<Queue>,
     /// Retries in flight.
     pub budget: Arc<Budget>,
+}
+
+impl Shared {
+    /// For a service that was not in the table before; else go on with the old one.
+    pub fn new(service: &Service) -> Arc<Self> {
+        Arc::new(Self {
+            queue: Queue::new(&service.limits),
+            budget: Arc::default(),
+        })
+    }
 }
 
 /// One service of one table.
@@ -27,25 +37,143 @@ pub struct ServiceEntry {
     pub draining: bool,
 }
 
-/// Decides standings of all endpoints of one service from their verdicts.
+/// Whether an operator took a service out (`minato drain`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LastInstance {
-    /// The last one that would go out is held instead.
-    Kept,
+pub enum Intake {
+    /// New requests are served.
+    Open,
+    /// New requests get the sorry page; those in flight end.
+    Drained,
+}
+
+/// The standing of one endpoint as [`ServiceEntry::settle`] changed it.
+#[derive(Debug, Clone)]
+pub struct StandingChange {
+    /// Whose.
+    pub endpoint: Arc<Endpoint>,
+    /// Before.
+    pub from: Standing,
+    /// Now.
+    pub to: Standing,
 }
 
 impl ServiceEntry {
-    /// The standing that `verdict` (with its last failure) gives `id`, seen beside all the others.
+    /// Sorts the endpoints, and gives the shared queue and the endpoints what this version of the service says
+    /// of them: limits, and whether they are checked.
+    pub fn new(
+        service: Arc<Service>,
+        shared: Arc<Shared>,
+        mut endpoints: Vec<Arc<Endpoint>>,
+        intake: Intake,
+    ) -> Self {
+        endpoints.sort_by(|a, b| (a.tier(), a.id()).cmp(&(b.tier(), b.id())));
+        shared.queue.set_limits(&service.limits);
+        let entry = Self {
+            service,
+            shared,
+            endpoints,
+            draining: intake == Intake::Drained,
+        };
+        entry
+            .endpoints
+            .iter()
+            .for_each(|it| it.set_checks(entry.checks()));
+        entry
+    }
+
+    /// Gives every endpoint the standing that its verdict earns it beside all the others; returns those that changed.
     ///
-    /// A down one is held when no other is up, suspect or held, it has been up before, and its failure is not
-    /// connect refused or not running. Call it for each change, then again for all others: one that was held is
-    /// released (out) as soon as another is up.
+    /// To be called by the one health loop whenever a verdict, a phase or the set of endpoints changed. `verdicts`
+    /// tells for each endpoint its verdict and the layer of its last failure.
+    ///
+    /// - Draining endpoints stay draining until they are known to be stopped.
+    /// - A down one is held while no other is up or suspect, if it has been up before and is not known to refuse or to
+    ///   be stopped. One at most: the one held already, else the one that served until now, else the first.
+    /// - With health off each is up.
+    pub fn settle(
+        &self,
+        verdicts: &dyn Fn(&EndpointId) -> (Verdict, Option<Layer>),
+    ) -> Vec<StandingChange> {
+        let checks = self.checks();
+        let mut settled: Vec<StandingChange> = Vec::with_capacity(self.endpoints.len());
+        for endpoint in &self.endpoints {
+            let (verdict, layer) = verdicts(endpoint.id());
+            endpoint.set_checks(checks);
+            endpoint.set_reach(reach(verdict, layer));
+            settled.push(StandingChange {
+                endpoint: Arc::clone(endpoint),
+                from: endpoint.standing(),
+                to: self.alone(endpoint, verdict, layer),
+            });
+        }
+        if !settled.iter().any(|it| it.to <= Standing::Suspect) {
+            let may_hold =
+                |it: &&mut StandingChange| it.to == Standing::Out && it.endpoint.is_last_resort();
+            let rank = |it: &&mut StandingChange| (it.from != Standing::Held, it.from);
+            if let Some(last) = settled.iter_mut().filter(may_hold).min_by_key(rank) {
+                last.to = Standing::Held;
+            }
+        }
+        settled.retain(|it| it.from != it.to);
+        for change in &settled {
+            change.endpoint.set_standing(change.to);
+        }
+        settled
+    }
+
+    /// The standing that `verdict` (with its last failure) would give `id`, seen beside all the others as they stand.
+    ///
+    /// For questions; [`ServiceEntry::settle`] decides. An endpoint that is not of this entry is out.
     pub fn standing_for(
         &self,
-        _id: &EndpointId,
-        _verdict: Verdict,
-        _failure: Option<&Failure>,
+        id: &EndpointId,
+        verdict: Verdict,
+        failure: Option<&Failure>,
     ) -> Standing {
-        Standing::Out
+        let Some(endpoint) = self.endpoints.iter().find(|it| it.id() == id) else {
+            return Standing::Out;
+        };
+        let layer = failure.map(|it| it.layer);
+        let alone = self.alone(endpoint, verdict, layer);
+        let others = self.endpoints.iter().filter(|it| it.id() != id);
+        let is_last = others.map(|it| it.standing()).all(|it| it > Standing::Held);
+        let could_hold = endpoint.has_been_up() && reach(verdict, layer) == Reach::Open;
+        if alone == Standing::Out && is_last && could_hold {
+            return Standing::Held;
+        }
+        alone
+    }
+
+    fn checks(&self) -> Checks {
+        match self.service.health {
+            Health::Off => Checks::Off,
+            Health::On { .. } => Checks::On,
+        }
+    }
+
+    /// What it earns without regard to the others.
+    fn alone(&self, endpoint: &Endpoint, verdict: Verdict, layer: Option<Layer>) -> Standing {
+        let is_stopped = reach(verdict, layer) == Reach::Stopped;
+        match verdict {
+            _ if endpoint.is_draining() && !is_stopped => endpoint.standing(),
+            _ if self.checks() == Checks::Off => Standing::Up,
+            _ if is_stopped => Standing::Out,
+            Verdict::Up => Standing::Up,
+            Verdict::Suspect => Standing::Suspect,
+            Verdict::Down => Standing::Out,
+        }
     }
 }
+
+/// The last failure says nothing of one that is up.
+fn reach(verdict: Verdict, layer: Option<Layer>) -> Reach {
+    match layer {
+        _ if verdict == Verdict::Up => Reach::Open,
+        Some(Layer::ConnectRefused) => Reach::Refusing,
+        Some(Layer::NotRunning) => Reach::Stopped,
+        _ => Reach::Open,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+use super::*;
+use std::time::Duration;
