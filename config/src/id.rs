@@ -72,6 +72,13 @@ name!(
     /// One cloud or data centre with its own store.
     SiteId
 );
+impl SiteId {
+    /// `local`: the site of a machine that was given none.
+    pub fn local() -> Self {
+        Self("local".into())
+    }
+}
+
 name!(
     /// A machine that runs an agent.
     NodeId

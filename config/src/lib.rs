@@ -15,7 +15,9 @@ mod time;
 
 pub use id::{GatewayId, Generation, InvalidId, NodeId, Run, ServiceName, SiteId, SlotIndex};
 pub use limit::{Limits, Timeouts};
-pub use parse::{check_services, parse_service, parse_settings};
+pub use parse::{
+    Conflict, check_services, find_conflicts, parse_service, parse_settings, salvage_settings,
+};
 pub use problem::Problem;
 pub use route::{HostPattern, PathPrefix, Route, RouteAction, RoutePattern};
 pub use service::{

@@ -2,8 +2,8 @@
 
 use crate::{NodeId, SiteId};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 /// One process's settings, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Settings {
     pub node: Option<NodeId>,
     /// Default: all.
     pub roles: BTreeSet<Role>,
-    /// Watched folder of service files, relative to the settings file. Default `services/`.
+    /// Watched folder of service files; a relative one is joined to the settings file's folder. Default `services/`.
     pub services: PathBuf,
     /// Data folder with the embedded store. Default `/var/lib/minato`.
     pub data: PathBuf,
@@ -24,6 +24,42 @@ pub struct Settings {
     pub agent: AgentSettings,
     /// Where the admin API listens; loopback only in this version. Default `127.0.0.1:7070`.
     pub admin: SocketAddr,
+}
+
+impl Default for Settings {
+    /// What is in force where no file says anything; `services/` is taken from the current folder.
+    fn default() -> Self {
+        Self::beside(Path::new("minato.toml"))
+    }
+}
+
+impl Settings {
+    /// The defaults of a settings file at `file`, whose folder relative paths are taken from.
+    pub fn beside(file: &Path) -> Self {
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let folder = file.parent().unwrap_or(Path::new(""));
+        Self {
+            site: SiteId::local(),
+            node: None,
+            roles: BTreeSet::from([Role::Gateway, Role::Control, Role::Agent]),
+            services: folder.join("services/"),
+            data: PathBuf::from("/var/lib/minato"),
+            gateway: GatewaySettings {
+                http: vec![loopback(8080)],
+                trusted_proxies: Vec::new(),
+                sorry_page: None,
+                access_log: false,
+            },
+            agent: AgentSettings {
+                ports: PortRange {
+                    first: 20_000,
+                    last: 29_999,
+                },
+                log_bytes: 10 << 20,
+            },
+            admin: loopback(7070),
+        }
+    }
 }
 
 /// What this process is.

@@ -1,25 +1,70 @@
 //! From text to values, collecting every problem of every file in one run.
+//!
+//! All functions are total: any text gives a value or problems, whose lines lie within the text.
+//! Not here: reading files (`config/files`).
+
+mod address;
+mod backend;
+mod check;
+mod document;
+mod duration;
+mod field;
+mod health;
+mod key;
+mod limit;
+mod pattern;
+mod route;
+mod service;
+mod settings;
+mod size;
+#[cfg(test)]
+mod tests;
+
+pub use check::{Conflict, check_services, find_conflicts};
 
 use crate::{Problem, Service, ServiceName, Settings};
 use std::path::Path;
 
-/// Reads one `minato.toml`. Never stops at the first problem.
-pub fn parse_settings(_file: &Path, _text: &str) -> Result<Settings, Vec<Problem>> {
-    Err(Vec::new())
+/// Reads one `minato.toml`. Never stops at the first problem. Relative paths are taken from the folder of `file`.
+pub fn parse_settings(file: &Path, text: &str) -> Result<Settings, Vec<Problem>> {
+    match salvage_settings(file, text) {
+        (settings, problems) if problems.is_empty() => Ok(settings),
+        (_, problems) => Err(problems),
+    }
+}
+
+/// As [`parse_settings`], with defaults in place of what is wrong: good enough to look for further problems, never to run.
+pub fn salvage_settings(file: &Path, text: &str) -> (Settings, Vec<Problem>) {
+    let (mut report, table) = document::open(file, text);
+    let root = report.root("", &table);
+    let settings = settings::read(file, &root, &mut report);
+    (settings, report.finish())
 }
 
 /// Reads one service file; `name` comes from the file's name.
-pub fn parse_service(
-    _file: &Path,
-    _name: &ServiceName,
-    _text: &str,
-) -> Result<Service, Vec<Problem>> {
-    Err(Vec::new())
+pub fn parse_service(file: &Path, name: &ServiceName, text: &str) -> Result<Service, Vec<Problem>> {
+    let (mut report, table) = document::open(file, text);
+    let root = report.root(&format!("service.{name}"), &table);
+    let service = service::read(name, &root, &mut report);
+    let problems = report.finish();
+    match service {
+        Some(service) if problems.is_empty() => Ok(service),
+        _ => Err(problems),
+    }
 }
 
-/// What only shows when all services are seen together: duplicate and unreachable routes, ports used twice.
-///
-/// `services` carries each service with its file and text, so that problems can name lines.
-pub fn check_services(_services: &[(&Path, &str, &Service)]) -> Vec<Problem> {
-    Vec::new()
+/// Operators' text for a message: one line, no control characters, at most 80 characters.
+fn show_text(text: &str) -> String {
+    let mut shown: String = text.chars().take(80).flat_map(escape).collect();
+    if text.chars().nth(80).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+fn escape(character: char) -> impl Iterator<Item = char> {
+    let plain = character == '\'' || character == '"' || character == '\\';
+    let escaped = (!plain).then(|| character.escape_debug());
+    let kept = plain.then_some(character);
+    escaped.into_iter().flatten().chain(kept)
 }

@@ -1,0 +1,253 @@
+//! What answers the requests of a service: a command that minato runs, or fixed endpoints.
+
+use super::address;
+use super::document::Report;
+use super::field::{Field, Given, Section, describe};
+use super::key::Keys;
+use crate::{Backend, Command, StopPolicy};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+use toml::de::DeValue;
+
+/// Of `stop`.
+pub(super) const STOP_KEYS: Keys = Keys::known(&["drain", "grace"]);
+
+/// Keys that only a command has.
+const OF_COMMAND: [&str; 5] = ["port", "replicas", "env", "directory", "stop"];
+
+/// Instances of one service.
+const MOST_REPLICAS: u64 = 1_000;
+/// Bytes of arguments and environment together: what every Linux starts.
+const MOST_BYTES: usize = 96 * 1024;
+/// Arguments, and variables.
+const MOST_ITEMS: usize = 256;
+
+/// The backend, and how many instances it has.
+pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Option<(Backend, u16)> {
+    let command = section.read(report, "command", arguments);
+    let endpoints = section.read(report, "endpoints", endpoints);
+    if let (Some(one), false) = (section.get(report, "endpoints"), command.is_absent()) {
+        let message = "stands beside `command`; a service has one of the two";
+        return one.problem(report, message);
+    }
+    if !endpoints.is_absent() {
+        for key in OF_COMMAND {
+            if let Some(field) = section.get(report, key) {
+                let message = "belongs to a `command`; endpoints are started, stopped and counted by someone else";
+                field.problem::<()>(report, message);
+            }
+        }
+        let endpoints = endpoints.right()?;
+        let count = u16::try_from(endpoints.len()).ok()?;
+        return Some((Backend::Endpoints(endpoints), count));
+    }
+    let absent = command.is_absent();
+    let command = read_command(section, report, command);
+    if absent {
+        if report.is_whole() && section.get(report, "image").is_none() {
+            let message = "needs `command`, like command = [\"./server\", \"--port\", \"{port}\"], or `endpoints`, like endpoints = [\"10.0.0.7:8080\"]";
+            report.problem(section.line, &section.path, message);
+        }
+        return None;
+    }
+    command
+}
+
+fn read_command(
+    section: &Section<'_>,
+    report: &mut Report<'_>,
+    argv: Given<Vec<String>>,
+) -> Option<(Backend, u16)> {
+    let port = section.read(report, "port", |it, report| {
+        it.number::<u16>(report, 1..=65_535)
+    });
+    let replicas = section.read(report, "replicas", replicas);
+    let env = section.read(report, "env", environment);
+    let directory = section.read(report, "directory", directory);
+    let stop = section.read(report, "stop", stop);
+    let argv = argv.right()?;
+    if let (Given::Right(replicas @ 2..), Some(port)) = (replicas, section.get(report, "port")) {
+        let message = format!(
+            "one port cannot serve {replicas} replicas; leave `port` out, and each gets its own as PORT and {{port}}"
+        );
+        return port.problem(report, message);
+    }
+    let env = env.in_force(BTreeMap::new())?;
+    let bytes = argv.iter().map(|it| it.len() + 1).sum::<usize>();
+    let bytes = bytes
+        + env
+            .iter()
+            .map(|(name, it)| name.len() + it.len() + 2)
+            .sum::<usize>();
+    if bytes > MOST_BYTES {
+        let limit = MOST_BYTES / 1024;
+        let message = format!(
+            "arguments and `env` may have {limit} KiB together, got {bytes} bytes; put the rest into a file"
+        );
+        return section
+            .get(report, "command")
+            .and_then(|it| it.problem(report, message));
+    }
+    let port = match port {
+        Given::Wrong => return None,
+        port => port.right(),
+    };
+    let directory = match directory {
+        Given::Wrong => return None,
+        directory => directory.right(),
+    };
+    let command = Command {
+        argv,
+        env,
+        directory,
+        port,
+        stop: stop.in_force(StopPolicy::default())?,
+    };
+    Some((Backend::Command(command), replicas.in_force(1)?))
+}
+
+fn arguments(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<String>> {
+    const FORM: &str = "a list of program and arguments";
+    if let DeValue::String(text) = field.value {
+        let words: Vec<_> = text.split_whitespace().take(8).collect();
+        let got = describe(field.value);
+        let hint = super::show_text(&words.join("\", \""));
+        let message = format!("must be {FORM}, got {got}; no shell reads it: write [\"{hint}\"]");
+        return field.problem(report, message);
+    }
+    let items = field.items(report, FORM, 1..=MOST_ITEMS)?;
+    let items = items.iter().enumerate().map(|(n, item)| {
+        let text = item.text(report, "a string")?;
+        if text.contains('\0') {
+            item.problem(report, "holds a zero byte, which no argument can")
+        } else if n == 0 && text.trim().is_empty() {
+            item.problem(report, "the program is empty; write its name or path")
+        } else {
+            Some(text.to_owned())
+        }
+    });
+    let items: Vec<_> = items.collect();
+    items.into_iter().collect()
+}
+
+fn endpoints(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<SocketAddr>> {
+    let wanted = "a list of addresses, like [\"10.0.0.7:8080\", \"10.0.0.8:8080\"]";
+    let items = field.items(report, wanted, 1..=MOST_REPLICAS as usize)?;
+    let mut seen: Vec<Option<SocketAddr>> = Vec::with_capacity(items.len());
+    let mut places = BTreeMap::new();
+    for item in &items {
+        let address = address::endpoint(item, report);
+        let first = address.and_then(|it| places.insert(it, item.path.clone()));
+        seen.push(match (address, first) {
+            (Some(address), Some(first)) => item.problem(
+                report,
+                format!("{address} is `{first}` already; leave one of them out"),
+            ),
+            (address, _) => address,
+        });
+    }
+    seen.into_iter().collect()
+}
+
+fn replicas(field: &Field<'_>, report: &mut Report<'_>) -> Option<u16> {
+    match field.value {
+        DeValue::Table(_) => {
+            let message = format!(
+                "scaling by itself is not served by this version; give a number from 1 to {MOST_REPLICAS}"
+            );
+            field.problem(report, message)
+        }
+        DeValue::Integer(it) if it.as_str() == "0" => {
+            let message = "must be at least 1, got 0; to stop serving type `minato drain`, to change the number for a while `minato scale`, to end the service delete its file";
+            field.problem(report, message)
+        }
+        _ => field.number(report, 1..=MOST_REPLICAS),
+    }
+}
+
+fn environment(field: &Field<'_>, report: &mut Report<'_>) -> Option<BTreeMap<String, String>> {
+    let section = field.section(report, "a table of strings, like { MODE = \"production\" }")?;
+    let fields = section.fields(report);
+    if fields.len() > MOST_ITEMS {
+        let message = format!(
+            "at most {MOST_ITEMS} variables may stand here, got {}",
+            fields.len()
+        );
+        return field.problem(report, message);
+    }
+    let mut all = Some(BTreeMap::new());
+    for (name, value) in fields {
+        match (variable(name, &value, report), all.as_mut()) {
+            (Some(text), Some(env)) => {
+                env.insert(name.to_owned(), text);
+            }
+            _ => all = None,
+        }
+    }
+    all
+}
+
+fn variable(name: &str, value: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
+    let mut bytes = name.bytes();
+    let first = bytes
+        .next()
+        .is_some_and(|it| it.is_ascii_alphabetic() || it == b'_');
+    if !first || !bytes.all(|it| it.is_ascii_alphanumeric() || it == b'_') {
+        return value.problem(
+            report,
+            "a variable's name is letters, digits and `_`, not beginning with a digit",
+        );
+    }
+    if name == "PORT" {
+        let message =
+            "is set by minato for each instance; for one fixed port write `port` outside of env";
+        return value.problem(report, message);
+    }
+    if name.starts_with("MINATO_") {
+        return value.problem(
+            report,
+            "names that begin with MINATO_ are minato's own; choose another",
+        );
+    }
+    let hint = format!(
+        "a string, like \"{}\"",
+        match value.value {
+            DeValue::Integer(it) => super::show_text(it.as_str()),
+            DeValue::Boolean(it) => it.to_string(),
+            _ => "text".to_owned(),
+        }
+    );
+    let text = value.text(report, &hint)?;
+    if text.contains('\0') {
+        return value.problem(report, "holds a zero byte, which no variable can");
+    }
+    Some(text.to_owned())
+}
+
+fn directory(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
+    const FORM: &str = "an absolute path, like \"/srv/library\"";
+    let text = field.text(report, FORM)?;
+    if !text.starts_with('/') || text.contains('\0') || text.len() > 4_096 {
+        return field.wrong(report, FORM);
+    }
+    Some(text.to_owned())
+}
+
+fn stop(field: &Field<'_>, report: &mut Report<'_>) -> Option<StopPolicy> {
+    let section = field.section(report, "a table, like { drain = \"30s\", grace = \"10s\" }")?;
+    STOP_KEYS.check(&section, report);
+    let hour = Duration::from_secs(3_600);
+    let none = Duration::ZERO;
+    let drain = section.read(report, "drain", |it, report| {
+        it.duration(report, none..=24 * hour)
+    });
+    let grace = section.read(report, "grace", |it, report| {
+        it.duration(report, none..=hour)
+    });
+    let default = StopPolicy::default();
+    Some(StopPolicy {
+        drain: drain.in_force(default.drain)?,
+        grace: grace.in_force(default.grace)?,
+    })
+}

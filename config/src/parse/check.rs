@@ -1,0 +1,317 @@
+//! What only shows when all services are seen together: duplicate routes, redirects in a circle, ports used twice.
+
+use super::{document, pattern, route};
+use crate::{
+    Backend, HostPattern, PathPrefix, Problem, RouteAction, RoutePattern, Service, ServiceName,
+    Settings,
+};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Redirects followed before giving up on finding a circle.
+const MOST_HOPS: usize = 10;
+
+/// A problem between services, or between a service and the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// As the operator sees it; it names both places.
+    pub problem: Problem,
+    /// Whose files are involved; the one that the problem points to comes first.
+    pub services: Vec<ServiceName>,
+}
+
+/// What only shows when all services are seen together: duplicate and unreachable routes, ports used twice.
+///
+/// `services` carries each service with its file and text, so that problems can name lines.
+pub fn check_services(services: &[(&Path, &str, &Service)]) -> Vec<Problem> {
+    let conflicts = find_conflicts(services, None);
+    conflicts.into_iter().map(|it| it.problem).collect()
+}
+
+/// As [`check_services`], telling whose files are involved, and with the listeners and port range of `settings`.
+///
+/// Of two services that want the same, the later in `services` gets the problem.
+pub fn find_conflicts(
+    services: &[(&Path, &str, &Service)],
+    settings: Option<&Settings>,
+) -> Vec<Conflict> {
+    let mut routes = BTreeMap::new();
+    let mut ports = BTreeMap::new();
+    let mut found = Vec::new();
+    for (n, (_, _, service)) in services.iter().enumerate() {
+        let here = Folder { services, n };
+        for route in &service.routes {
+            match routes.get(&route.pattern) {
+                Some((first, _)) => found.push(here.duplicate(*first, &route.pattern)),
+                None => {
+                    routes.insert(route.pattern.clone(), (n, &route.action));
+                }
+            }
+        }
+        if let Some(port) = fixed_port(service) {
+            match ports.get(&port) {
+                Some(first) => found.push(here.port_twice(*first, port)),
+                None => {
+                    ports.insert(port, n);
+                }
+            }
+        }
+        found.extend(settings.and_then(|it| here.port_taken(it)));
+        found.extend(settings.into_iter().flat_map(|it| here.own_listener(it)));
+    }
+    found.extend(circles(services, &routes, settings));
+    found
+}
+
+fn fixed_port(service: &Service) -> Option<u16> {
+    match &service.backend {
+        Backend::Command(command) => command.port,
+        Backend::Endpoints(_) => None,
+    }
+}
+
+/// One service among all.
+#[derive(Clone, Copy)]
+struct Folder<'a> {
+    services: &'a [(&'a Path, &'a str, &'a Service)],
+    n: usize,
+}
+
+/// Where something stands in a file.
+struct Place {
+    line: usize,
+    path: String,
+}
+
+impl Folder<'_> {
+    fn at(self, n: usize) -> Self {
+        Self { n, ..self }
+    }
+
+    fn name(self) -> ServiceName {
+        self.services[self.n].2.name.clone()
+    }
+
+    /// `services/library.toml:3`
+    fn file_line(self, place: &Place) -> String {
+        format!("{}:{}", self.services[self.n].0.display(), place.line)
+    }
+
+    fn conflict(self, place: Place, message: String, others: Vec<ServiceName>) -> Conflict {
+        Conflict {
+            problem: Problem {
+                file: self.services[self.n].0.to_owned(),
+                line: place.line,
+                field: place.path,
+                message,
+            },
+            services: std::iter::once(self.name()).chain(others).collect(),
+        }
+    }
+
+    fn duplicate(self, first: usize, pattern: &RoutePattern) -> Conflict {
+        let other = self.at(first);
+        let (name, place) = (other.name(), other.file_line(&other.route_place(pattern)));
+        let message = format!(
+            "`{pattern}` is a route of service {name} already ({place}); a route leads to one service: leave one of them out"
+        );
+        self.conflict(self.route_place(pattern), message, vec![name])
+    }
+
+    fn port_twice(self, first: usize, port: u16) -> Conflict {
+        let other = self.at(first);
+        let (name, place) = (other.name(), other.file_line(&other.place("port")));
+        let message = format!(
+            "{port} is the port of service {name} already ({place}); choose another, or leave it out"
+        );
+        self.conflict(self.place("port"), message, vec![name])
+    }
+
+    /// The fixed port is minato's own, or one that the agent may give to another instance.
+    fn port_taken(self, settings: &Settings) -> Option<Conflict> {
+        let port = fixed_port(self.services[self.n].2)?;
+        let range = settings.agent.ports;
+        let message = if let Some(it) = settings.gateway.http.iter().find(|it| it.port() == port) {
+            format!(
+                "{port} is taken by the gateway, which listens on {it}; choose another, or leave it out"
+            )
+        } else if settings.admin.port() == port {
+            format!(
+                "{port} is taken by the admin's {}; choose another, or leave it out",
+                settings.admin
+            )
+        } else if (range.first..=range.last).contains(&port) {
+            let (first, last) = (range.first, range.last);
+            format!(
+                "{port} lies in [agent] ports ({first}-{last}), from which other instances get theirs; choose one outside, or leave it out"
+            )
+        } else {
+            return None;
+        };
+        Some(self.conflict(self.place("port"), message, Vec::new()))
+    }
+
+    /// Endpoints that are the gateway itself: its requests would go in a circle.
+    fn own_listener(self, settings: &Settings) -> Vec<Conflict> {
+        let Backend::Endpoints(endpoints) = &self.services[self.n].2.backend else {
+            return Vec::new();
+        };
+        let own = |endpoint: SocketAddr, listener: SocketAddr| {
+            let any = listener.ip().is_unspecified() && endpoint.ip().is_loopback();
+            endpoint.port() == listener.port() && (any || endpoint.ip() == listener.ip())
+        };
+        let listeners = &settings.gateway.http;
+        let hits = endpoints.iter().enumerate().filter_map(|(n, endpoint)| {
+            let listener = listeners.iter().find(|it| own(*endpoint, **it))?;
+            let message = format!("{endpoint} is this gateway itself, which listens on {listener}: requests would go in a circle; name the server behind it");
+            Some(self.conflict(self.element("endpoints", n), message, Vec::new()))
+        });
+        hits.collect()
+    }
+
+    fn route_place(self, pattern: &RoutePattern) -> Place {
+        let (file, text, service) = self.services[self.n];
+        let (mut report, table) = document::open(file, text);
+        let root = report.root(&format!("service.{}", service.name), &table);
+        let placed = route::read(&root, &mut report);
+        let place = placed.into_iter().find(|it| it.route.pattern == *pattern);
+        place.map_or_else(
+            || self.place("routes"),
+            |it| Place {
+                line: it.line,
+                path: it.path,
+            },
+        )
+    }
+
+    fn place(self, key: &str) -> Place {
+        let (file, text, service) = self.services[self.n];
+        let (report, table) = document::open(file, text);
+        let root = report.root(&format!("service.{}", service.name), &table);
+        let field = root.get(&report, key);
+        Place {
+            line: field.map_or(0, |it| it.line),
+            path: root.path_of(key),
+        }
+    }
+
+    fn element(self, key: &str, n: usize) -> Place {
+        let (file, text, service) = self.services[self.n];
+        let (mut report, table) = document::open(file, text);
+        let root = report.root(&format!("service.{}", service.name), &table);
+        let items = root.get(&report, key);
+        let items = items.and_then(|it| it.items(&mut report, "", 0..=usize::MAX));
+        match items.unwrap_or_default().into_iter().nth(n) {
+            Some(field) => Place {
+                line: field.line,
+                path: field.path,
+            },
+            None => self.place(key),
+        }
+    }
+}
+
+type Routes<'a> = BTreeMap<RoutePattern, (usize, &'a RouteAction)>;
+
+/// Redirects that lead back to themselves.
+fn circles(
+    services: &[(&Path, &str, &Service)],
+    routes: &Routes<'_>,
+    settings: Option<&Settings>,
+) -> Vec<Conflict> {
+    let mut found = Vec::new();
+    let mut told: Vec<&RoutePattern> = Vec::new();
+    for (start, (n, action)) in routes {
+        let mut way = vec![start];
+        let mut involved = Vec::new();
+        let mut action: &RouteAction = action;
+        while let RouteAction::Redirect { to } = action
+            && way.len() <= MOST_HOPS
+        {
+            let Some((next, (owner, then))) = target(to, routes, settings) else {
+                break;
+            };
+            if way.contains(&next) {
+                if next == start && !told.iter().any(|it| way.contains(it)) {
+                    told.push(start);
+                    found.push(circle(Folder { services, n: *n }, &way, involved));
+                }
+                break;
+            }
+            let owner = &services[*owner].2.name;
+            if !involved.contains(owner) && *owner != services[*n].2.name {
+                involved.push(owner.clone());
+            }
+            way.push(next);
+            action = then;
+        }
+    }
+    found
+}
+
+fn circle(at: Folder<'_>, way: &[&RoutePattern], others: Vec<ServiceName>) -> Conflict {
+    let names: Vec<_> = way
+        .iter()
+        .chain(way.first())
+        .map(|it| format!("`{it}`"))
+        .collect();
+    let message = format!(
+        "redirects in a circle: {}; lead it to a route that answers",
+        names.join(" to ")
+    );
+    let start = way.first().map(|it| at.route_place(it));
+    let place = start.unwrap_or_else(|| at.place("route"));
+    at.conflict(place, message, others)
+}
+
+/// The route that a redirect's target arrives at, if it comes back to this gateway.
+fn target<'a, 'r>(
+    to: &str,
+    routes: &'a Routes<'r>,
+    settings: Option<&Settings>,
+) -> Option<(&'a RoutePattern, &'a (usize, &'r RouteAction))> {
+    let (_, rest) = to.split_once("://")?;
+    let (authority, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    };
+    let (host, port) = pattern::split_port(authority);
+    let port: Option<u16> = port.and_then(|it| it.parse().ok());
+    let listeners = settings
+        .map(|it| it.gateway.http.as_slice())
+        .unwrap_or_default();
+    let ours =
+        port.is_none_or(|it| it == 80 || it == 443 || listeners.iter().any(|on| on.port() == it));
+    if !ours {
+        return None;
+    }
+    let exact = std::iter::once(HostPattern::Exact(host.to_owned()));
+    let suffixes = host.match_indices('.').map(|(at, _)| &host[at + 1..]);
+    let wildcards = suffixes.map(|it| HostPattern::Wildcard(it.to_owned()));
+    let hosts = exact.chain(wildcards).chain([HostPattern::Any]);
+    for host in hosts {
+        for path in prefixes(path) {
+            let wanted = RoutePattern {
+                host: host.clone(),
+                path: PathPrefix(path.to_owned()),
+            };
+            if let Some(found) = routes.get_key_value(&wanted) {
+                return Some(found);
+            }
+        }
+    }
+    None
+}
+
+/// The path and all its whole-segment prefixes, longest first.
+fn prefixes(path: &str) -> impl Iterator<Item = &str> {
+    let cuts = path
+        .match_indices('/')
+        .map(|(at, _)| at)
+        .filter(|at| *at > 0);
+    let cuts: Vec<_> = cuts.collect();
+    let shorter = cuts.into_iter().rev().map(move |at| &path[..at]);
+    let whole = (path != "/").then_some(path);
+    whole.into_iter().chain(shorter).chain(["/"])
+}

@@ -1,0 +1,78 @@
+//! A service file as a whole.
+
+use super::document::Report;
+use super::field::Section;
+use super::key::Keys;
+use super::{backend, health, limit, route};
+use crate::{Limits, Service, ServiceName, Timeouts};
+
+/// Of a service file.
+pub(super) const KEYS: Keys = Keys {
+    known: &[
+        "command",
+        "endpoints",
+        "port",
+        "replicas",
+        "routes",
+        "route",
+        "health",
+        "limits",
+        "timeouts",
+        "retries",
+        "env",
+        "directory",
+        "stop",
+    ],
+    later: &[
+        (
+            "image",
+            "containers come later: use `command` for a process, or `endpoints` for what someone else runs",
+        ),
+        ("sites", "more than one site comes later: leave it out"),
+        (
+            "resources",
+            "limits on processor and memory come later: leave it out",
+        ),
+        (
+            "secrets",
+            "secrets come later: use `env`, or let the command read a file",
+        ),
+    ],
+    below: &[
+        ("health", &health::KEYS),
+        ("limits", &limit::LIMIT_KEYS),
+        ("timeouts", &limit::TIMEOUT_KEYS),
+        ("stop", &backend::STOP_KEYS),
+        ("[[route]]", &route::KEYS),
+    ],
+};
+
+/// The service, where every part of it could be read.
+pub(super) fn read(
+    name: &ServiceName,
+    section: &Section<'_>,
+    report: &mut Report<'_>,
+) -> Option<Service> {
+    KEYS.check(section, report);
+    let backend = backend::read(section, report);
+    let mut routes: Vec<_> = route::read(section, report)
+        .into_iter()
+        .map(|it| it.route)
+        .collect();
+    routes.sort_by(|one, other| one.pattern.cmp(&other.pattern));
+    let health = section.read(report, "health", health::read);
+    let limits = section.read(report, "limits", limit::limits);
+    let timeouts = section.read(report, "timeouts", limit::timeouts);
+    let retries = section.read(report, "retries", |it, to| it.number::<u8>(to, 0..=3));
+    let (backend, replicas) = backend?;
+    Some(Service {
+        name: name.clone(),
+        backend,
+        replicas,
+        routes,
+        health: health.in_force(health::default())?,
+        limits: limits.in_force(Limits::default())?,
+        timeouts: timeouts.in_force(Timeouts::default())?,
+        retries: retries.in_force(1)?,
+    })
+}

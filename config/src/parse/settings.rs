@@ -1,0 +1,281 @@
+//! `minato.toml` as a whole.
+
+use super::address;
+use super::document::Report;
+use super::field::{Field, Given, Section};
+use super::key::{Keys, nearest};
+use crate::{AgentSettings, GatewaySettings, NodeId, PortRange, Role, Settings, SiteId};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Of `minato.toml`.
+pub(super) const KEYS: Keys = Keys {
+    known: &[
+        "site", "node", "roles", "services", "store", "gateway", "agent", "admin",
+    ],
+    later: &[("sites", "more than one site comes later: leave it out")],
+    below: &[
+        ("store", &STORE_KEYS),
+        ("gateway", &GATEWAY_KEYS),
+        ("agent", &AGENT_KEYS),
+        ("admin", &ADMIN_KEYS),
+    ],
+};
+/// Of `[store]`.
+pub(super) const STORE_KEYS: Keys = Keys {
+    known: &["path"],
+    later: &[(
+        "etcd",
+        "several machines come later: use `path` for the embedded store of this machine",
+    )],
+    below: &[],
+};
+/// Of `[gateway]`.
+pub(super) const GATEWAY_KEYS: Keys = Keys {
+    known: &["http", "trusted_proxies", "sorry_page", "access_log"],
+    later: &[
+        (
+            "https",
+            "TLS comes later: use `http`, and name a TLS terminator in front of it in `trusted_proxies`",
+        ),
+        (
+            "certificates",
+            "TLS comes later: use `http`, and name a TLS terminator in front of it in `trusted_proxies`",
+        ),
+    ],
+    below: &[],
+};
+/// Of `[agent]`.
+pub(super) const AGENT_KEYS: Keys = Keys::known(&["runtime", "ports", "log_size"]);
+/// Of `[admin]`.
+pub(super) const ADMIN_KEYS: Keys = Keys::known(&["listen"]);
+
+/// The smallest and largest `log_size`.
+const LOG_SIZES: std::ops::RangeInclusive<u64> = 64 * 1024..=1 << 40;
+
+/// What could be read; a default wherever a problem was reported. Relative paths are taken from the file's folder.
+pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> Settings {
+    KEYS.check(root, report);
+    let mut settings = Settings::beside(file);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let path = |it: &Field<'_>, to: &mut Report<'_>| path(it, to).map(|it| folder.join(it));
+    let id = |it: &Field<'_>, to: &mut Report<'_>| {
+        let text = it.text(to, "a name")?;
+        SiteId::parse(text).map_or_else(|error| it.problem(to, error.to_string()), Some)
+    };
+    settings.site = root.read(report, "site", id).or(settings.site);
+    settings.node = root.read(report, "node", node).right();
+    settings.roles = root.read(report, "roles", roles).or(settings.roles);
+    settings.services = root.read(report, "services", path).or(settings.services);
+    if let Some(store) = part(root, report, "store", &STORE_KEYS) {
+        settings.data = store.read(report, "path", path).or(settings.data);
+    }
+    if let Some(it) = part(root, report, "gateway", &GATEWAY_KEYS) {
+        gateway(&it, report, folder, &mut settings.gateway);
+    }
+    if let Some(it) = part(root, report, "agent", &AGENT_KEYS) {
+        agent(&it, report, &mut settings.agent);
+    }
+    if let Some(it) = part(root, report, "admin", &ADMIN_KEYS) {
+        settings.admin = it.read(report, "listen", admin).or(settings.admin);
+    }
+    check_listeners(root, report, &settings);
+    settings
+}
+
+fn part<'t>(
+    root: &Section<'t>,
+    report: &mut Report<'_>,
+    key: &str,
+    keys: &Keys,
+) -> Option<Section<'t>> {
+    let wanted = format!("a table, written [{key}]");
+    let section = root
+        .read(report, key, |it, to| it.section(to, &wanted))
+        .right()?;
+    keys.check(&section, report);
+    Some(section)
+}
+
+fn node(field: &Field<'_>, report: &mut Report<'_>) -> Option<NodeId> {
+    let text = field.text(report, "a name")?;
+    NodeId::parse(text).map_or_else(|error| field.problem(report, error.to_string()), Some)
+}
+
+fn path(field: &Field<'_>, report: &mut Report<'_>) -> Option<PathBuf> {
+    const FORM: &str = "a path";
+    let text = field.text(report, FORM)?;
+    if text.is_empty() || text.contains('\0') || text.len() > 4_096 {
+        return field.wrong(report, FORM);
+    }
+    Some(PathBuf::from(text))
+}
+
+fn roles(field: &Field<'_>, report: &mut Report<'_>) -> Option<BTreeSet<Role>> {
+    const FORM: &str = "a list of \"gateway\", \"control\" and \"agent\"";
+    let items = field.items(report, FORM, 1..=16)?;
+    let mut all = Some(BTreeSet::new());
+    for item in &items {
+        match (role(item, report), all.as_mut()) {
+            (Some(role), Some(roles)) => {
+                if !roles.insert(role) {
+                    item.problem::<()>(report, "stands here already; leave one of them out");
+                    all = None;
+                }
+            }
+            _ => all = None,
+        }
+    }
+    all
+}
+
+fn role(field: &Field<'_>, report: &mut Report<'_>) -> Option<Role> {
+    const FORM: &str = "\"gateway\", \"control\" or \"agent\"";
+    match field.text(report, FORM)? {
+        "gateway" => Some(Role::Gateway),
+        "control" => Some(Role::Control),
+        "agent" => Some(Role::Agent),
+        other => match nearest(other, &["gateway", "control", "agent"]) {
+            Some(near) => field.wrong(report, &format!("{FORM} (did you mean \"{near}\"?)")),
+            None => field.wrong(report, FORM),
+        },
+    }
+}
+
+fn gateway(
+    section: &Section<'_>,
+    report: &mut Report<'_>,
+    folder: &Path,
+    to: &mut GatewaySettings,
+) {
+    if let Given::Right(it) = section.read(report, "http", listeners) {
+        to.http = it;
+    }
+    if let Given::Right(it) = section.read(report, "trusted_proxies", blocks) {
+        to.trusted_proxies = it;
+    }
+    let page = section.read(report, "sorry_page", path);
+    to.sorry_page = page.right().map(|it| folder.join(it));
+    to.access_log = section
+        .read(report, "access_log", Field::boolean)
+        .or(to.access_log);
+}
+
+fn listeners(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<SocketAddr>> {
+    let items = field.items(report, "a list of addresses, like [\"[::]:80\"]", 1..=16)?;
+    let mut all: Vec<SocketAddr> = Vec::new();
+    for item in &items {
+        let Some(address) = address::listener(item, report) else {
+            continue;
+        };
+        match all.iter().find(|it| overlap(**it, address)) {
+            Some(other) => {
+                let message =
+                    format!("{address} is taken by {other} already; leave one of them out");
+                item.problem::<()>(report, message);
+            }
+            None => all.push(address),
+        }
+    }
+    (all.len() == items.len()).then_some(all)
+}
+
+/// Whether the two cannot both be listened on. Port 0 is a new port each time.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || (any && same_family))
+}
+
+fn blocks(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<(IpAddr, u8)>> {
+    let items = field.items(
+        report,
+        "a list of addresses or blocks, like [\"10.0.0.0/8\"]",
+        0..=256,
+    )?;
+    let mut all = Vec::new();
+    for item in &items {
+        match address::block(item, report) {
+            Some(block) if all.contains(&block) => {
+                item.problem::<()>(report, "stands here already; leave one of them out");
+            }
+            Some(block) => all.push(block),
+            None => {}
+        }
+    }
+    (all.len() == items.len()).then_some(all)
+}
+
+fn agent(section: &Section<'_>, report: &mut Report<'_>, to: &mut AgentSettings) {
+    section.read(report, "runtime", runtime);
+    to.ports = section.read(report, "ports", address::ports).or(to.ports);
+    let size = section.read(report, "log_size", |it, report| it.size(report, LOG_SIZES));
+    to.log_bytes = size.or(to.log_bytes);
+}
+
+fn runtime(field: &Field<'_>, report: &mut Report<'_>) -> Option<()> {
+    match field.text(report, "\"process\"")? {
+        "process" => Some(()),
+        "docker" => field.problem(
+            report,
+            "\"docker\" is not served by this version; containers come later: use \"process\"",
+        ),
+        _ => field.wrong(report, "\"process\""),
+    }
+}
+
+fn admin(field: &Field<'_>, report: &mut Report<'_>) -> Option<SocketAddr> {
+    let address = address::listener(field, report)?;
+    if address.ip().to_canonical().is_loopback() {
+        return Some(address);
+    }
+    let hint = format!("write \"127.0.0.1:{}\"", address.port());
+    let message = format!(
+        "must be on loopback, since this version asks for no password, got \"{address}\"; {hint}, and reach it from elsewhere through ssh -L"
+    );
+    field.problem(report, message)
+}
+
+/// What the parts say of each other.
+fn check_listeners(root: &Section<'_>, report: &mut Report<'_>, settings: &Settings) {
+    let PortRange { first, last } = settings.agent.ports;
+    let place = |report: &Report<'_>, section: &str, key: &str| {
+        let below = root.get(report, section)?;
+        let toml::de::DeValue::Table(table) = below.value else {
+            return None;
+        };
+        let path = below.path;
+        Section {
+            path,
+            line: below.line,
+            table,
+        }
+        .get(report, key)
+    };
+    let http = place(report, "gateway", "http");
+    let listen = place(report, "admin", "listen");
+    for address in &settings.gateway.http {
+        if overlap(*address, settings.admin) {
+            let admin = settings.admin;
+            let message = format!(
+                "{admin} is both the admin's and a listener of the gateway ({address}); change one of them"
+            );
+            let field = listen.as_ref().or(http.as_ref());
+            let _: Option<()> = field.and_then(|it| it.problem(report, message));
+        }
+    }
+    let listeners = settings.gateway.http.iter().map(|it| (it, &http));
+    for (address, field) in listeners.chain([(&settings.admin, &listen)]) {
+        if (first..=last).contains(&address.port()) {
+            let message = format!(
+                "{address} lies in [agent] ports ({first}-{last}), from which instances get theirs; change one of them"
+            );
+            let ports = place(report, "agent", "ports");
+            let field = field.as_ref().or(ports.as_ref());
+            let _: Option<()> = field.and_then(|it| it.problem(report, message));
+        }
+    }
+}
