@@ -1,0 +1,309 @@
+//! What is counted: histograms per service, counters per instance. Never a URL, host or client as a label.
+
+use minato_config::{ServiceName, SlotIndex};
+use minato_proxy::EndpointId;
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// Upper bounds of the latency histogram, in seconds.
+const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// The percentiles of status speak of the last 30 to 60 seconds.
+const WINDOW: Duration = Duration::from_secs(30);
+/// Buckets of [`Recent`]: eight for each doubling from 64 us to about 70 s.
+const RECENT: usize = 160;
+
+/// All metrics of one gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub(crate) duration: HistogramVec,
+    pub(crate) requests: IntCounterVec,
+    pub(crate) refused: IntCounterVec,
+    pub(crate) retries: IntCounterVec,
+    pub(crate) upstream_requests: IntCounterVec,
+    pub(crate) upstream_failures: IntCounterVec,
+    pub(crate) connections: IntGauge,
+    pub(crate) accepted: IntCounter,
+    pub(crate) pool_idle: IntGauge,
+    pub(crate) in_flight: IntGaugeVec,
+    pub(crate) queued: IntGaugeVec,
+    services: RwLock<HashMap<ServiceName, Arc<ServiceCounts>>>,
+    endpoints: RwLock<HashMap<EndpointId, Arc<Counts>>>,
+}
+
+/// Requests and gateway-class failures of one run of an instance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EndpointCounts {
+    /// Attempts that ended.
+    pub requests: u64,
+    /// Those that failed by the gateway's judgement.
+    pub failures: u64,
+}
+
+/// What status shows of one service.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TrafficCounts {
+    /// Requests since the start.
+    pub requests: u64,
+    /// Answers of the gateway's own making with 5xx.
+    pub gateway_errors: u64,
+    /// Of the last 30 to 60 s; `None` without requests.
+    pub p50: Option<Duration>,
+    /// As above.
+    pub p95: Option<Duration>,
+    /// As above.
+    pub p99: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    requests: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// Whether an attempt counts against the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempted {
+    Well,
+    Failed,
+}
+
+impl Counts {
+    pub(crate) fn add(&self, attempted: Attempted) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if attempted == Attempted::Failed {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct ServiceCounts {
+    requests: AtomicU64,
+    gateway_errors: AtomicU64,
+    recent: RwLock<[Recent; 2]>,
+}
+
+#[derive(Debug)]
+struct Recent {
+    began: Option<Instant>,
+    buckets: Box<[AtomicU32; RECENT]>,
+}
+
+impl Recent {
+    fn new(began: Option<Instant>) -> Self {
+        Self { began, buckets: Box::new(std::array::from_fn(|_| AtomicU32::new(0))) }
+    }
+}
+
+impl Metrics {
+    /// Registers everything.
+    pub fn new() -> Result<Arc<Self>, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok(vec)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGaugeVec, prometheus::Error> {
+            let vec = IntGaugeVec::new(Opts::new(name, help), &["service"])?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok(vec)
+        };
+        let duration = HistogramVec::new(
+            HistogramOpts::new("minato_http_request_duration_seconds", "Whole requests, from the head to the last byte of the answer.")
+                .buckets(BUCKETS.to_vec()),
+            &["service"],
+        )?;
+        registry.register(Box::new(duration.clone()))?;
+        let requests = counter("minato_http_requests_total", "Requests by service and class of status.", &["service", "code"])?;
+        let refused = counter("minato_http_refused_total", "Requests that minato answered itself, by reason.", &["service", "reason"])?;
+        let retries = counter("minato_http_retries_total", "Attempts made again at another instance.", &["service"])?;
+        let upstream_requests = counter("minato_upstream_requests_total", "Attempts by instance.", &["service", "instance"])?;
+        let upstream_failures =
+            counter("minato_upstream_failures_total", "Gateway-class failures of attempts by instance.", &["service", "instance"])?;
+        let connections = IntGauge::new("minato_http_connections", "Client connections open now.")?;
+        registry.register(Box::new(connections.clone()))?;
+        let accepted = IntCounter::new("minato_http_connections_accepted_total", "Client connections accepted.")?;
+        registry.register(Box::new(accepted.clone()))?;
+        let pool_idle = IntGauge::new("minato_upstream_idle_connections", "Idle connections to instances.")?;
+        registry.register(Box::new(pool_idle.clone()))?;
+        let in_flight = gauge("minato_http_requests_in_flight", "Requests in flight now.")?;
+        let queued = gauge("minato_http_requests_queued", "Requests waiting for a place now.")?;
+        Ok(Arc::new(Self {
+            registry,
+            duration,
+            requests,
+            refused,
+            retries,
+            upstream_requests,
+            upstream_failures,
+            connections,
+            accepted,
+            pool_idle,
+            in_flight,
+            queued,
+            services: RwLock::default(),
+            endpoints: RwLock::default(),
+        }))
+    }
+
+    /// Where others add their own metrics.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// All of it as text, format 0.0.4.
+    pub fn text(&self) -> String {
+        let mut out = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            tracing::error!(%error, "the metrics do not encode");
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// Counts of one run.
+    pub fn endpoint(&self, id: &EndpointId) -> EndpointCounts {
+        let counts = self.counts_of(id);
+        EndpointCounts {
+            requests: counts.requests.load(Ordering::Relaxed),
+            failures: counts.failures.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts of one service.
+    pub fn traffic(&self, service: &ServiceName) -> TrafficCounts {
+        let counts = self.service(service);
+        let [p50, p95, p99] = counts.percentiles([0.50, 0.95, 0.99]);
+        TrafficCounts {
+            requests: counts.requests.load(Ordering::Relaxed),
+            gateway_errors: counts.gateway_errors.load(Ordering::Relaxed),
+            p50,
+            p95,
+            p99,
+        }
+    }
+
+    /// Forgets a run that left the table, and its slot's counters when no other run of it is left.
+    pub fn forget_endpoint(&self, id: &EndpointId) {
+        self.endpoints.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Forgets all series of a slot that is gone.
+    pub fn forget_slot(&self, service: &ServiceName, slot: SlotIndex) {
+        let labels = [service.as_str(), &slot.to_string()];
+        let _ = self.upstream_requests.remove_label_values(&labels);
+        let _ = self.upstream_failures.remove_label_values(&labels);
+    }
+
+    pub(crate) fn counts_of(&self, id: &EndpointId) -> Arc<Counts> {
+        if let Some(counts) = self.endpoints.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Arc::clone(counts);
+        }
+        Arc::clone(self.endpoints.write().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default())
+    }
+
+    pub(crate) fn service(&self, name: &ServiceName) -> Arc<ServiceCounts> {
+        if let Some(counts) = self.services.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Arc::clone(counts);
+        }
+        let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(services.entry(name.clone()).or_insert_with(|| Arc::new(ServiceCounts::new())))
+    }
+}
+
+impl ServiceCounts {
+    fn new() -> Self {
+        Self {
+            requests: AtomicU64::new(0),
+            gateway_errors: AtomicU64::new(0),
+            recent: RwLock::new([Recent::new(None), Recent::new(None)]),
+        }
+    }
+
+    pub(crate) fn add(&self, took: Duration, now: Instant) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        {
+            let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+            if recent[0].began.is_some_and(|began| now < began + WINDOW) {
+                recent[0].buckets[bucket(took)].fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        }
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        if recent[0].began.is_none_or(|began| now >= began + WINDOW) {
+            recent.swap(0, 1);
+            recent[0] = Recent::new(Some(now));
+        }
+        recent[0].buckets[bucket(took)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_gateway_error(&self) {
+        self.gateway_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn percentiles<const N: usize>(&self, shares: [f64; N]) -> [Option<Duration>; N] {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let sums: Vec<u64> = (0..RECENT)
+            .map(|i| recent.iter().map(|it| u64::from(it.buckets[i].load(Ordering::Relaxed))).sum())
+            .collect();
+        let total: u64 = sums.iter().sum();
+        shares.map(|share| {
+            #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank among counts")]
+            let rank = ((total as f64 * share).ceil() as u64).max(1);
+            let mut seen = 0;
+            sums.iter().position(|n| {
+                seen += n;
+                seen >= rank && total > 0
+            })
+            .map(upper)
+        })
+    }
+}
+
+fn bucket(took: Duration) -> usize {
+    let micros = took.as_micros().max(64);
+    let octave = micros.ilog2() - 6;
+    let within = (micros >> (octave + 3)) & 7;
+    usize::try_from(octave * 8).unwrap_or(RECENT).saturating_add(usize::try_from(within).unwrap_or(0)).min(RECENT - 1)
+}
+
+fn upper(bucket: usize) -> Duration {
+    let (octave, within) = (bucket / 8, bucket % 8);
+    Duration::from_micros(((9 + within as u64) << octave) * 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_holds_its_own_upper_bound_and_is_at_most_an_eighth_wide() {
+        for micros in [64_u64, 65, 100, 127, 128, 999, 1_000, 30_000, 1_000_000, 20_000_000] {
+            let took = Duration::from_micros(micros);
+            let up = upper(bucket(took));
+            assert!(up >= took && up <= took * 9 / 8 + Duration::from_micros(8), "{took:?} {up:?}");
+        }
+    }
+
+    #[test]
+    fn percentiles_speak_of_the_last_window_only() {
+        let counts = ServiceCounts::new();
+        let start = crate::clock::now();
+        counts.add(Duration::from_secs(1), start);
+        for _ in 0..99 {
+            counts.add(Duration::from_millis(1), start + WINDOW);
+        }
+        let [p50, p999] = counts.percentiles([0.5, 0.999]);
+        assert!(p50 < Some(Duration::from_millis(2)), "{p50:?}");
+        assert!(p999 >= Some(Duration::from_secs(1)), "{p999:?}");
+        counts.add(Duration::from_millis(1), start + WINDOW * 3);
+        let [p999] = counts.percentiles([0.999]);
+        assert!(p999 < Some(Duration::from_millis(2)), "{p999:?}");
+    }
+}
