@@ -100,3 +100,105 @@ pub struct NodeInfo {
     /// Bytes of memory.
     pub memory_bytes: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::DeserializeOwned;
+    use std::fmt::Debug;
+
+    /// Encodes to exactly `golden`, decodes back, and still decodes with a field that a later minato may add.
+    #[track_caller]
+    fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(document: &T, golden: &str) {
+        assert_eq!(serde_json::to_string(document).unwrap(), golden);
+        assert_eq!(&serde_json::from_str::<T>(golden).unwrap(), document);
+        let later = golden.replacen('{', r#"{"later":{"deep":[1]},"#, 1);
+        assert_eq!(&serde_json::from_str::<T>(&later).unwrap(), document);
+    }
+
+    fn instance() -> Instance {
+        Instance {
+            v: 1,
+            run: Run(3),
+            phase: Phase::Exited,
+            address: "127.0.0.1:20001".parse().unwrap(),
+            since: Timestamp(1_700_000_000_000),
+            pid: None,
+            restarts: 2,
+            local: Some(Verdict::Down),
+            reason: "exited with status 3".to_owned(),
+            retry_at: Some(Timestamp(1_700_000_001_000)),
+        }
+    }
+
+    #[test]
+    fn golden_documents() {
+        check(
+            &instance(),
+            r#"{"v":1,"run":3,"phase":"exited","address":"127.0.0.1:20001","since":1700000000000,"pid":null,"restarts":2,"local":"down","reason":"exited with status 3","retry_at":1700000001000}"#,
+        );
+        check(
+            &VerdictReport {
+                v: 1,
+                generation: Generation { era: 1, counter: 4 },
+                run: Run(3),
+                verdict: Verdict::Suspect,
+                reason: "no answer: no answer in 1s".to_owned(),
+                since: Timestamp(5),
+                drained: true,
+            },
+            r#"{"v":1,"generation":{"era":1,"counter":4},"run":3,"verdict":"suspect","reason":"no answer: no answer in 1s","since":5,"drained":true}"#,
+        );
+        check(
+            &GatewayAlive {
+                v: 1,
+                since: Timestamp(5),
+            },
+            r#"{"v":1,"since":5}"#,
+        );
+        check(
+            &NodeAlive {
+                v: 1,
+                since: Timestamp(5),
+            },
+            r#"{"v":1,"since":5}"#,
+        );
+        check(
+            &NodeInfo {
+                v: 1,
+                version: "0.1.0".to_owned(),
+                cpus: 2,
+                memory_bytes: 1 << 30,
+            },
+            r#"{"v":1,"version":"0.1.0","cpus":2,"memory_bytes":1073741824}"#,
+        );
+    }
+
+    #[test]
+    fn what_may_be_missing_is_filled_in() {
+        let text = r#"{"v":1,"run":3,"phase":"running","address":"[::1]:80","since":5}"#;
+        let instance: Instance = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            (instance.pid, instance.restarts, instance.local),
+            (None, 0, None)
+        );
+        assert_eq!((instance.reason.as_str(), instance.retry_at), ("", None));
+        let text = r#"{"v":1,"generation":{"era":0,"counter":0},"run":0,"verdict":"up","since":5}"#;
+        let report: VerdictReport = serde_json::from_str(text).unwrap();
+        assert_eq!((report.reason.as_str(), report.drained), ("", false));
+    }
+
+    #[test]
+    fn what_must_be_there_is_asked_for() {
+        for text in [
+            r#"{"v":1,"phase":"running","address":"[::1]:80","since":5}"#,
+            r#"{"v":1,"run":3,"phase":"flying","address":"[::1]:80","since":5}"#,
+            r#"{"v":1,"run":3,"phase":"running","address":"here","since":5}"#,
+            r#"{"v":1,"run":-3,"phase":"running","address":"[::1]:80","since":5}"#,
+            "[]",
+            "",
+        ] {
+            assert!(serde_json::from_str::<Instance>(text).is_err(), "{text}");
+        }
+    }
+}

@@ -72,3 +72,22 @@ impl fmt::Display for Layer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_is_cut_at_a_character() {
+        let failure = Failure::new(Layer::Body, "\u{e9}".repeat(151));
+        assert_eq!(failure.detail, "\u{e9}".repeat(150));
+        let odd = Failure::new(Layer::Body, format!("a{}", "\u{e9}".repeat(150)));
+        assert_eq!(odd.detail.len(), 299);
+    }
+
+    #[test]
+    fn reads_as_layer_and_detail() {
+        let failure = Failure::new(Layer::Status, "503");
+        assert_eq!(failure.to_string(), "status: 503");
+    }
+}

@@ -88,3 +88,86 @@ impl Ejection {
         self.times
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an origin for simulated time; nothing depends on its value"
+    )]
+    fn origin() -> Instant {
+        Instant::now()
+    }
+
+    fn secs(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    #[test]
+    fn at_most_half_and_never_the_last() {
+        use Allowance::{Granted, HalfEjected, LastServing};
+        for (total, ejected, serving, expected) in [
+            (1, 0, 1, LastServing),
+            (2, 0, 2, Granted),
+            (2, 1, 1, LastServing),
+            (3, 0, 3, Granted),
+            (3, 1, 2, HalfEjected),
+            (3, 0, 1, LastServing),
+            (4, 1, 3, Granted),
+            (4, 2, 2, HalfEjected),
+            (10, 4, 6, Granted),
+            (10, 5, 5, HalfEjected),
+            (0, 0, 0, LastServing),
+        ] {
+            let allowed = Ejection::allowed(total, ejected, serving);
+            assert_eq!(allowed, expected, "{total} {ejected} {serving}");
+        }
+    }
+
+    #[test]
+    fn ten_seconds_times_the_count_at_most_three_hundred() {
+        let mut now = origin();
+        let mut ejection = Ejection::default();
+        for times in 1..=40 {
+            let length = ejection.begin(now, 0.0);
+            assert_eq!(length, secs(10 * times).min(secs(300)));
+            now += length;
+            assert!(!ejection.is_ejected(now));
+        }
+        let least = ejection.begin(now, 1.0);
+        assert_eq!(least, secs(270));
+        assert_eq!(Ejection::default().begin(now, 1.0), secs(10));
+    }
+
+    #[test]
+    fn a_pass_ends_it_after_the_first_ten_seconds_only() {
+        let now = origin();
+        let mut ejection = Ejection::default();
+        ejection.begin(now, 0.0);
+        let now = now + secs(20);
+        assert_eq!(ejection.begin(now, 0.0), secs(20));
+        ejection.passed(now + Duration::from_millis(9_999));
+        assert!(ejection.is_ejected(now + secs(10)));
+        assert!(ejection.is_held(now + Duration::from_millis(9_999)));
+        assert!(!ejection.is_held(now + secs(10)));
+        ejection.passed(now + secs(10));
+        assert!(!ejection.is_ejected(now + secs(10)));
+    }
+
+    #[test]
+    fn ten_minutes_without_one_are_forgotten() {
+        let now = origin();
+        let mut ejection = Ejection::default();
+        ejection.begin(now, 0.0);
+        ejection.begin(now + secs(10), 0.0);
+        assert_eq!(ejection.times(), 2);
+        let end = now + secs(30);
+        let mut early = ejection.clone();
+        early.begin(end + secs(599), 0.0);
+        assert_eq!(early.times(), 3);
+        ejection.begin(end + secs(600), 0.0);
+        assert_eq!(ejection.times(), 1);
+    }
+}

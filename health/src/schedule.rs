@@ -110,3 +110,7 @@ impl Schedule {
         self.timing.interval.saturating_mul(doubled).min(slowest)
     }
 }
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;
