@@ -1,18 +1,46 @@
-//! The leader's decisions.
+//! The leader's decisions: which slots there should be, on which nodes, under which generation.
+//!
+//! Input: [`World`] and `now`. Output: [`Plan`]. Equal inputs give equal plans.
+//!
+//! Rules, one module each: what a service has (`seen`), how a slot does (`condition`), where a slot goes (`place`), what
+//! to change (`decide`), whether a change has come true (`settled`).
+//!
+//! Invariants: a ready instance is replaced only while all others of its service are ready; no ready instance is removed
+//! while one that is not ready is surplus too; what vanished from the store without a document that says removed stops
+//! nothing; a slot never moves because its node's lease is gone.
+//! Not here: the transactions that carry a plan out (`control/server`), local restarts ([`crate::reconcile`]).
+
+mod condition;
+mod decide;
+mod place;
+mod seen;
+mod settled;
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod tests;
+
+pub use settled::{Settled, settled, wanted};
 
 use crate::World;
 use minato_config::{ServiceName, Slot, SlotIndex, Timestamp};
+use std::fmt;
+use std::time::Duration;
 
-mod settled;
+/// Steps for one service in one plan, so that they fit in one transaction; the rest follows in the next plan.
+pub const STEPS_PER_SERVICE: usize = 64;
 
-pub use settled::{Settled, settled, wanted};
+/// After a slot's instance has been `Failed` for this long, a new generation tries again.
+pub const FAILED_PAUSE: Duration = Duration::from_secs(60);
 
 /// What control wants to change, with reasons. Commit one service's steps per transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// In order; every prefix is safe.
+    /// In order, one service's steps together; every prefix is safe.
     pub steps: Vec<Step>,
-    /// Why something cannot be done now, or looks like an accident. One sentence each, sorted by service.
+    /// Why something cannot be done now, or looks like an accident. One sentence each, sorted by service. A text changes
+    /// only with its cause, never with the clock, so that it can be told once.
     pub notes: Vec<(ServiceName, String)>,
 }
 
@@ -25,7 +53,9 @@ pub struct Step {
     pub action: Action,
     /// For the event: `2 wanted, 1 assigned`.
     pub reason: String,
-    /// What must still be so when the step is committed. Sorted, each object once.
+    /// What must still be so when the step is committed. Sorted, each object once. The steps of one service share most of
+    /// it; a step changes none but its own slot. Instances and verdicts are not among it: news of them that comes a moment
+    /// before the commit does no more harm than the same news a moment after.
     pub relies_on: Vec<Relied>,
 }
 
@@ -63,6 +93,47 @@ pub enum Object {
 }
 
 /// What to change now. Empty when intent and observation agree, or when nothing safe can be done yet.
-pub fn plan(_world: &World, _now: Timestamp) -> Plan {
-    Plan::default()
+///
+/// Call it again after every change of the world and each second: some rules wait for time to pass.
+pub fn plan(world: &World, now: Timestamp) -> Plan {
+    let instances = seen::Instances::of(world);
+    let mut places = place::Places::of(world);
+    let mut plan = Plan::default();
+    for service in instances.services(world) {
+        let seen = seen::Seen::of(world, &instances, service);
+        decide::decide(&seen, &mut places, now, &mut plan);
+    }
+    plan
+}
+
+/// `library/2: assign 0.7 on node a: 3 wanted, 2 assigned`
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let service = &self.service;
+        match &self.action {
+            Action::Assign(n, slot) => {
+                let Slot {
+                    node, generation, ..
+                } = slot;
+                write!(f, "{service}/{n}: assign {generation} on node {node}")?;
+            }
+            Action::Remove(n) => write!(f, "{service}/{n}: remove")?,
+            Action::Forget(n) => write!(f, "{service}/{n}: forget")?,
+            Action::ForgetService => write!(f, "{service}: forget")?,
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+/// One line for each step, then one for each note: what a person reads to learn why.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            writeln!(f, "{step}")?;
+        }
+        for (service, note) in &self.notes {
+            writeln!(f, "{service}: note: {note}")?;
+        }
+        Ok(())
+    }
 }

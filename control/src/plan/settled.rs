@@ -1,7 +1,12 @@
-//! Whether a service is what it should be.
+//! Whether a service is what it should be: what `minato scale` and its like wait for.
 
+use super::condition::Condition;
+use super::seen::{Instances, Seen, SlotSeen};
 use crate::World;
-use minato_config::ServiceName;
+use minato_config::{Backend, ServiceName};
+
+/// Problems that a text names; the rest is a number.
+const SHOWN: usize = 5;
 
 /// Whether a change has come true.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +20,86 @@ pub enum Settled {
 /// Instances that should run: the operator's number, else the file's. For fixed endpoints the number of addresses.
 /// 0 for a service that is removed or not known.
 pub fn wanted(world: &World, service: &ServiceName) -> u16 {
-    let _ = (world, service);
-    0
+    let Some(record) = world.services.get(service).map(|it| &it.value) else {
+        return 0;
+    };
+    let by_hand = || world.intents.get(service)?.value.replicas;
+    match record.service.backend {
+        _ if record.removed => 0,
+        Backend::Command(_) => by_hand().unwrap_or(record.service.replicas),
+        Backend::Endpoints(_) => record.service.replicas,
+    }
 }
 
 /// Whether all wanted slots are ready as the newest command and restart want them, and nothing else is left.
+///
+/// It says nothing about drain, and of fixed endpoints only that no slot is left: whether they answer is not control's.
 pub fn settled(world: &World, service: &ServiceName) -> Settled {
-    let _ = (world, service);
-    Settled::Waiting(String::new())
+    let instances = Instances::of(world);
+    let Some(service) = instances
+        .services(world)
+        .into_iter()
+        .find(|it| *it == service)
+    else {
+        return Settled::Done(format!("{service} is not there"));
+    };
+    let seen = Seen::of(world, &instances, service);
+    let left = seen.kept.len() + seen.removed.len() + seen.orphans.len();
+    match seen.record.map(|it| &it.value) {
+        None => Settled::Waiting(format!(
+            "the record of {service} vanished; {left} slots are left as they are"
+        )),
+        Some(record) if record.removed => {
+            Settled::Waiting(format!("{service} is removed; {left} slots are left"))
+        }
+        Some(record) => match &record.service.backend {
+            Backend::Endpoints(_) if left > 0 => Settled::Waiting(format!(
+                "{service} has fixed endpoints; {left} slots of its command are left"
+            )),
+            Backend::Endpoints(list) => Settled::Done(format!("{} fixed endpoints", list.len())),
+            Backend::Command(_) => of_command(&seen),
+        },
+    }
+}
+
+fn of_command(seen: &Seen<'_>) -> Settled {
+    let wanted = seen.wanted();
+    let ready = |it: &&&SlotSeen<'_>| it.condition == Condition::Ready;
+    let up = wanted.iter().filter(ready).count();
+    let mut head = format!("{up} of {} up", seen.goal.slots);
+    let name = |it: &SlotSeen<'_>| format!("{}/{}", seen.service, it.n);
+    let mut problems: Vec<String> = Vec::new();
+    for it in &wanted {
+        match (it.outdated, it.detail.as_str()) {
+            (None, _) if it.condition == Condition::Ready => {}
+            _ if !it.node_lives && it.condition != Condition::Ready => problems.push(format!(
+                "{} waits for node {}, which is gone",
+                name(it),
+                it.slot.node
+            )),
+            (Some(why), _) => problems.push(format!("{} to be replaced: {why}", name(it))),
+            (None, detail) => problems.push(format!("{} {detail}", name(it))),
+        }
+    }
+    let missing = seen.goal.slots.saturating_sub(seen.kept.len());
+    if missing > 0 {
+        problems.push(format!("{missing} without a node yet"));
+    }
+    let going = seen.removed.iter().chain(seen.surplus());
+    problems.extend(going.map(|it| format!("{} to be stopped", name(it))));
+    let orphans = seen.orphans.iter();
+    problems
+        .extend(orphans.map(|(key, _)| format!("{}/{} without a slot", seen.service, key.slot)));
+    if problems.is_empty() {
+        return Settled::Done(head);
+    }
+    let more = problems.len().saturating_sub(SHOWN);
+    for problem in problems.iter().take(SHOWN) {
+        head.push_str("; ");
+        head.push_str(problem);
+    }
+    if more > 0 {
+        head.push_str(&format!("; and {more} more"));
+    }
+    Settled::Waiting(head)
 }

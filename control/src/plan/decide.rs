@@ -1,0 +1,355 @@
+//! What to change for one service.
+
+use super::condition::Condition;
+use super::place::{PerNode, Places};
+use super::seen::{Seen, SlotSeen};
+use super::{Action, FAILED_PAUSE, Object, Plan, Relied, STEPS_PER_SERVICE, Step};
+use minato_config::{Generation, NodeId, Restart, Slot, SlotIndex, Timestamp};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A slot that is not ready for this long holds an update up in a way that a person should hear of.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// Adds the steps and notes of one service.
+pub(super) fn decide<'a>(
+    seen: &Seen<'a>,
+    places: &mut Places<'a>,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    let mut decision = Decision {
+        seen,
+        places,
+        now,
+        steps: Vec::new(),
+        notes: Vec::new(),
+    };
+    decision.run();
+    let (steps, notes) = (decision.steps, decision.notes);
+    plan.steps.extend(steps.into_iter().take(STEPS_PER_SERVICE));
+    let named = notes.into_iter().map(|it| (seen.service.clone(), it));
+    plan.notes.extend(named);
+}
+
+struct Decision<'s, 'a, 'p> {
+    seen: &'s Seen<'a>,
+    places: &'p mut Places<'a>,
+    now: Timestamp,
+    steps: Vec<Step>,
+    notes: Vec<String>,
+}
+
+impl<'a> Decision<'_, 'a, '_> {
+    fn run(&mut self) {
+        let Some(record) = self.seen.record else {
+            return self.note_vanished_record();
+        };
+        self.note_lost_nodes();
+        self.restore();
+        if !self.steps.is_empty() {
+            // What runs is not known well enough for anything else.
+            return;
+        }
+        self.forget();
+        self.remove_surplus();
+        self.place_missing();
+        self.retry_failed();
+        self.replace_outdated();
+        let nothing_left = self.seen.kept.is_empty()
+            && self.seen.removed.len() == self.steps.len()
+            && self.seen.orphans.is_empty();
+        if record.value.removed && nothing_left {
+            let reason = "removed, and no slot is left".to_owned();
+            self.step(Action::ForgetService, reason, self.seen.relied());
+        }
+    }
+
+    fn step(&mut self, action: Action, reason: String, relies_on: Vec<Relied>) {
+        self.steps.push(Step {
+            service: self.seen.service.clone(),
+            action,
+            reason,
+            relies_on,
+        });
+    }
+
+    fn note_vanished_record(&mut self) {
+        let slots = self.seen.kept.len() + self.seen.removed.len();
+        let orphans = self.seen.orphans.len();
+        if slots + orphans > 0 {
+            self.notes.push(format!(
+                "its record vanished without having been removed; {slots} slots and {orphans} instances without one stay \
+                 as they are until it is written again"
+            ));
+        }
+    }
+
+    fn note_lost_nodes(&mut self) {
+        let mut waiting: BTreeMap<&NodeId, Vec<String>> = BTreeMap::new();
+        for it in self.seen.kept.iter().chain(&self.seen.removed) {
+            if !it.node_lives {
+                let slots = waiting.entry(&it.slot.node).or_default();
+                slots.push(self.name(it.n));
+            }
+        }
+        for (node, slots) in waiting {
+            let (slots, verb) = listed(&slots);
+            self.notes
+                .push(format!("node {node} is gone: {slots} {verb} for it"));
+        }
+    }
+
+    /// A slot document that vanished while its instance runs is written again as it was.
+    fn restore(&mut self) {
+        for (key, _) in &self.seen.orphans {
+            let slot = Slot {
+                v: 1,
+                node: key.node.clone(),
+                generation: key.generation,
+                digest: self.seen.goal.digest.clone(),
+                restart: self.seen.goal.restart,
+                removed: false,
+            };
+            let reason = format!(
+                "its document vanished while an instance runs; if the command was being changed: minato restart {}",
+                self.seen.service
+            );
+            let relied = self.relied_with_absent(key.slot);
+            self.step(Action::Assign(key.slot, slot), reason, relied);
+        }
+    }
+
+    fn forget(&mut self) {
+        for it in self.seen.removed.iter().filter(|it| it.instances == 0) {
+            let relied = self.relied_slot(it.n);
+            let reason = "removed, and its instances are gone".to_owned();
+            self.step(Action::Forget(it.n), reason, relied);
+        }
+    }
+
+    fn remove_surplus(&mut self) {
+        let (wanted, have) = (self.seen.goal.slots, self.seen.kept.len());
+        for it in self.seen.surplus() {
+            let why = match self.seen.record {
+                Some(record) if record.value.removed => "the service is removed".to_owned(),
+                _ if self.seen.goal.digest.is_empty() => "fixed endpoints need no slots".to_owned(),
+                _ => format!("{wanted} wanted, {have} assigned"),
+            };
+            let reason = match it.detail.as_str() {
+                "" => why,
+                detail => format!("{why}; {detail}"),
+            };
+            let relied = self.seen.relied();
+            self.places.give_back(&it.slot.node);
+            self.step(Action::Remove(it.n), reason, relied);
+        }
+    }
+
+    fn place_missing(&mut self) {
+        let (wanted, have) = (self.seen.goal.slots, self.seen.kept.len());
+        let missing = wanted.saturating_sub(have);
+        let mut here = self.slots_by_node();
+        let free: Vec<SlotIndex> = self.seen.free().take(missing).collect();
+        for (placed, n) in free.into_iter().take(STEPS_PER_SERVICE).enumerate() {
+            let Some(node) = self.places.best(&here, self.per_node()) else {
+                self.note_unplaced(wanted, have + placed);
+                break;
+            };
+            *here.entry(node).or_default() += 1;
+            self.places.take(node);
+            let generation = Generation {
+                era: self.seen.era,
+                counter: self.seen.unused_counter(n),
+            };
+            let slot = self.slot(node, generation);
+            let reason = format!("{wanted} wanted, {} assigned", have + placed);
+            let relied = self.relied_with_absent(n);
+            self.step(Action::Assign(n, slot), reason, relied);
+        }
+    }
+
+    fn note_unplaced(&mut self, wanted: usize, have: usize) {
+        let why = match self.seen.goal.port {
+            _ if self.places.is_empty() => "no node is alive".to_owned(),
+            Some(port) => format!("port {port} is fixed, so a node takes one at most"),
+            None => "no node takes it".to_owned(),
+        };
+        self.notes
+            .push(format!("{have} of {wanted} slots have a node: {why}"));
+    }
+
+    /// A slot whose agent has given up gets a new generation, at most one in [`FAILED_PAUSE`].
+    fn retry_failed(&mut self) {
+        for it in self.seen.wanted() {
+            let Condition::Failed(since) = it.condition else {
+                continue;
+            };
+            if it.outdated.is_some() || !it.node_lives {
+                continue;
+            }
+            let pause = FAILED_PAUSE.as_secs();
+            if self.now.since(since) < FAILED_PAUSE {
+                self.notes.push(format!(
+                    "{} {}; tried again {pause} s after it failed",
+                    self.name(it.n),
+                    it.detail
+                ));
+                continue;
+            }
+            let node = self.node_for_retry(it);
+            let reason = format!("{} for {pause} s", it.detail);
+            self.replace(it, &node, reason);
+        }
+    }
+
+    /// Another live node where it has fewer slots, else the same.
+    fn node_for_retry(&self, it: &SlotSeen<'_>) -> NodeId {
+        let mut elsewhere = self.slots_by_node();
+        if let Some(count) = elsewhere.get_mut(&it.slot.node) {
+            *count = usize::MAX;
+        }
+        match self.places.best(&elsewhere, self.per_node()) {
+            Some(node) if self.places.on(node) < self.places.on(&it.slot.node) => node.clone(),
+            _ => it.slot.node.clone(),
+        }
+    }
+
+    /// At once where nothing is lost by it; else one at a time, and only while all others are ready.
+    fn replace_outdated(&mut self) {
+        let wanted = self.seen.wanted();
+        let mut outdated: Vec<&SlotSeen<'_>> = Vec::new();
+        for &it in &wanted {
+            match it.outdated {
+                Some(why) if it.node_lives && it.condition.is_broken(self.now) => {
+                    let reason = format!("{why}; {}", it.detail);
+                    self.replace(it, &it.slot.node.clone(), reason);
+                }
+                Some(_) => outdated.push(it),
+                None => {}
+            }
+        }
+        let candidates = outdated.iter().filter(|it| it.node_lives);
+        let Some(next) = candidates.min_by_key(|it| (it.condition.rank(), it.n)) else {
+            return;
+        };
+        let others = || wanted.iter().filter(|it| it.n != next.n);
+        let ready = others().filter(|it| it.condition == Condition::Ready);
+        if !self.steps.iter().all(is_forget) {
+            // Slots come or go: first things first.
+            return;
+        }
+        if ready.count() + 1 == self.seen.goal.slots {
+            let left = outdated.len() - 1;
+            let why = next.outdated.unwrap_or_default();
+            let reason = format!("{why}; {left} more to come");
+            self.replace(next, &next.slot.node.clone(), reason);
+            return;
+        }
+        let stuck: Vec<String> = others()
+            .filter(|it| self.is_stuck(it))
+            .map(|it| self.name(it.n))
+            .collect();
+        if !stuck.is_empty() {
+            let (names, verb) = listed(&stuck);
+            let be = if verb == "waits" { "is" } else { "are" };
+            self.notes.push(format!(
+                "the update holds at {}: {names} {be} not ready",
+                self.name(next.n)
+            ));
+        }
+    }
+
+    fn is_stuck(&self, it: &SlotSeen<'_>) -> bool {
+        let long = it
+            .instance
+            .is_some_and(|instance| self.now.since(instance.since) >= STUCK);
+        match it.condition {
+            Condition::Ready => false,
+            Condition::Failed(_) => true,
+            _ => long || !it.node_lives,
+        }
+    }
+
+    fn replace(&mut self, it: &SlotSeen<'_>, node: &NodeId, reason: String) {
+        self.places.give_back(&it.slot.node);
+        self.places.take(node);
+        let Generation { era, counter } = it.slot.generation;
+        let generation = Generation {
+            era,
+            counter: counter.saturating_add(1),
+        };
+        let slot = self.slot(node, generation);
+        let relied = self.seen.relied();
+        self.step(Action::Assign(it.n, slot), reason, relied);
+    }
+
+    fn slot(&self, node: &NodeId, generation: Generation) -> Slot {
+        let restart: Option<Restart> = self.seen.goal.restart;
+        Slot {
+            v: 1,
+            node: node.clone(),
+            generation,
+            digest: self.seen.goal.digest.clone(),
+            restart,
+            removed: false,
+        }
+    }
+
+    /// Slots of this service by node. Those told to go count where they still hold the fixed port.
+    fn slots_by_node(&self) -> BTreeMap<&'a NodeId, usize> {
+        let going = match self.per_node() {
+            PerNode::One => self.seen.removed.as_slice(),
+            PerNode::Many => &[],
+        };
+        let mut counts = BTreeMap::new();
+        for it in self.seen.kept.iter().chain(going) {
+            *counts.entry(&it.slot.node).or_default() += 1;
+        }
+        counts
+    }
+
+    fn per_node(&self) -> PerNode {
+        match self.seen.goal.port {
+            Some(_) => PerNode::One,
+            None => PerNode::Many,
+        }
+    }
+
+    fn name(&self, n: SlotIndex) -> String {
+        format!("{}/{n}", self.seen.service)
+    }
+
+    fn relied_slot(&self, n: SlotIndex) -> Vec<Relied> {
+        let object = Object::Slot(self.seen.service.clone(), n);
+        let mut relied = self.seen.relied();
+        relied.retain(|it| it.object == object);
+        relied
+    }
+
+    fn relied_with_absent(&self, n: SlotIndex) -> Vec<Relied> {
+        let mut relied = self.seen.relied();
+        relied.push(Relied {
+            object: Object::Slot(self.seen.service.clone(), n),
+            modified: None,
+        });
+        relied.sort();
+        relied
+    }
+}
+
+fn is_forget(step: &Step) -> bool {
+    matches!(step.action, Action::Forget(_))
+}
+
+/// The names in one phrase, at most five, and the verb that goes with it.
+fn listed(names: &[String]) -> (String, &'static str) {
+    const SHOWN: usize = 5;
+    let verb = if names.len() == 1 { "waits" } else { "wait" };
+    let shown = names.len().min(SHOWN);
+    let mut text = names.get(..shown).unwrap_or_default().join(", ");
+    if names.len() > shown {
+        text.push_str(&format!(" and {} more", names.len() - shown));
+    }
+    (text, verb)
+}

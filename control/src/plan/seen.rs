@@ -1,0 +1,250 @@
+//! What one service should have and has, gathered from the world.
+
+use super::condition::{Condition, condition};
+use super::{Object, Relied};
+use crate::{InstanceKey, Stored, World};
+use minato_config::{Backend, Intent, Restart, ServiceName, ServiceRecord, Slot, SlotIndex};
+use minato_health::{Instance, Phase};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All instances of a world by their place.
+pub(super) struct Instances<'a> {
+    by_slot: BTreeMap<(&'a ServiceName, SlotIndex), Vec<(&'a InstanceKey, &'a Instance)>>,
+    highest_era: u32,
+}
+
+impl<'a> Instances<'a> {
+    pub(super) fn of(world: &'a World) -> Self {
+        let mut by_slot: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut highest_era = 0;
+        for (key, instance) in &world.instances {
+            let place = by_slot.entry((&key.service, key.slot)).or_default();
+            place.push((key, &instance.value));
+            highest_era = highest_era.max(key.generation.era);
+        }
+        for slot in world.slots.values() {
+            highest_era = highest_era.max(slot.value.generation.era);
+        }
+        Self {
+            by_slot,
+            highest_era,
+        }
+    }
+
+    /// Every service that anything speaks of, sorted.
+    pub(super) fn services(&self, world: &'a World) -> BTreeSet<&'a ServiceName> {
+        let records = world.services.keys();
+        let slots = world.slots.keys().map(|(service, _)| service);
+        let instances = self.by_slot.keys().map(|(service, _)| *service);
+        records.chain(slots).chain(instances).collect()
+    }
+
+    fn at(&self, service: &'a ServiceName, n: SlotIndex) -> &[(&'a InstanceKey, &'a Instance)] {
+        self.by_slot.get(&(service, n)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What the slots of a service should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Goal {
+    /// How many slots.
+    pub(super) slots: usize,
+    /// Of which command; empty where no command should run.
+    pub(super) digest: String,
+    /// Which restart was asked for last.
+    pub(super) restart: Option<Restart>,
+    /// The port that the file fixes: one instance on a node at most.
+    pub(super) port: Option<u16>,
+}
+
+/// A slot and how it does.
+#[derive(Debug, Clone)]
+pub(super) struct SlotSeen<'a> {
+    pub(super) n: SlotIndex,
+    pub(super) slot: &'a Slot,
+    /// Of the slot's current generation.
+    pub(super) instance: Option<&'a Instance>,
+    pub(super) condition: Condition,
+    /// `down: connect refused`; empty for a ready one.
+    pub(super) detail: String,
+    /// Why it should be replaced.
+    pub(super) outdated: Option<&'static str>,
+    /// Whether its node's agent lives.
+    pub(super) node_lives: bool,
+    /// Instance documents of any generation.
+    pub(super) instances: usize,
+}
+
+/// One service.
+pub(super) struct Seen<'a> {
+    pub(super) world: &'a World,
+    pub(super) service: &'a ServiceName,
+    pub(super) record: Option<&'a Stored<ServiceRecord>>,
+    intent: Option<&'a Stored<Intent>>,
+    pub(super) goal: Goal,
+    /// Slots that nobody told to go, by index.
+    pub(super) kept: Vec<SlotSeen<'a>>,
+    /// Slots that were told to go.
+    pub(super) removed: Vec<SlotSeen<'a>>,
+    /// Instances that run for a slot that has no document: the highest generation of each.
+    pub(super) orphans: Vec<(&'a InstanceKey, &'a Instance)>,
+    /// Highest generation's era in the world.
+    pub(super) era: u32,
+    /// For each index without a slot document, the highest counter of an instance there.
+    used: BTreeMap<SlotIndex, u64>,
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn of(
+        world: &'a World,
+        instances: &Instances<'a>,
+        service: &'a ServiceName,
+    ) -> Self {
+        let record = world.services.get(service);
+        let intent = world.intents.get(service);
+        let goal = goal(record, intent);
+        let all = slots_of(world, service).map(|(n, stored)| {
+            let slot = &stored.value;
+            let there = instances.at(service, n);
+            let current = there
+                .iter()
+                .find(|(key, _)| key.node == slot.node && key.generation == slot.generation);
+            let instance = current.map(|(_, instance)| *instance);
+            let (condition, detail) = condition(world, service, n, slot, instance);
+            SlotSeen {
+                n,
+                slot,
+                instance,
+                condition,
+                detail,
+                outdated: outdated(slot, &goal),
+                node_lives: world.nodes.contains_key(&slot.node),
+                instances: there.len(),
+            }
+        });
+        let (removed, kept) = all.partition(|it| it.slot.removed);
+        let mut seen = Self {
+            world,
+            service,
+            record,
+            intent,
+            goal,
+            kept,
+            removed,
+            orphans: Vec::new(),
+            era: instances.highest_era,
+            used: BTreeMap::new(),
+        };
+        let span = (service, SlotIndex(0))..=(service, SlotIndex(u16::MAX));
+        for ((_, n), there) in instances.by_slot.range(span) {
+            if world.slots.contains_key(&(service.clone(), *n)) {
+                continue;
+            }
+            let counters = there.iter().map(|(key, _)| key.generation.counter);
+            seen.used.insert(*n, counters.max().unwrap_or(0));
+            let alive = there.iter().filter(|(_, it)| it.phase != Phase::Stopping);
+            let newest = alive.max_by_key(|(key, _)| key.generation);
+            seen.orphans.extend(newest.copied());
+        }
+        seen
+    }
+
+    /// Lowest indices that no slot document has, told-to-go ones included.
+    pub(super) fn free(&self) -> impl Iterator<Item = SlotIndex> {
+        let taken: BTreeSet<SlotIndex> =
+            slots_of(self.world, self.service).map(|(n, _)| n).collect();
+        (0..=u16::MAX)
+            .map(SlotIndex)
+            .filter(move |it| !taken.contains(it))
+    }
+
+    /// A counter that no generation of slot `n`, which has no document, ever had.
+    pub(super) fn unused_counter(&self, n: SlotIndex) -> u64 {
+        let known = self.used.get(&n).copied().unwrap_or(0);
+        known.max(self.world.revision).saturating_add(1)
+    }
+
+    /// The record, the intent and every slot of the service, as seen.
+    pub(super) fn relied(&self) -> Vec<Relied> {
+        let name = || self.service.clone();
+        let mut relied = vec![
+            Relied {
+                object: Object::Service(name()),
+                modified: self.record.map(|it| it.modified),
+            },
+            Relied {
+                object: Object::Intent(name()),
+                modified: self.intent.map(|it| it.modified),
+            },
+        ];
+        relied.extend(
+            slots_of(self.world, self.service).map(|(n, stored)| Relied {
+                object: Object::Slot(name(), n),
+                modified: Some(stored.modified),
+            }),
+        );
+        relied
+    }
+
+    /// Kept slots past the goal, worst first: those that do worst, then the highest index.
+    pub(super) fn surplus(&self) -> Vec<&SlotSeen<'a>> {
+        let mut worst: Vec<&SlotSeen<'a>> = self.kept.iter().collect();
+        worst.sort_by_key(|it| (it.condition.rank(), std::cmp::Reverse(it.n)));
+        worst.truncate(self.kept.len().saturating_sub(self.goal.slots));
+        worst
+    }
+
+    /// Kept slots within the goal, by index.
+    pub(super) fn wanted(&self) -> Vec<&SlotSeen<'a>> {
+        let surplus: BTreeSet<SlotIndex> = self.surplus().iter().map(|it| it.n).collect();
+        let wanted = self.kept.iter().filter(|it| !surplus.contains(&it.n));
+        wanted.collect()
+    }
+}
+
+fn slots_of<'a>(
+    world: &'a World,
+    service: &ServiceName,
+) -> impl Iterator<Item = (SlotIndex, &'a Stored<Slot>)> + use<'a> {
+    let from = (service.clone(), SlotIndex(0));
+    let to = (service.clone(), SlotIndex(u16::MAX));
+    let range = world.slots.range(from..=to);
+    range.map(|((_, n), stored)| (*n, stored))
+}
+
+fn goal(record: Option<&Stored<ServiceRecord>>, intent: Option<&Stored<Intent>>) -> Goal {
+    let intent = intent.map(|it| &it.value);
+    let restart = intent.and_then(|it| it.restart);
+    let nothing = Goal {
+        slots: 0,
+        digest: String::new(),
+        restart,
+        port: None,
+    };
+    let Some(record) = record.map(|it| &it.value) else {
+        return nothing;
+    };
+    match &record.service.backend {
+        Backend::Command(command) => {
+            let by_hand = intent.and_then(|it| it.replicas);
+            let slots = usize::from(by_hand.unwrap_or(record.service.replicas));
+            Goal {
+                slots: if record.removed { 0 } else { slots },
+                digest: command.digest(),
+                restart,
+                port: command.port,
+            }
+        }
+        Backend::Endpoints(_) => nothing,
+    }
+}
+
+fn outdated(slot: &Slot, goal: &Goal) -> Option<&'static str> {
+    if slot.digest != goal.digest {
+        Some("its command changed")
+    } else if slot.restart < goal.restart {
+        Some("a restart was asked for")
+    } else {
+        None
+    }
+}
