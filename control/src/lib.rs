@@ -15,7 +15,12 @@ mod world;
 
 pub use clock_text::clock_text;
 pub use event::{Event, EventInstance, EventKind, Level};
-pub use node::{NodeAction, NodeView, reconcile};
-pub use plan::{Action, Object, Plan, Relied, Settled, Step, plan, settled, wanted};
-pub use restart::{RestartDecision, Restarts};
+pub use node::{
+    ADOPTION_PATIENCE, Left, LeftState, Moment, Node, NodeAction, PlaceKey, RunName, START_DEADLINE,
+};
+pub use plan::{
+    Action, FAILED_PAUSE, Object, Plan, Relied, STEPS_PER_SERVICE, Settled, Step, plan, settled,
+    wanted,
+};
+pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
 pub use world::{InstanceKey, Stored, World};

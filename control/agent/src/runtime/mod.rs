@@ -1,8 +1,8 @@
 //! What runs instances: the trait, and the process implementation. Docker joins later, under the same [`contract`].
 
-mod name;
+mod record;
 
-pub use name::RunName;
+pub use minato_control::RunName;
 
 use async_trait::async_trait;
 use minato_config::Command;

@@ -1,0 +1,146 @@
+//! An agent's decisions: what its node should run against what it runs.
+//!
+//! Owns the state of every place on one node, from the first start to the last stop. Inputs are what the runtime and
+//! the local probes saw; [`Node::reconcile`] answers with what to do; [`Node::documents`] is what the store should say.
+//! Not here: processes, ports, the store, clocks (`control/agent`); which slot goes where (`plan`).
+
+mod action;
+mod name;
+mod observe;
+mod place;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod wish;
+
+pub use action::{Moment, NodeAction};
+pub use name::RunName;
+pub use observe::{Left, LeftState};
+
+use crate::{InstanceKey, World};
+use minato_config::{NodeId, ServiceName, SlotIndex};
+use minato_health::Instance;
+use place::{Place, Stage};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+use turn::Turn;
+use wish::{Wish, wish};
+
+/// A run that was never up is not down before this much time.
+pub const START_DEADLINE: Duration = Duration::from_secs(60);
+/// A run that was just adopted is not down before this much time: its observers may have begun anew as well.
+pub const ADOPTION_PATIENCE: Duration = Duration::from_secs(15);
+
+/// One slot's place on this node.
+pub type PlaceKey = (ServiceName, SlotIndex);
+
+/// Everything one node runs or is about to. A deterministic state machine: equal calls give equal answers.
+#[derive(Debug)]
+pub struct Node {
+    id: NodeId,
+    address: IpAddr,
+    places: BTreeMap<PlaceKey, Place>,
+    closing: bool,
+}
+
+impl Node {
+    /// A node that runs nothing yet; `address` is where its instances are reached.
+    pub fn new(id: NodeId, address: IpAddr) -> Self {
+        Self {
+            id,
+            address,
+            places: BTreeMap::new(),
+            closing: false,
+        }
+    }
+
+    /// What to do now. Call after every input, on every change of the world, and when [`Node::next_wake`] is reached.
+    pub fn reconcile(&mut self, world: &World, now: Moment) -> Vec<NodeAction> {
+        let mut actions = Vec::new();
+        for ((service, slot), assigned) in &world.slots {
+            if assigned.value.node == self.id && !self.closing {
+                self.places.entry((service.clone(), *slot)).or_default();
+            }
+        }
+        for (key, place) in &mut self.places {
+            let mut turn = Turn {
+                node: &self.id,
+                key,
+                world,
+                now,
+                closing: self.closing,
+                actions: &mut actions,
+            };
+            // Twice: what has just been vacated may take the next assignment at once.
+            for _ in 0..2 {
+                let wish = if self.closing {
+                    Wish::Leave("minato stops its instances".to_owned())
+                } else {
+                    wish(&self.id, key, place, world)
+                };
+                place.step(&mut turn, &wish);
+                if !place.is_vacant() {
+                    break;
+                }
+            }
+        }
+        self.places.retain(|key, place| {
+            let kept = !place.is_vacant() || world.slots.contains_key(key);
+            if !kept {
+                actions.push(NodeAction::Release(key.clone()));
+            }
+            kept
+        });
+        actions
+    }
+
+    /// From now on every instance is being stopped, without draining, and none is started.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Whether nothing runs and nothing is being started or stopped.
+    pub fn is_idle(&self) -> bool {
+        self.places.values().all(|it| {
+            !matches!(
+                it.stage,
+                Stage::Starting | Stage::Running(_) | Stage::Stopping(_) | Stage::Gone
+            )
+        })
+    }
+
+    /// The instance documents of this node as they should be in the store.
+    pub fn documents(&self) -> BTreeMap<InstanceKey, Instance> {
+        self.places
+            .iter()
+            .filter_map(|((service, slot), place)| {
+                let key = InstanceKey {
+                    node: self.id.clone(),
+                    service: service.clone(),
+                    slot: *slot,
+                    generation: place.generation,
+                };
+                Some((key, place.document.clone()?))
+            })
+            .collect()
+    }
+
+    /// Runs that live and are wanted, with the address to probe. Those being stopped are not in it.
+    pub fn running(&self) -> BTreeMap<RunName, std::net::SocketAddr> {
+        self.places
+            .iter()
+            .filter(|(_, place)| matches!(place.stage, Stage::Running(_)))
+            .filter_map(|(key, place)| {
+                let address = place.document.as_ref()?.address;
+                Some((place.name(key), address))
+            })
+            .collect()
+    }
+
+    /// When to reconcile again although nothing has happened; `None`: no deadline is running.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.places.values().filter_map(Place::next_wake).min()
+    }
+}

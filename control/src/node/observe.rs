@@ -1,0 +1,315 @@
+//! What the runtime and the local probes saw, taken into the state.
+
+use super::place::{Life, Place, Stage};
+use super::stop::{Goal, Stopping};
+use super::{ADOPTION_PATIENCE, Moment, Node, NodeAction, PlaceKey, RunName, START_DEADLINE};
+use crate::{Event, EventKind, RestartDecision, Restarts};
+use minato_config::{Command, Generation, Run};
+use minato_health::{Instance, Phase, Verdict};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A run that an earlier agent left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Which.
+    pub name: RunName,
+    /// What it runs or ran; `None` where only the store remembers it.
+    pub command: Option<Box<Command>>,
+    /// The digest of its assignment; empty where it is not known.
+    pub digest: String,
+    /// Where it listens.
+    pub port: u16,
+    /// Whether it lives.
+    pub state: LeftState,
+}
+
+/// How it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeftState {
+    /// Alive.
+    Running {
+        /// Its process id.
+        pid: u32,
+        /// How long it has run.
+        age: Duration,
+    },
+    /// Dead; the sentence says how it ended.
+    Ended(String),
+    /// Dead, because an agent stopped it on purpose.
+    Stopped,
+}
+
+impl Node {
+    /// Takes over what an earlier agent left: the newest run of each place, at most once for each, before the first
+    /// [`Node::reconcile`]. `document`: what the store says of it.
+    pub fn adopt(
+        &mut self,
+        left: Left,
+        document: Option<&Instance>,
+        now: Moment,
+        jitter: f64,
+    ) -> Vec<NodeAction> {
+        let key = (left.name.service.clone(), left.name.slot);
+        let address = SocketAddr::new(self.address, left.port);
+        let known = document.filter(|it| it.run <= left.name.run);
+        let place = self.places.entry(key.clone()).or_default();
+        (place.generation, place.run) = (left.name.generation, left.name.run);
+        (place.command, place.digest) = (left.command, left.digest);
+        place.restarts = Restarts::resume(known.map_or(0, |it| it.restarts), now.instant);
+        let mut written = Instance {
+            v: 1,
+            run: left.name.run,
+            phase: Phase::Running,
+            address,
+            since: now.wall,
+            pid: None,
+            restarts: place.restarts.count(now.instant),
+            local: None,
+            reason: String::new(),
+            retry_at: None,
+        };
+        match left.state {
+            LeftState::Running { pid, age } => {
+                let began = now.before(age);
+                written.pid = Some(pid);
+                written.since = minato_config::Timestamp(
+                    now.wall
+                        .0
+                        .saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+                );
+                let same = known.filter(|it| it.run == left.name.run && it.pid == Some(pid));
+                place.document = Some(match same.filter(|it| it.phase == Phase::Running) {
+                    Some(same) => Instance {
+                        address,
+                        ..same.clone()
+                    },
+                    None => written,
+                });
+                place.local = same.and_then(|it| it.local);
+                place.stage = Stage::Running(Life {
+                    patience: (began + START_DEADLINE).max(now.instant + ADOPTION_PATIENCE),
+                    up_since: None,
+                });
+                let event = Event::info(
+                    now.wall,
+                    EventKind::Adopted,
+                    format!(
+                        "{}/{} was found running (pid {pid}) and goes on",
+                        key.0, key.1
+                    ),
+                );
+                vec![place.event(&key, event)]
+            }
+            LeftState::Stopped => Vec::new(),
+            LeftState::Ended(reason) => {
+                match known.filter(|it| it.phase == Phase::Failed && it.run == left.name.run) {
+                    Some(failed) => {
+                        (place.document, place.stage) = (Some(failed.clone()), Stage::Failed);
+                        Vec::new()
+                    }
+                    None => {
+                        place.document = Some(written);
+                        let reason = format!("ended while no agent watched: {reason}");
+                        let mut actions = vec![place.exited(&key, now, &reason)];
+                        actions.extend(place.back_off(&key, now, jitter, &reason));
+                        actions
+                    }
+                }
+            }
+        }
+    }
+
+    /// The run that was asked for lives.
+    pub fn started(&mut self, name: &RunName, pid: u32, port: u16, now: Moment) -> Vec<NodeAction> {
+        let address = SocketAddr::new(self.address, port);
+        let Some((key, place)) = self.place(name) else {
+            return vec![NodeAction::Kill(name.clone())];
+        };
+        place.refused = None;
+        place.document = Some(Instance {
+            v: 1,
+            run: name.run,
+            phase: Phase::Running,
+            address,
+            since: now.wall,
+            pid: Some(pid),
+            restarts: place.restarts.count(now.instant),
+            local: None,
+            reason: String::new(),
+            retry_at: None,
+        });
+        place.stage = Stage::Running(Life {
+            patience: now.instant + START_DEADLINE,
+            up_since: None,
+        });
+        let event = Event::info(
+            now.wall,
+            EventKind::Started,
+            format!("{}/{} was started (pid {pid}, port {port})", key.0, key.1),
+        );
+        vec![place.event(&key, event)]
+    }
+
+    /// The run that was asked for could not be started; nothing of it is left. Counts as an end.
+    /// `port`: the one it would have had, where one was found.
+    pub fn not_started(
+        &mut self,
+        name: &RunName,
+        port: u16,
+        reason: &str,
+        now: Moment,
+        jitter: f64,
+    ) -> Vec<NodeAction> {
+        let address = SocketAddr::new(self.address, port);
+        let Some((key, place)) = self.place(name) else {
+            return Vec::new();
+        };
+        let mut actions = Vec::new();
+        if place.refused.as_deref() != Some(reason) {
+            let event = Event::warn(
+                now.wall,
+                EventKind::Exited,
+                format!("{}/{} could not be started: {reason}", key.0, key.1),
+            )
+            .hint(hint(&key));
+            actions.push(place.event(&key, event));
+            place.refused = Some(reason.to_owned());
+        }
+        place.document = Some(Instance {
+            v: 1,
+            run: name.run,
+            phase: Phase::Exited,
+            address,
+            since: now.wall,
+            pid: None,
+            restarts: 0,
+            local: None,
+            reason: String::new(),
+            retry_at: None,
+        });
+        actions.extend(place.back_off(
+            &key,
+            now,
+            jitter,
+            &format!("could not be started: {reason}"),
+        ));
+        actions
+    }
+
+    /// The run has ended; `reason`: `exited with status 3 after 0.1s; last output: "no such table"`.
+    pub fn ended(
+        &mut self,
+        name: &RunName,
+        reason: &str,
+        now: Moment,
+        jitter: f64,
+    ) -> Vec<NodeAction> {
+        let Some((key, place)) = self.place(name) else {
+            return Vec::new();
+        };
+        match std::mem::take(&mut place.stage) {
+            Stage::Stopping(Stopping {
+                goal: Goal::Leave(why),
+                ..
+            }) => {
+                let event = Event::info(
+                    now.wall,
+                    EventKind::Stopped,
+                    format!("{}/{} is stopped: {why}", key.0, key.1),
+                );
+                place.stage = Stage::Gone;
+                vec![place.event(&key, event)]
+            }
+            Stage::Stopping(Stopping {
+                goal: Goal::Restart(why),
+                ..
+            }) => place.back_off(&key, now, jitter, &why),
+            Stage::Starting | Stage::Running(_) => {
+                let mut actions = vec![place.exited(&key, now, reason)];
+                actions.extend(place.back_off(&key, now, jitter, reason));
+                actions
+            }
+            stage @ (Stage::Vacant | Stage::Gone | Stage::Waiting { .. } | Stage::Failed) => {
+                place.stage = stage;
+                Vec::new()
+            }
+        }
+    }
+
+    /// The agent's own probe has a verdict on this run.
+    pub fn local(&mut self, name: &RunName, verdict: Option<Verdict>) {
+        if let Some((_, place)) = self.place(name) {
+            place.local = verdict;
+            if let Some(document) = &mut place.document {
+                document.local = verdict;
+            }
+        }
+    }
+
+    /// The place that has this very run.
+    fn place(&mut self, name: &RunName) -> Option<(PlaceKey, &mut Place)> {
+        let key = (name.service.clone(), name.slot);
+        let place = self.places.get_mut(&key)?;
+        let (generation, run): (Generation, Run) = (place.generation, place.run);
+        (generation == name.generation && run == name.run).then_some((key, place))
+    }
+}
+
+impl Place {
+    fn exited(&self, key: &PlaceKey, now: Moment, reason: &str) -> NodeAction {
+        self.event(
+            key,
+            Event::warn(
+                now.wall,
+                EventKind::Exited,
+                format!("{}/{} {reason}", key.0, key.1),
+            ),
+        )
+    }
+
+    /// It has ended and should not have: when does it start again?
+    fn back_off(
+        &mut self,
+        key: &PlaceKey,
+        now: Moment,
+        jitter: f64,
+        reason: &str,
+    ) -> Vec<NodeAction> {
+        let decision = self.restarts.ended(now.instant, jitter);
+        let (phase, stage, retry_at) = match decision {
+            RestartDecision::After(delay) => {
+                let until = now.instant + delay;
+                (
+                    Phase::Exited,
+                    Stage::Waiting { until },
+                    Some(now.wall_at(until)),
+                )
+            }
+            RestartDecision::Spent => (Phase::Failed, Stage::Failed, None),
+        };
+        self.stage = stage;
+        self.local = None;
+        self.say(now, phase, reason);
+        if let Some(document) = &mut self.document {
+            (document.pid, document.local, document.retry_at) = (None, None, retry_at);
+        }
+        if decision != RestartDecision::Spent {
+            return Vec::new();
+        }
+        let message = format!(
+            "{}/{} ended {} times within 10 minutes and is given up: {reason}",
+            key.0,
+            key.1,
+            self.restarts.count(now.instant).saturating_add(1)
+        );
+        vec![self.event(
+            key,
+            Event::error(now.wall, EventKind::Failed, message).hint(hint(key)),
+        )]
+    }
+}
+
+fn hint((service, _): &PlaceKey) -> String {
+    format!("minato logs {service}; minato restart {service}")
+}

@@ -1,0 +1,229 @@
+//! One place: what fills it, and the steps from one stage to the next.
+
+use super::stop::Stopping;
+use super::turn::Turn;
+use super::{Moment, NodeAction, PlaceKey, RunName, Wish};
+use crate::{Event, EventKind, Restarts, restart::STEADY};
+use minato_config::{Command, Generation, Run, StopPolicy};
+use minato_health::{Combined, Instance, Phase, Verdict, combine};
+use std::time::Instant;
+
+/// One place of a service on this node.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// The highest assignment seen here.
+    pub(super) generation: Generation,
+    /// The last run that was begun under it; 0 before the first.
+    pub(super) run: Run,
+    /// What this generation runs.
+    pub(super) command: Option<Box<Command>>,
+    pub(super) digest: String,
+    pub(super) restarts: Restarts,
+    pub(super) stage: Stage,
+    /// What the store should say; `None`: nothing.
+    pub(super) document: Option<Instance>,
+    /// The agent's own probe of the run; `None` before its first answer.
+    pub(super) local: Option<Verdict>,
+    /// The alarm that was last raised, so that it is raised once.
+    pub(super) alarm: Option<String>,
+    /// Why it could last not be started, so that it is said once.
+    pub(super) refused: Option<String>,
+}
+
+/// Where a place stands.
+#[derive(Debug, Default)]
+pub(super) enum Stage {
+    /// Nothing runs.
+    #[default]
+    Vacant,
+    /// The runtime was asked to start it.
+    Starting,
+    /// It lives.
+    Running(Life),
+    /// It is being ended.
+    Stopping(Stopping),
+    /// It was to end and has.
+    Gone,
+    /// It ended; a restart is due.
+    Waiting { until: Instant },
+    /// It ended too often.
+    Failed,
+}
+
+/// One run's life.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Life {
+    /// Before it, being down does not count unless it was up.
+    pub(super) patience: Instant,
+    /// When some observer first saw it up.
+    pub(super) up_since: Option<Instant>,
+}
+
+impl Place {
+    pub(super) fn is_vacant(&self) -> bool {
+        matches!(self.stage, Stage::Vacant)
+    }
+
+    pub(super) fn name(&self, (service, slot): &PlaceKey) -> RunName {
+        RunName {
+            service: service.clone(),
+            slot: *slot,
+            generation: self.generation,
+            run: self.run,
+        }
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Vacant | Stage::Starting | Stage::Gone | Stage::Failed => None,
+            Stage::Waiting { until } => Some(*until),
+            Stage::Stopping(stopping) => Some(stopping.deadline()),
+            Stage::Running(life) => match life.up_since {
+                None => Some(life.patience),
+                Some(since) => self.restarts.is_backing_off().then_some(since + STEADY),
+            },
+        }
+    }
+
+    /// Moves as far as it can at this moment.
+    pub(super) fn step(&mut self, turn: &mut Turn<'_>, wish: &Wish) {
+        self.raise(turn, wish);
+        match (&self.stage, wish) {
+            (Stage::Starting | Stage::Vacant, Wish::Leave(_)) => {}
+            (Stage::Running(_), Wish::Leave(reason)) => self.begin_leaving(turn, reason),
+            (Stage::Gone, _) | (Stage::Waiting { .. } | Stage::Failed, Wish::Leave(_)) => {
+                self.vacate(turn)
+            }
+            (Stage::Stopping(_), _) => self.go_on_stopping(turn, wish),
+            (Stage::Running(_), _) => self.watch(turn),
+            (Stage::Waiting { until }, _) if *until <= turn.now.instant => self.restart(turn, wish),
+            (
+                Stage::Vacant,
+                Wish::Run {
+                    generation,
+                    digest,
+                    command: Some(command),
+                },
+            ) => {
+                if *generation > self.generation {
+                    (self.generation, self.run) = (*generation, Run(0));
+                    self.restarts = Restarts::default();
+                }
+                self.digest.clone_from(digest);
+                self.begin(turn, command.clone());
+            }
+            (Stage::Vacant | Stage::Starting | Stage::Waiting { .. } | Stage::Failed, _) => {}
+        }
+    }
+
+    /// A restart is due. An accident in the store does not keep it from what it ran before.
+    fn restart(&mut self, turn: &mut Turn<'_>, wish: &Wish) {
+        let command = match wish {
+            Wish::Run { command, .. } => command.clone(),
+            Wish::Keep(_) | Wish::Nothing | Wish::Leave(_) => self.command.clone(),
+        };
+        if let Some(command) = command {
+            self.begin(turn, command);
+        }
+    }
+
+    fn begin(&mut self, turn: &mut Turn<'_>, command: Box<Command>) {
+        self.run = Run(self.run.0.saturating_add(1));
+        self.stage = Stage::Starting;
+        self.local = None;
+        self.command = Some(command.clone());
+        turn.actions.push(NodeAction::Start {
+            name: self.name(turn.key),
+            command,
+            digest: self.digest.clone(),
+        });
+    }
+
+    /// Nothing runs any more, and nothing is to be said of it.
+    pub(super) fn vacate(&mut self, turn: &mut Turn<'_>) {
+        (self.stage, self.document, self.refused) = (Stage::Vacant, None, None);
+        let kept = turn
+            .world
+            .slots
+            .get(turn.key)
+            .is_some_and(|it| !it.value.removed && *turn.node == it.value.node);
+        if !kept {
+            turn.actions.push(NodeAction::Release(turn.key.clone()));
+        }
+    }
+
+    /// It should run and it does: is it down for all?
+    fn watch(&mut self, turn: &mut Turn<'_>) {
+        let Stage::Running(life) = &mut self.stage else {
+            return;
+        };
+        let now = turn.now.instant;
+        let seen = turn.reports(self.generation, self.run);
+        let verdicts: Vec<Verdict> = seen.iter().map(|it| it.verdict).collect();
+        let up = verdicts
+            .iter()
+            .chain(&self.local)
+            .any(|it| *it != Verdict::Down);
+        match life.up_since {
+            None if up => life.up_since = Some(now),
+            Some(since) if now.saturating_duration_since(since) >= STEADY && up => {
+                self.restarts.steady()
+            }
+            _ => {}
+        }
+        let patient = life.up_since.is_none() && now < life.patience;
+        let never = life.up_since.is_none();
+        if patient || !turn.is_probed() || combine(&verdicts, self.local) != Combined::Down {
+            return;
+        }
+        let cause = seen
+            .iter()
+            .find(|it| it.verdict == Verdict::Down)
+            .map(|it| it.reason.clone())
+            .unwrap_or_default();
+        let reason = match never {
+            false => format!("down for all gateways: {cause}"),
+            true => format!("was never up: {cause}"),
+        };
+        self.begin_killing(turn, reason);
+    }
+
+    /// The rules of this place's command for stopping: as the service says now, else as it was started.
+    pub(super) fn stop_policy(&self, turn: &Turn<'_>) -> StopPolicy {
+        turn.command()
+            .or(self.command.as_deref())
+            .map(|it| it.stop.clone())
+            .unwrap_or_default()
+    }
+
+    /// The document in a new phase.
+    pub(super) fn say(&mut self, now: Moment, phase: Phase, reason: &str) {
+        if let Some(document) = &mut self.document {
+            (document.phase, document.since, document.reason) =
+                (phase, now.wall, reason.to_owned());
+            document.restarts = self.restarts.count(now.instant);
+            document.retry_at = None;
+        }
+    }
+
+    pub(super) fn event(&self, key: &PlaceKey, event: Event) -> NodeAction {
+        NodeAction::Tell(event.of(&key.0).instance(key.1, self.generation, self.run))
+    }
+
+    fn raise(&mut self, turn: &mut Turn<'_>, wish: &Wish) {
+        let idle = matches!(self.stage, Stage::Vacant | Stage::Waiting { .. });
+        let alarm = match wish {
+            Wish::Keep(sentence) => Some(sentence.clone()),
+            Wish::Run { command: None, .. } if idle => Some(format!(
+                "{}/{} waits for a new assignment: its service no longer describes the command of this one",
+                turn.key.0, turn.key.1
+            )),
+            _ => None,
+        };
+        if let Some(sentence) = alarm.as_ref().filter(|it| Some(*it) != self.alarm.as_ref()) {
+            let event = Event::error(turn.now.wall, EventKind::Alarm, sentence);
+            turn.actions.push(self.event(turn.key, event));
+        }
+        self.alarm = alarm;
+    }
+}

@@ -1,0 +1,79 @@
+//! What the store wants of one place.
+
+use super::{PlaceKey, place::Place};
+use crate::World;
+use minato_config::{Backend, Command, Generation, NodeId};
+
+/// What should become of a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Run this assignment. Without a command nothing new can be started: the record has moved on, or is gone.
+    Run {
+        generation: Generation,
+        digest: String,
+        command: Option<Box<Command>>,
+    },
+    /// End what runs, for this reason.
+    Leave(String),
+    /// Change nothing: the store says something it should not; the sentence is for an alarm, once.
+    Keep(String),
+    /// Not ours.
+    Nothing,
+}
+
+pub(super) fn wish(node: &NodeId, key: &PlaceKey, place: &Place, world: &World) -> Wish {
+    let (service, slot) = key;
+    let Some(assigned) = world.slots.get(key).map(|it| &it.value) else {
+        return if place.is_vacant() {
+            Wish::Nothing
+        } else {
+            Wish::Keep(format!(
+                "the slot document of {service}/{slot} has vanished without being marked as removed; its instance is kept"
+            ))
+        };
+    };
+    if assigned.generation < place.generation {
+        return Wish::Keep(format!(
+            "slot {service}/{slot} says generation {}, but {} was seen here; the lower one is refused",
+            assigned.generation, place.generation
+        ));
+    }
+    if assigned.node != *node {
+        return if place.is_vacant() {
+            Wish::Nothing
+        } else if assigned.generation > place.generation {
+            Wish::Leave(format!("moved to node {}", assigned.node))
+        } else {
+            Wish::Keep(format!(
+                "slot {service}/{slot} names node {} without a new generation; its instance is kept here",
+                assigned.node
+            ))
+        };
+    }
+    if assigned.removed {
+        return Wish::Leave("removed".to_owned());
+    }
+    if assigned.generation > place.generation && !place.is_vacant() {
+        return Wish::Leave(format!("replaced by generation {}", assigned.generation));
+    }
+    Wish::Run {
+        generation: assigned.generation,
+        digest: assigned.digest.clone(),
+        command: command(key, place, world, &assigned.digest),
+    }
+}
+
+/// The command that has the assignment's digest: the service's now, else the one that this place ran before.
+fn command(key: &PlaceKey, place: &Place, world: &World, digest: &str) -> Option<Box<Command>> {
+    let current = world
+        .services
+        .get(&key.0)
+        .and_then(|it| match &it.value.service.backend {
+            Backend::Command(command) => Some(command),
+            Backend::Endpoints(_) => None,
+        });
+    if let Some(command) = current.filter(|it| it.digest() == digest) {
+        return Some(Box::new(command.clone()));
+    }
+    place.command.clone().filter(|_| place.digest == digest)
+}
