@@ -1,7 +1,7 @@
 //! Whole plans for whole sites, as text: what an operator would read, compared with files.
 
 use super::plan;
-use super::tests::{NOW, Scene};
+use super::scene::{NOW, Scene, name};
 use minato_config::{Backend, Restart};
 use minato_health::{Phase, Verdict};
 
@@ -94,6 +94,6 @@ fn accidents_stop_nothing() {
         .change_instances(|it| it.since = super::Timestamp(NOW.0 - 5_000))
         .intent(|it| it.restart = Some(Restart(5)))
         .change_slot(1, |it| it.restart = Some(Restart(5)));
-    scene.world.services.remove(&super::tests::name("library"));
+    scene.world.services.remove(&name("library"));
     is(&scene, include_str!("golden/accidents.txt"));
 }

@@ -8,7 +8,7 @@
 //! Invariants: a ready instance is replaced only while all others of its service are ready; no ready instance is removed
 //! while one that is not ready is surplus too; what vanished from the store without a document that says removed stops
 //! nothing; a slot never moves because its node's lease is gone.
-//! Not here: the transactions that carry a plan out (`control/server`), local restarts ([`crate::reconcile`]).
+//! Not here: the transactions that carry a plan out (`control/server`), local restarts (`node`).
 
 mod condition;
 mod decide;
@@ -18,6 +18,8 @@ mod settled;
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod scene;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,56 @@
+//! Accidents: nodes and documents that vanish stop nothing.
+
+use crate::plan::scene::Scene;
+use minato_health::Phase;
+
+#[test]
+fn slots_of_a_lost_node_wait_for_it() {
+    let scene = Scene::of(2)
+        .up(0, "a", 1)
+        .slot(1, "z", 1)
+        .instance(1, "z", 1, Phase::Failed);
+    scene.plans(&["library: note: node z is gone: library/1 waits for it"]);
+    scene.waits("1 of 2 up; library/1 waits for node z, which is gone");
+    scene.version("2").plans(&[
+        "library: note: node z is gone: library/1 waits for it",
+        "library: note: the update holds at library/0: library/1 is not ready",
+    ]);
+}
+
+#[test]
+fn a_record_that_vanishes_stops_nothing() {
+    let mut scene = Scene::of(2)
+        .up(0, "a", 1)
+        .instance(3, "a", 1, Phase::Running);
+    scene.world.services.clear();
+    scene.plans(&[
+        "library: note: its record vanished without having been removed; 1 slots and 1 instances without one stay as \
+         they are until it is written again",
+    ]);
+    scene.waits("the record of library vanished; 2 slots are left as they are");
+}
+
+#[test]
+fn slots_that_vanish_come_back_as_they_were() {
+    let scene = Scene::of(2).node("b").up(0, "a", 5).up(1, "b", 6);
+    let why = "its document vanished while an instance runs; if the command was being changed: minato restart library";
+    let lost = scene.lose_slot(0).lose_slot(1);
+    lost.plans(&[
+        &format!("library/0: assign 0.5 on node a: {why}"),
+        &format!("library/1: assign 0.6 on node b: {why}"),
+    ]);
+    lost.waits(
+        "0 of 2 up; 2 without a node yet; library/0 without a slot; library/1 without a slot",
+    );
+    // Of several generations the newest; one that is being stopped does not come back.
+    let lost = lost.instance(1, "b", 7, Phase::Running);
+    lost.instance(0, "a", 5, Phase::Stopping)
+        .plans(&[&format!("library/1: assign 0.7 on node b: {why}")]);
+}
+
+#[test]
+fn an_instance_document_that_vanishes_is_no_reason_to_replace() {
+    let mut scene = Scene::of(2).up(0, "a", 1).up(1, "a", 1).version("2");
+    scene.world.instances.clear();
+    scene.plans(&[]);
+}

@@ -1,0 +1,7 @@
+//! One test for each rule, on small worlds.
+
+mod lost;
+mod place;
+mod ready;
+mod remove;
+mod replace;
