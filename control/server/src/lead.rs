@@ -1,12 +1,26 @@
-//! The leader loop. Stub body.
+//! The leader loop: elected, it follows the world, asks `control::plan` on every change and each second, and commits
+//! one service per transaction under the fence of its own election.
+//!
+//! A conflict means that the world moved: plan again. An error of the store is told once, then tried again with
+//! backoff. Deciding is `control`'s; this file only carries.
 
-use minato_config::{NodeId, Timestamp};
-use minato_control::Event;
-use minato_control_store::SharedStore;
+mod election;
+mod transaction;
+
+use crate::clock;
+use crate::follow::Follower;
+use crate::journal::emit;
+use crate::trouble::Trouble;
+use election::{Candidate, Term};
+use minato_config::{NodeId, ServiceName, Timestamp};
+use minato_control::{Event, EventKind, plan};
 use minato_control_store::keys::Keys;
+use minato_control_store::{Observed, Revision, SharedStore, StoreError};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
 
 /// Who leads, and how patiently.
 #[derive(Debug, Clone)]
@@ -51,9 +65,141 @@ pub struct LeaderRecord {
 
 /// Runs for election, then commits plans, until `stop` is true; then gives the lead up.
 pub async fn lead(
-    _options: LeadOptions,
-    _store: SharedStore,
-    _events: mpsc::Sender<Event>,
-    _stop: watch::Receiver<bool>,
+    options: LeadOptions,
+    store: SharedStore,
+    events: mpsc::Sender<Event>,
+    mut stop: watch::Receiver<bool>,
 ) {
+    let mut trouble = Trouble::new("control", events.clone());
+    let mut candidate = Candidate::new(options.clone(), store.clone());
+    loop {
+        let elected = tokio::select! {
+            elected = candidate.campaign() => elected,
+            _ = stop.wait_for(|it| *it) => break,
+        };
+        let term = match elected {
+            Ok(term) => term,
+            Err(error) => {
+                let pause = trouble.failed(&error);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => continue,
+                    _ = stop.wait_for(|it| *it) => break,
+                }
+            }
+        };
+        trouble.recovered();
+        let node = &options.node;
+        say(&events, format!("{node} leads"));
+        let mut leader = Leader {
+            options: &options,
+            store: &store,
+            events: &events,
+            trouble: &mut trouble,
+            term: &term,
+            said: BTreeSet::new(),
+            committed: Revision(0),
+        };
+        tokio::select! {
+            why = leader.run() => say(&events, format!("{node} no longer leads: {why}")),
+            _ = stop.wait_for(|it| *it) => {
+                candidate.resign(&term).await;
+                break;
+            }
+        }
+    }
+}
+
+fn say(events: &mpsc::Sender<Event>, message: String) {
+    emit(
+        events,
+        Event::info(clock::wall(), EventKind::Leader, message),
+    );
+}
+
+/// One term of office.
+struct Leader<'a> {
+    options: &'a LeadOptions,
+    store: &'a SharedStore,
+    events: &'a mpsc::Sender<Event>,
+    trouble: &'a mut Trouble,
+    term: &'a Term,
+    /// Alarms as last told, so that each text is told once.
+    said: BTreeSet<(Option<ServiceName>, String)>,
+    /// Our newest commit: planning waits until the watch has brought it.
+    committed: Revision,
+}
+
+impl Leader<'_> {
+    /// Until the term ends; says why it did.
+    async fn run(&mut self) -> String {
+        let mut follower = Follower::new(self.store.clone(), self.options.keys.clone());
+        let mut keep_alive = interval(self.options.keep_alive);
+        let mut tick = interval(self.options.tick);
+        keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let seen = tokio::select! {
+                _ = keep_alive.tick() => self.store.keep_alive(self.term.lease).await,
+                seen = follower.next() => seen,
+                _ = tick.tick() => Ok(()),
+            };
+            let acted = match seen {
+                Ok(()) => self.act(follower.observed()).await,
+                Err(error) => Err(error),
+            };
+            match acted {
+                Ok(()) => {}
+                Err(StoreError::LeaseGone { .. }) => return "its lease ended".to_owned(),
+                Err(StoreError::Conflict { key }) if key == self.term.key => {
+                    return "another was elected".to_owned();
+                }
+                // The world moved under the plan: the next change or tick plans again.
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => tokio::time::sleep(self.trouble.failed(&error)).await,
+            }
+        }
+    }
+
+    async fn act(&mut self, observed: Option<&Observed>) -> Result<(), StoreError> {
+        let Some(observed) = observed.filter(|it| it.revision >= self.committed) else {
+            return Ok(());
+        };
+        let now = clock::wall();
+        let plan = plan(&observed.world, now);
+        self.alarm(observed, &plan.notes);
+        let work = transaction::transactions(&plan, &observed.world, &self.options.keys, now)?;
+        if work.is_empty() && self.trouble.is_open() {
+            // Nothing to do would never show whether the store writes again.
+            self.committed = self.store.commit(self.term.renew()).await?;
+        }
+        for it in work {
+            self.committed = self.store.commit(self.term.fence(it.commit)).await?;
+            for event in it.events {
+                emit(self.events, event);
+            }
+        }
+        self.trouble.recovered();
+        Ok(())
+    }
+
+    /// Tells each alarm once, and again only after it had ended.
+    fn alarm(&mut self, observed: &Observed, notes: &[(ServiceName, String)]) {
+        let notes = notes
+            .iter()
+            .map(|(service, text)| (Some(service.clone()), text.clone()));
+        let undecodable = observed.undecodable.iter().map(|(key, why)| {
+            let text = format!("{key} is not understood and its last good state is kept: {why}");
+            (None, text)
+        });
+        let now: BTreeSet<_> = notes.chain(undecodable).collect();
+        for (service, text) in now.difference(&self.said) {
+            let event = Event::warn(clock::wall(), EventKind::Alarm, text.clone());
+            let event = match service {
+                Some(service) => event.of(service),
+                None => event,
+            };
+            emit(self.events, event);
+        }
+        self.said = now;
+    }
 }

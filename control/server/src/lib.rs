@@ -10,13 +10,22 @@ pub mod api;
 mod claim;
 mod clock;
 mod folder;
+mod follow;
 mod journal;
 mod lead;
+mod trouble;
 mod view;
 
 pub use admin::{About, Admin, serve};
 pub use claim::{ClaimOptions, claim_folder};
 pub use folder::{Folder, LoadedService};
-pub use journal::{Journal, JournalOptions};
+pub use journal::{EventCounts, Journal, JournalOptions};
 pub use lead::{LeadOptions, LeaderRecord, lead};
 pub use view::{EndpointView, ServiceTraffic, View};
+
+/// A document as it is stored.
+fn document<T: serde::Serialize>(it: &T) -> Result<Vec<u8>, minato_control_store::StoreError> {
+    serde_json::to_vec(it).map_err(|error| minato_control_store::StoreError::Invalid {
+        detail: error.to_string(),
+    })
+}

@@ -1,0 +1,43 @@
+//! What changed in a file, in a few words.
+
+use minato_config::{Backend, Service, ServiceRecord};
+
+/// `replicas 2 -> 4, routes`; never empty.
+pub(super) fn changes(old: &ServiceRecord, new: &ServiceRecord) -> String {
+    let (a, b): (&Service, &Service) = (&old.service, &new.service);
+    let mut words = Vec::new();
+    let mut note = |differs: bool, word: &str| {
+        if differs {
+            words.push(word.to_owned());
+        }
+    };
+    match (&a.backend, &b.backend) {
+        (Backend::Command(a), Backend::Command(b)) => {
+            note(a.argv != b.argv, "command");
+            note(a.env != b.env, "env");
+            note(a.directory != b.directory, "directory");
+            note(a.port != b.port, "port");
+            note(a.stop != b.stop, "stop");
+        }
+        (Backend::Endpoints(a), Backend::Endpoints(b)) => note(a != b, "endpoints"),
+        (Backend::Command(_), Backend::Endpoints(_)) => {
+            note(true, "endpoints instead of a command")
+        }
+        (Backend::Endpoints(_), Backend::Command(_)) => {
+            note(true, "a command instead of endpoints")
+        }
+    }
+    let replicas = format!("replicas {} -> {}", a.replicas, b.replicas);
+    note(a.replicas != b.replicas, &replicas);
+    note(a.routes != b.routes, "routes");
+    note(a.health != b.health, "health");
+    note(a.limits != b.limits, "limits");
+    note(a.timeouts != b.timeouts, "timeouts");
+    note(a.retries != b.retries, "retries");
+    note(old.source != new.source, "its file");
+    if words.is_empty() {
+        "changed".to_owned()
+    } else {
+        words.join(", ")
+    }
+}

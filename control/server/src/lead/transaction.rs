@@ -1,0 +1,129 @@
+//! From a plan to commits: one service each, with a comparison for everything that its steps rely on. Pure.
+
+use minato_config::{Run, ServiceName, Slot, SlotIndex, Timestamp};
+use minato_control::{Action, Event, EventKind, Object, Plan, Relied, Step, World};
+use minato_control_store::keys::{Key, Keys};
+use minato_control_store::{Commit, Compare, Revision, StoreError};
+use std::collections::BTreeSet;
+
+/// Steps of one commit; a longer list becomes several, since every prefix of a plan is safe. A step writes at most two
+/// keys, and a commit at most 128.
+const STEPS: usize = 32;
+
+/// One commit, not yet fenced, and what to tell once it is done.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    pub(super) commit: Commit,
+    pub(super) events: Vec<Event>,
+}
+
+/// The plan as commits, in order.
+pub(super) fn transactions(
+    plan: &Plan,
+    world: &World,
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<Vec<Transaction>, StoreError> {
+    plan.steps
+        .chunk_by(|a, b| a.service == b.service)
+        .flat_map(|steps| steps.chunks(STEPS))
+        .map(|steps| transaction(steps, world, keys, now))
+        .collect()
+}
+
+fn transaction(
+    steps: &[Step],
+    world: &World,
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<Transaction, StoreError> {
+    let relied: BTreeSet<&Relied> = steps.iter().flat_map(|it| &it.relies_on).collect();
+    let mut commit = Commit {
+        compare: relied.into_iter().map(|it| compare(it, keys)).collect(),
+        write: Vec::new(),
+    };
+    let mut events = Vec::new();
+    for step in steps {
+        let service = &step.service;
+        let slot = |n: &SlotIndex| keys.text(&Key::Slot(service.clone(), *n));
+        commit = match &step.action {
+            Action::Assign(n, it) => commit.and_put(slot(n), crate::document(it)?, None),
+            Action::Remove(n) => match ending(world, service, *n) {
+                Some(it) => commit.and_put(slot(n), crate::document(&it)?, None),
+                None => commit,
+            },
+            Action::Forget(n) => commit.and_delete(slot(n)),
+            Action::ForgetService => commit
+                .and_delete(keys.text(&Key::Service(service.clone())))
+                .and_delete(keys.text(&Key::Intent(service.clone()))),
+        };
+        events.extend(event(step, world, now));
+    }
+    Ok(Transaction { commit, events })
+}
+
+fn compare(relied: &Relied, keys: &Keys) -> Compare {
+    let key = keys.text(&match &relied.object {
+        Object::Service(service) => Key::Service(service.clone()),
+        Object::Intent(service) => Key::Intent(service.clone()),
+        Object::Slot(service, n) => Key::Slot(service.clone(), *n),
+    });
+    match relied.modified {
+        Some(revision) => Compare::Modified {
+            key,
+            revision: Revision(revision),
+        },
+        None => Compare::Absent { key },
+    }
+}
+
+fn ending(world: &World, service: &ServiceName, n: SlotIndex) -> Option<Slot> {
+    let slot = world.slots.get(&(service.clone(), n))?;
+    Some(Slot {
+        removed: true,
+        ..slot.value.clone()
+    })
+}
+
+fn event(step: &Step, world: &World, now: Timestamp) -> Option<Event> {
+    let Step {
+        service, reason, ..
+    } = step;
+    let before = |n: &SlotIndex| world.slots.get(&(service.clone(), *n)).map(|it| &it.value);
+    let event = match &step.action {
+        Action::Assign(n, slot) => {
+            let (node, generation) = (&slot.node, slot.generation);
+            let what = match before(n) {
+                Some(old) if old.node != slot.node => {
+                    format!(
+                        "moves from {} to {node} (generation {generation})",
+                        old.node
+                    )
+                }
+                Some(_) => format!("is replaced on {node} (generation {generation})"),
+                None => format!("is assigned to {node}"),
+            };
+            Event::info(
+                now,
+                EventKind::Assigned,
+                format!("{service}/{n} {what}: {reason}"),
+            )
+            .instance(*n, generation, Run(0))
+        }
+        Action::Remove(n) => {
+            let text = format!("{service}/{n} is to end: {reason}");
+            let event = Event::info(now, EventKind::Removed, text);
+            match before(n) {
+                Some(slot) => event.instance(*n, slot.generation, Run(0)),
+                None => event,
+            }
+        }
+        Action::Forget(_) => return None,
+        Action::ForgetService => Event::info(
+            now,
+            EventKind::Removed,
+            format!("{service} has ended: {reason}"),
+        ),
+    };
+    Some(event.of(service))
+}
