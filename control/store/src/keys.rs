@@ -65,8 +65,13 @@ impl Keys {
         }
     }
 
-    /// Takes a whole key apart; `None` for a key of another site or of a kind we do not know.
+    /// Takes a whole key apart; `None` for a key of another site, of a kind we do not know, or that [`Keys::text`]
+    /// would spell otherwise (`slots/library/007`): an object has one key.
     pub fn parse(&self, text: &str) -> Option<Key> {
+        self.take_apart(text).filter(|key| self.text(key) == text)
+    }
+
+    fn take_apart(&self, text: &str) -> Option<Key> {
         let parts: Vec<&str> = text.strip_prefix(&self.root)?.split('/').collect();
         let service = |it: &str| ServiceName::parse(it).ok();
         let slot = |it: &str| it.parse().ok().map(SlotIndex);

@@ -4,16 +4,20 @@
 //! from one. Backends pass one contract suite, [`contract`].
 //! Not here: what the documents mean (`config`, `health`, `control`), who may write which (`control/server`, `control/agent`).
 
+mod bounds;
 pub mod contract;
 mod embedded;
 mod error;
+mod follow;
 pub mod keys;
 mod store;
 mod world;
 
+pub use bounds::{MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, MAX_WRITES};
 pub use embedded::{Embedded, Options};
 pub use error::StoreError;
+pub use follow::{Follower, follow};
 pub use store::{
     Commit, Compare, Entry, Event, LeaseId, Listing, Revision, SharedStore, Store, Watch, Write,
 };
-pub use world::{Observed, read_world};
+pub use world::{Observed, Touched, TouchedSet, read_world};

@@ -1,34 +1,215 @@
 //! From entries to a [`World`]: one revision, decoded leniently.
+//!
+//! Leniently: fields that we do not know are ignored. A document with a version other than 1, or one that does not
+//! decode, changes nothing: its last good object stays, and the key is noted with the reason.
+//! Not here: when to list and when to watch (`follow`).
 
-use crate::{Entry, Event, Revision, Store, StoreError, keys::Keys};
-use minato_control::World;
+use crate::keys::{Key, Keys};
+use crate::{Entry, Event, Listing, Revision, Store, StoreError};
+use minato_config::{GatewayId, NodeId, ServiceName};
+use minato_control::{InstanceKey, Stored, World};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The version of all documents that this minato reads.
+const VERSION: u32 = 1;
 
 /// A [`World`] kept current by watch events: list once, then apply.
 #[derive(Debug, Clone)]
 pub struct Observed {
     keys: Keys,
-    /// The revision that `world` shows.
+    /// Every key that exists, decoded or not, and the commit that wrote it last: what a fresh list is compared with.
+    present: BTreeMap<String, Revision>,
+    /// The last revision that is known to be in `world`.
     pub revision: Revision,
     /// What is known.
     pub world: World,
-    /// Keys whose documents do not decode or have a higher `v`; their last good object is kept in `world`.
-    pub undecodable: std::collections::BTreeMap<String, String>,
+    /// Keys whose documents do not decode or have another `v`, and why; their last good object is kept in `world`.
+    pub undecodable: BTreeMap<String, String>,
 }
 
-impl Observed {
-    /// Decodes one put or delete into the world.
-    pub fn apply(&mut self, _event: &Event) {
-        let _: Option<&Entry> = None;
-        let _ = self.keys.root();
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Touched {
+    /// A fresh list: anything may differ.
+    Everything,
+    /// Only what is named here.
+    These(TouchedSet),
+}
+
+/// Whose documents changed: written, deleted, or no longer decodable.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TouchedSet {
+    /// Record, intent, slots, instances or verdicts of these.
+    pub services: BTreeSet<ServiceName>,
+    /// `alive` or `info` of these.
+    pub nodes: BTreeSet<NodeId>,
+    /// `alive` of these.
+    pub gateways: BTreeSet<GatewayId>,
+}
+
+impl TouchedSet {
+    fn add(&mut self, key: &Key) {
+        match key {
+            Key::Service(service)
+            | Key::Intent(service)
+            | Key::Slot(service, _)
+            | Key::Instance(_, service, _, _)
+            | Key::Verdict(_, service, _) => drop(self.services.insert(service.clone())),
+            Key::NodeAlive(node) | Key::NodeInfo(node) => drop(self.nodes.insert(node.clone())),
+            Key::GatewayAlive(gateway) => drop(self.gateways.insert(gateway.clone())),
+            Key::Meta | Key::Leader => {}
+        }
     }
 }
 
-/// Lists the whole site at one revision.
-pub async fn read_world(_store: &dyn Store, keys: &Keys) -> Result<Observed, StoreError> {
-    Ok(Observed {
-        keys: keys.clone(),
-        revision: Revision(0),
-        world: World::default(),
-        undecodable: Default::default(),
+impl Observed {
+    /// Nothing known yet.
+    pub fn new(keys: Keys) -> Self {
+        Self {
+            keys,
+            present: BTreeMap::new(),
+            revision: Revision(0),
+            world: World::default(),
+            undecodable: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one put or delete in. Events must come in the order of their commits.
+    pub fn apply(&mut self, event: &Event) {
+        let mut touched = TouchedSet::default();
+        self.take(event, &mut touched);
+    }
+
+    /// Takes the events of one commit in and tells whose documents they were.
+    pub fn apply_batch(&mut self, events: &[Event]) -> TouchedSet {
+        let mut touched = TouchedSet::default();
+        for event in events {
+            self.take(event, &mut touched);
+        }
+        touched
+    }
+
+    /// Takes a fresh list in, as the differences that lead to it, deletes included.
+    pub fn relist(&mut self, listing: &Listing) {
+        let listed: BTreeSet<&str> = listing.entries.iter().map(|it| it.key.as_str()).collect();
+        let gone: Vec<String> = (self.present.keys())
+            .filter(|key| !listed.contains(key.as_str()))
+            .cloned()
+            .collect();
+        for key in gone {
+            self.apply(&Event::Delete {
+                key,
+                revision: listing.revision,
+            });
+        }
+        for entry in &listing.entries {
+            // The same revision in another store may be another document, so all of them are decoded again.
+            self.apply(&Event::Put(entry.clone()));
+        }
+        self.revision = listing.revision;
+    }
+
+    fn take(&mut self, event: &Event, touched: &mut TouchedSet) {
+        let (text, revision) = match event {
+            Event::Put(entry) => (&entry.key, entry.modified),
+            Event::Delete { key, revision } => (key, *revision),
+        };
+        self.revision = self.revision.max(revision);
+        let Some(key) = self.keys.parse(text) else {
+            return;
+        };
+        touched.add(&key);
+        match event {
+            Event::Put(entry) => {
+                self.present.insert(entry.key.clone(), entry.modified);
+                match put(&mut self.world, key, entry) {
+                    Ok(()) => drop(self.undecodable.remove(&entry.key)),
+                    Err(reason) => drop(self.undecodable.insert(entry.key.clone(), reason)),
+                }
+            }
+            Event::Delete { key: text, .. } => {
+                self.present.remove(text);
+                self.undecodable.remove(text);
+                delete(&mut self.world, &key);
+            }
+        }
+    }
+}
+
+fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), String> {
+    match key {
+        Key::Service(service) => drop(world.services.insert(service, decode(entry)?)),
+        Key::Intent(service) => drop(world.intents.insert(service, decode(entry)?)),
+        Key::Slot(service, n) => drop(world.slots.insert((service, n), decode(entry)?)),
+        Key::NodeAlive(node) => drop(world.nodes.insert(node, decode(entry)?)),
+        Key::NodeInfo(node) => drop(world.node_infos.insert(node, decode(entry)?)),
+        Key::GatewayAlive(gateway) => drop(world.gateways.insert(gateway, decode(entry)?)),
+        Key::Instance(node, service, slot, generation) => {
+            let key = InstanceKey {
+                node,
+                service,
+                slot,
+                generation,
+            };
+            world.instances.insert(key, decode(entry)?);
+        }
+        Key::Verdict(gateway, service, n) => {
+            world.verdicts.insert((service, n, gateway), decode(entry)?);
+        }
+        Key::Meta | Key::Leader => {}
+    }
+    Ok(())
+}
+
+fn delete(world: &mut World, key: &Key) {
+    match key.clone() {
+        Key::Service(service) => drop(world.services.remove(&service)),
+        Key::Intent(service) => drop(world.intents.remove(&service)),
+        Key::Slot(service, n) => drop(world.slots.remove(&(service, n))),
+        Key::NodeAlive(node) => drop(world.nodes.remove(&node)),
+        Key::NodeInfo(node) => drop(world.node_infos.remove(&node)),
+        Key::GatewayAlive(gateway) => drop(world.gateways.remove(&gateway)),
+        Key::Instance(node, service, slot, generation) => {
+            drop(world.instances.remove(&InstanceKey {
+                node,
+                service,
+                slot,
+                generation,
+            }));
+        }
+        Key::Verdict(gateway, service, n) => {
+            drop(world.verdicts.remove(&(service, n, gateway)));
+        }
+        Key::Meta | Key::Leader => {}
+    }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    v: u32,
+}
+
+fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<Stored<T>, String> {
+    // The version first: a document of another one need not look like ours.
+    let Version { v } = serde_json::from_slice(&entry.value)
+        .map_err(|cause| format!("no document with a version: {cause}"))?;
+    if v != VERSION {
+        return Err(format!(
+            "version {v}, and this minato reads {VERSION}: a newer minato wrote it"
+        ));
+    }
+    let value = serde_json::from_slice(&entry.value).map_err(|cause| cause.to_string())?;
+    Ok(Stored {
+        value,
+        modified: entry.modified.0,
     })
+}
+
+/// Lists the whole site at one revision.
+pub async fn read_world(store: &dyn Store, keys: &Keys) -> Result<Observed, StoreError> {
+    let mut observed = Observed::new(keys.clone());
+    observed.relist(&store.list(keys.root()).await?);
+    Ok(observed)
 }
