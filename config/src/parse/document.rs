@@ -28,13 +28,18 @@ pub(super) struct Report<'a> {
 pub(super) fn open<'a, 't>(file: &'a Path, text: &'t str) -> (Report<'a>, Spanned<DeTable<'t>>) {
     let mut report = Report::new(file, text);
     let (table, errors) = DeTable::parse_recoverable(text);
+    let mut open_since = None;
     for error in errors {
         let span = error.span().unwrap_or(0..0);
         let line = report.line(span.start);
-        if report.broken.insert(line) {
+        let fresh = report.broken.insert(line);
+        // One bracket left open spoils every line below it: say so once.
+        let spoiled = error.message().starts_with("missing comma");
+        if fresh && !(spoiled && open_since == Some(line - 1)) {
             let message = syntax_message(text, &span, error.message());
             report.problem(line, "", message);
         }
+        open_since = spoiled.then_some(line);
     }
     (report, table)
 }
@@ -113,13 +118,18 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The parser's words, and the fix for the slip that most people make.
+/// The parser's words, and where to look.
 fn syntax_message(text: &str, span: &Range<usize>, message: &str) -> String {
     let found = text.get(span.clone()).unwrap_or_default().lines().next();
     let found = super::show_text(found.unwrap_or_default());
-    match (message.is_empty(), found.is_empty()) {
-        (true, _) => "is not TOML".to_owned(),
-        (false, true) => format!("is not TOML: {message}"),
-        (false, false) => format!("is not TOML at `{found}`: {message}"),
+    let hint = if message.starts_with("missing comma") {
+        "; is a bracket or a quote left open above?"
+    } else {
+        ""
+    };
+    if found.is_empty() {
+        format!("is not TOML: {message}{hint}")
+    } else {
+        format!("is not TOML at `{found}`: {message}{hint}")
     }
 }

@@ -77,7 +77,8 @@ impl<'t> Section<'t> {
         let (name, value) = self.table.get_key_value(key)?;
         let at = match value.get_ref() {
             DeValue::Table(_) | DeValue::Array(_) => name.span().start,
-            _ => value.span().start,
+            // What stands in for a broken value may lie anywhere.
+            _ => value.span().start.max(name.span().start),
         };
         Some(Field {
             path: self.path_of(key),
@@ -179,7 +180,7 @@ impl<'t> Field<'t> {
         }
         let item = |(n, value): (usize, &'t toml::Spanned<DeValue<'t>>)| Field {
             path: format!("{}[{n}]", self.path),
-            line: report.line(value.span().start),
+            line: report.line(value.span().start).max(self.line),
             value: value.get_ref(),
         };
         let items: Vec<_> = array.iter().enumerate().map(item).collect();

@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
 pub(super) fn show(bytes: u64) -> String {
     let mut units = UNITS
         .iter()
-        .filter(|(_, size)| bytes > 0 && bytes % size == 0);
+        .filter(|(_, size)| bytes > 0 && bytes.is_multiple_of(*size));
     match units.next() {
         Some((unit, size)) => format!("{}{unit}", bytes / size),
         None => format!("{bytes}B"),

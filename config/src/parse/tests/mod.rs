@@ -1,1 +1,26 @@
+//! Tables of texts and of exactly what an operator is told.
 
+mod documented;
+mod service_file;
+mod settings_file;
+mod total;
+mod whole_folder;
+
+use super::*;
+
+/// Problems of `text` as they are printed.
+fn told(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn name(text: &str) -> ServiceName {
+    ServiceName::parse(text).unwrap()
+}
+
+fn library(text: &str) -> Result<Service, Vec<Problem>> {
+    parse_service(Path::new("services/library.toml"), &name("library"), text)
+}
+
+fn minato(text: &str) -> Result<Settings, Vec<Problem>> {
+    parse_settings(Path::new("minato.toml"), text)
+}

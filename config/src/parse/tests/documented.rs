@@ -1,0 +1,133 @@
+//! docs/configuration.md says what the code does.
+
+use super::*;
+use crate::{Health, HealthTiming, Limits, StopPolicy, Timeouts};
+
+const TEXT: &str = include_str!("../../../../docs/configuration.md");
+
+/// The cells of the table row of `key`.
+#[track_caller]
+fn row(key: &str) -> Vec<&'static str> {
+    let begin = format!("| `{key}` |");
+    let row = TEXT.lines().find(|it| it.starts_with(&begin));
+    let row = row.unwrap_or_else(|| panic!("docs/configuration.md has no row `{key}`"));
+    row.split('|').map(str::trim).collect()
+}
+
+#[test]
+fn every_key_has_a_row_and_every_row_a_key() {
+    let tables: [(&str, &key::Keys); 10] = [
+        ("", &settings::KEYS),
+        ("store.", &settings::STORE_KEYS),
+        ("gateway.", &settings::GATEWAY_KEYS),
+        ("agent.", &settings::AGENT_KEYS),
+        ("admin.", &settings::ADMIN_KEYS),
+        ("", &service::KEYS),
+        ("health.", &health::KEYS),
+        ("limits.", &limit::LIMIT_KEYS),
+        ("timeouts.", &limit::TIMEOUT_KEYS),
+        ("stop.", &backend::STOP_KEYS),
+    ];
+    let parts = [
+        "store", "gateway", "agent", "admin", "health", "limits", "timeouts", "stop", "route",
+    ];
+    let mut known: Vec<String> = Vec::new();
+    for (path, keys) in tables {
+        let own = keys
+            .known
+            .iter()
+            .filter(|it| !(path.is_empty() && parts.contains(it)));
+        known.extend(own.map(|it| format!("{path}{it}")));
+        for (later, _) in keys.later {
+            let last = TEXT.split("## Not served").last().unwrap();
+            assert!(last.contains(later), "`{later}` is not named as not served");
+        }
+    }
+    known.extend(route::KEYS.known.iter().map(|it| format!("route.{it}")));
+    for key in &known {
+        row(key);
+    }
+    let rows = TEXT
+        .lines()
+        .filter_map(|it| it.strip_prefix("| `")?.split_once('`'));
+    for (key, _) in rows {
+        assert!(
+            known.iter().any(|it| it == key),
+            "`{key}` stands in the text only"
+        );
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_code() {
+    let settings = Settings::default();
+    let show = |it| format!("`\"{}\"`", duration::show(it));
+    let quote = |it: &dyn ToString| format!("`\"{}\"`", it.to_string());
+    let (timing, stop) = (HealthTiming::default(), StopPolicy::default());
+    let (limits, timeouts) = (Limits::default(), Timeouts::default());
+    let service = library("command = [\"a\"]").unwrap();
+    assert_eq!(service.health, health::default());
+    assert!(matches!(&service.health, Health::On { timing: it, .. } if *it == timing));
+    let ports = settings.agent.ports;
+    for (key, default) in [
+        ("site", quote(&settings.site)),
+        ("services", quote(&settings.services.display())),
+        ("store.path", quote(&settings.data.display())),
+        (
+            "gateway.http",
+            format!("`[\"{}\"]`", settings.gateway.http[0]),
+        ),
+        (
+            "gateway.access_log",
+            format!("`{}`", settings.gateway.access_log),
+        ),
+        (
+            "agent.ports",
+            format!("`\"{}-{}\"`", ports.first, ports.last),
+        ),
+        (
+            "agent.log_size",
+            format!("`\"{}\"`", size::show(settings.agent.log_bytes)),
+        ),
+        ("admin.listen", quote(&settings.admin)),
+        ("replicas", format!("`{}`", service.replicas)),
+        ("retries", format!("`{}`", service.retries)),
+        ("stop.drain", show(stop.drain)),
+        ("stop.grace", show(stop.grace)),
+        ("health.interval", show(timing.interval)),
+        ("health.fast", show(timing.fast)),
+        ("health.timeout", show(timing.timeout)),
+        ("health.fall", format!("`{}`", timing.fall)),
+        ("health.rise", format!("`{}`", timing.rise)),
+        (
+            "health.status",
+            format!("`[\"{}-{}\"]`", health::PASSING.first, health::PASSING.last),
+        ),
+        ("limits.in_flight", format!("`{}`", limits.in_flight)),
+        ("limits.queue", format!("`{}`", limits.queue)),
+        ("limits.queue_timeout", show(limits.queue_timeout)),
+        ("limits.body", format!("`{}`", limits.body_bytes)),
+        ("timeouts.connect", show(timeouts.connect)),
+        ("timeouts.first_byte", show(timeouts.first_byte)),
+        ("timeouts.idle", show(timeouts.idle)),
+        ("timeouts.tunnel", show(timeouts.tunnel)),
+    ] {
+        let cell = row(key)[3];
+        assert!(
+            cell.starts_with(&default),
+            "{key}: the text says {cell}, the code {default}"
+        );
+    }
+}
+
+#[test]
+fn the_examples_in_the_text_are_right() {
+    let blocks: Vec<_> = TEXT
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|it| it.split("```").next())
+        .collect();
+    assert_eq!(blocks.len(), 2);
+    minato(blocks[0]).unwrap();
+    library(&format!("command = [\"a\"]\n{}", blocks[1])).unwrap();
+}

@@ -1,0 +1,602 @@
+use super::*;
+use crate::{Backend, Health, HealthProbe, HostPattern, RouteAction, StatusRange};
+use std::time::Duration;
+
+const COMMAND: &str = "command = [\"./server\"]\n";
+
+/// One line after a command, and the one problem it must give, without file and line.
+#[track_caller]
+fn wrong(line: &str, expected: &str) {
+    let problems = library(&format!("{COMMAND}{line}\n")).expect_err(line);
+    let expected = format!("services/library.toml:2: service.library.{expected}");
+    assert_eq!(told(&problems), [expected], "{line}");
+}
+
+/// As [`wrong`], for a file of its own.
+#[track_caller]
+fn wrong_file(text: &str, expected: &[&str]) {
+    let problems = library(text).expect_err(text);
+    let at = |it: &&str| format!("services/library.toml{it}");
+    assert_eq!(
+        told(&problems),
+        expected.iter().map(at).collect::<Vec<_>>(),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_example_of_the_style_guide() {
+    let text = "\
+# The library.
+command = [
+    \"./library\",
+    \"--port\",
+    \"{port}\",
+]
+replicas = 2
+routes = [
+    \"library.example.org\",
+]
+
+[health]
+interval = \"2s\"
+timeout = \"3s\"
+";
+    let expected = ":14: service.library.health.timeout: must be below interval (2s), got 3s";
+    wrong_file(text, &[expected]);
+}
+
+#[test]
+fn every_problem_in_one_run() {
+    let text = "\
+command = [\"./server\"]
+replicas = 0
+intervall = \"2s\"
+routes = [\"Example.org\", \"example.org//a\"]
+health = { intervl = \"1s\", timeout = 3 }
+port = = 3
+retries = 9
+";
+    wrong_file(
+        text,
+        &[
+            ":2: service.library.replicas: must be at least 1, got 0; to stop serving type `minato drain`, to change the number for a while `minato scale`, to end the service delete its file",
+            ":3: service.library.intervall: unknown key; known here: command, endpoints, port, replicas, routes, route, health, limits, timeouts, retries, env, directory, stop",
+            ":4: service.library.routes[0]: no request can match \"Example.org\": hosts are matched in lower case; write `example.org`",
+            ":4: service.library.routes[1]: no request can match \"example.org//a\": no segment may be empty; write one `/`",
+            ":5: service.library.health.intervl: unknown key; did you mean `interval`?",
+            ":5: service.library.health.timeout: must be a duration with its unit, like \"3s\" or \"3ms\", got the number 3",
+            ":6: is not TOML at `=`: extra `=`, expected nothing",
+            ":7: service.library.retries: must be a whole number from 0 to 3, got the number 9",
+        ],
+    );
+}
+
+#[test]
+fn keys() {
+    wrong(
+        "comand = []",
+        "comand: unknown key; did you mean `command`?",
+    );
+    wrong(
+        "interval = \"2s\"",
+        "interval: unknown key; did you mean `health.interval`?",
+    );
+    wrong(
+        "image = \"x\"",
+        "image: is not served by this version; containers come later: use `command` for a process, or `endpoints` for what someone else runs",
+    );
+    wrong(
+        "sites = [\"a\"]",
+        "sites: is not served by this version; more than one site comes later: leave it out",
+    );
+    wrong(
+        "resources = {}",
+        "resources: is not served by this version; limits on processor and memory come later: leave it out",
+    );
+    wrong(
+        "secrets = {}",
+        "secrets: is not served by this version; secrets come later: use `env`, or let the command read a file",
+    );
+}
+
+#[test]
+fn backends() {
+    let needs = ": service.library: needs `command`, like command = [\"./server\", \"--port\", \"{port}\"], or `endpoints`, like endpoints = [\"10.0.0.7:8080\"]";
+    wrong_file("", &[needs]);
+    wrong_file(
+        "endpoints = []",
+        &[
+            ":1: service.library.endpoints: must be a list of addresses, like [\"10.0.0.7:8080\", \"10.0.0.8:8080\"], got an empty list",
+        ],
+    );
+    wrong(
+        "endpoints = [\"10.0.0.1:1\"]",
+        "endpoints: stands beside `command`; a service has one of the two",
+    );
+    for (endpoint, hint) in [
+        (
+            "db.example:80",
+            "must be IP:port, like \"10.0.0.7:8080\" or \"[fd00::7]:8080\", got \"db.example:80\"; this version does not look up host names",
+        ),
+        (
+            "http://10.0.0.1:80",
+            "must be IP:port, like \"10.0.0.7:8080\" or \"[fd00::7]:8080\", got \"http://10.0.0.1:80\"; leave the scheme and the path out",
+        ),
+        (
+            "10.0.0.1",
+            "must be IP:port, like \"10.0.0.7:8080\" or \"[fd00::7]:8080\", got \"10.0.0.1\"; the port is missing",
+        ),
+        (
+            "10.0.0.1:0",
+            "must name a port from 1 to 65535, got \"10.0.0.1:0\"",
+        ),
+        (
+            "0.0.0.0:80",
+            "must be an address that can be connected to, got \"0.0.0.0:80\"; on this machine that is \"127.0.0.1\" or \"[::1]\"",
+        ),
+        (
+            "224.0.0.1:80",
+            "must be the address of one machine, got \"224.0.0.1:80\", which is multicast",
+        ),
+    ] {
+        wrong_file(
+            &format!("endpoints = [\"{endpoint}\"]"),
+            &[&format!(":1: service.library.endpoints[0]: {hint}")],
+        );
+    }
+    wrong_file(
+        "endpoints = [\n  \"10.0.0.1:80\",\n  \"[::ffff:10.0.0.1]:80\",\n]\nreplicas = 2",
+        &[
+            ":3: service.library.endpoints[1]: 10.0.0.1:80 is `service.library.endpoints[0]` already; leave one of them out",
+            ":5: service.library.replicas: belongs to a `command`; endpoints are started, stopped and counted by someone else",
+        ],
+    );
+    let two = library("endpoints = [\"10.0.0.1:80\", \"[fd00::1]:80\"]").unwrap();
+    assert_eq!(two.replicas, 2);
+    assert!(matches!(two.backend, Backend::Endpoints(it) if it.len() == 2));
+}
+
+#[test]
+fn commands() {
+    wrong_file(
+        "command = \"python3 -m http.server\"",
+        &[
+            ":1: service.library.command: must be a list of program and arguments, got \"python3 -m http.server\"; no shell reads it: write [\"python3\", \"-m\", \"http.server\"]",
+        ],
+    );
+    wrong_file(
+        "command = []",
+        &[
+            ":1: service.library.command: must be a list of program and arguments, got an empty list",
+        ],
+    );
+    wrong_file(
+        "command = [\"\"]",
+        &[":1: service.library.command[0]: the program is empty; write its name or path"],
+    );
+    wrong_file(
+        "command = [\"a\",\n 1]",
+        &[":2: service.library.command[1]: must be a string, got the number 1"],
+    );
+    wrong_file(
+        "command = [\"a\\u0000\"]",
+        &[":1: service.library.command[0]: holds a zero byte, which no argument can"],
+    );
+    wrong(
+        "port = 0",
+        "port: must be a whole number from 1 to 65535, got the number 0",
+    );
+    wrong(
+        "port = \"80\"",
+        "port: must be a whole number from 1 to 65535, got \"80\"",
+    );
+    wrong(
+        "replicas = 1001",
+        "replicas: must be a whole number from 1 to 1000, got the number 1001",
+    );
+    wrong(
+        "replicas = { min = 1, max = 3 }",
+        "replicas: scaling by itself is not served by this version; give a number from 1 to 1000",
+    );
+    wrong(
+        "env = { PORT = \"1\" }",
+        "env.PORT: is set by minato for each instance; for one fixed port write `port` outside of env",
+    );
+    wrong(
+        "env = { A = 1 }",
+        "env.A: must be a string, like \"1\", got the number 1",
+    );
+    wrong(
+        "env = { \"A=B\" = \"1\" }",
+        "env.A=B: a variable's name is letters, digits and `_`, not beginning with a digit",
+    );
+    wrong(
+        "env = { MINATO_X = \"1\" }",
+        "env.MINATO_X: names that begin with MINATO_ are minato's own; choose another",
+    );
+    wrong(
+        "directory = \"srv\"",
+        "directory: must be an absolute path, like \"/srv/library\", got \"srv\"",
+    );
+    wrong(
+        "stop = { grace = \"2h\" }",
+        "stop.grace: must be from 0s to 1h, got 2h",
+    );
+    wrong(
+        "stop = \"10s\"",
+        "stop: must be a table, like { drain = \"30s\", grace = \"10s\" }, got \"10s\"",
+    );
+    wrong_file(
+        "command = [\"a\"]\nreplicas = 2\nport = 80",
+        &[
+            ":3: service.library.port: one port cannot serve 2 replicas; leave `port` out, and each gets its own as PORT and {port}",
+        ],
+    );
+    let long = format!("command = [\"a\", \"{}\"]", "x".repeat(97 * 1024));
+    wrong_file(
+        &long,
+        &[
+            ":1: service.library.command: arguments and `env` may have 96 KiB together, got 99331 bytes; put the rest into a file",
+        ],
+    );
+}
+
+#[test]
+fn health() {
+    wrong(
+        "health = false",
+        "health: must be \"off\", \"tcp\" or a table, like { path = \"/healthz\", interval = \"2s\" }, got false; write \"off\"",
+    );
+    wrong(
+        "health = \"/up\"",
+        "health: must be \"off\", \"tcp\" or a table, like { path = \"/healthz\", interval = \"2s\" }, got \"/up\"; write { path = \"/up\" }",
+    );
+    wrong(
+        "health = { timeout = \"2s\" }",
+        "health.timeout: must be below interval (2s, the default), got 2s",
+    );
+    wrong(
+        "health = { fast = \"3s\", interval = \"2500ms\" }",
+        "health.fast: must not be above interval (2s500ms), got 3s",
+    );
+    wrong(
+        "health = { interval = \"0s\" }",
+        "health.interval: must be from 10ms to 1h, got 0s",
+    );
+    wrong(
+        "health = { interval = \"2\" }",
+        "health.interval: must be a duration, got \"2\": the unit is missing; \"2s\" or \"2ms\"?",
+    );
+    wrong(
+        "health = { fall = 0 }",
+        "health.fall: must be a whole number from 1 to 100, got the number 0",
+    );
+    wrong(
+        "health = { rise = 1.5 }",
+        "health.rise: must be a whole number from 1 to 100, got the number 1.5",
+    );
+    wrong(
+        "health = { kind = \"htp\" }",
+        "health.kind: must be \"http\" or \"tcp\" (did you mean \"http\"?), got \"htp\"",
+    );
+    wrong(
+        "health = { kind = \"off\" }",
+        "health.kind: must be \"http\" or \"tcp\", got \"off\"; write health = \"off\" instead of the table",
+    );
+    wrong(
+        "health = { kind = \"tcp\", path = \"/\" }",
+        "health.path: belongs to kind = \"http\"; a TCP probe only connects",
+    );
+    wrong(
+        "health = { path = \"up\" }",
+        "health.path: must be a path with an optional query, like \"/healthz\", got \"up\"",
+    );
+    wrong(
+        "health = { path = \"http://a/up\" }",
+        "health.path: must be a path with an optional query, like \"/healthz\", got \"http://a/up\"; the address is each instance's own; for another Host header add `host`",
+    );
+    wrong(
+        "health = { host = \"a b\" }",
+        "health.host: must be the Host header to send, like \"example.org\", got \"a b\"",
+    );
+    wrong(
+        "health = { status = 200 }",
+        "health.status: must be a list, like [200, \"300-399\"], got the number 200",
+    );
+    wrong(
+        "health = { status = [\"399-200\"] }",
+        "health.status[0]: must be a status from 100 to 599, or a range like \"200-399\", got \"399-200\"",
+    );
+}
+
+#[test]
+fn probes() {
+    wrong(
+        "health = { headers = { \"a b\" = \"c\" } }",
+        "health.headers.a b: is not a header's name: letters, digits and `-`",
+    );
+    wrong(
+        "health = { headers = { a = \"c\\nd\" } }",
+        "health.headers.a: must be a header's value: one line, at most 1,024 bytes, got \"c\\nd\"",
+    );
+    wrong(
+        "health = { headers = { a = \"1\", A = \"2\" } }",
+        "health.headers.a: `a` stands here twice, in capitals and not; leave one out",
+    );
+    wrong(
+        "health = { body = \"\" }",
+        "health.body: must be text of 1 to 1,024 bytes that the answer must hold, got \"\"",
+    );
+    let text = "endpoints = [\"10.0.0.1:1\"]\nhealth = { path = \"/up?x=1\", host = \"a.b:80\", status = [204, \"300-399\"], headers = { Server = \"x\" }, body = \"fine\", interval = \"100ms\" }";
+    let Health::On {
+        probe: HealthProbe::Http(probe),
+        timing,
+    } = library(text).unwrap().health
+    else {
+        panic!("an HTTP probe");
+    };
+    assert_eq!(
+        (probe.path.as_str(), probe.host.as_deref()),
+        ("/up?x=1", Some("a.b:80"))
+    );
+    let ranges = [
+        StatusRange {
+            first: 204,
+            last: 204,
+        },
+        StatusRange {
+            first: 300,
+            last: 399,
+        },
+    ];
+    assert_eq!(probe.status, ranges);
+    assert_eq!(probe.headers.get("server").map(String::as_str), Some("x"));
+    assert_eq!(probe.body.as_deref(), Some("fine"));
+    assert_eq!(timing.interval, Duration::from_millis(100));
+}
+
+#[test]
+fn timings_that_are_not_given_fit_the_interval() {
+    for (interval, fast, timeout) in [
+        ("2s", 500, 1_000),
+        ("400ms", 400, 200),
+        ("10ms", 10, 5),
+        ("1h", 500, 1_000),
+    ] {
+        let text = format!("{COMMAND}health = {{ interval = \"{interval}\" }}");
+        let Health::On { timing, .. } = library(&text).unwrap().health else {
+            panic!("on");
+        };
+        let expected = (Duration::from_millis(fast), Duration::from_millis(timeout));
+        assert_eq!((timing.fast, timing.timeout), expected, "{interval}");
+        assert!(timing.timeout < timing.interval && timing.fast <= timing.interval);
+    }
+}
+
+#[test]
+fn limits_and_timeouts() {
+    wrong(
+        "limits = { queue = 5 }",
+        "limits.queue: does nothing without `in_flight`: requests wait only where their number is limited",
+    );
+    wrong(
+        "limits = { body = \"100M\" }",
+        "limits.body: must be a size, got \"100M\": write \"100MiB\" (1024) or \"100MB\" (1000)",
+    );
+    wrong(
+        "limits = { body = -1 }",
+        "limits.body: must be a size like \"100MiB\", or a number of bytes, got the number -1",
+    );
+    wrong(
+        "limits = { in_flight = 1_000_001 }",
+        "limits.in_flight: must be a whole number from 0 to 1000000, got the number 1000001",
+    );
+    wrong(
+        "limits = { queue_timeout = \"1h\" }",
+        "limits.queue_timeout: must be from 10ms to 10m, got 1h",
+    );
+    wrong(
+        "timeouts = { connect = \"0s\" }",
+        "timeouts.connect: must be from 10ms to 1m, got 0s",
+    );
+    wrong(
+        "timeouts = { conect = \"1s\" }",
+        "timeouts.conect: unknown key; did you mean `connect`?",
+    );
+    let text = format!(
+        "{COMMAND}limits = {{ in_flight = 0x10, queue = 2, body = 7 }}\ntimeouts = {{ idle = \"1m30s\" }}\nretries = 0"
+    );
+    let service = library(&text).unwrap();
+    assert_eq!(
+        (
+            service.limits.in_flight,
+            service.limits.queue,
+            service.limits.body_bytes
+        ),
+        (16, 2, 7)
+    );
+    assert_eq!(service.timeouts.idle, Duration::from_secs(90));
+    assert_eq!(service.retries, 0);
+}
+
+#[test]
+fn routes_that_no_request_can_match() {
+    for (route, hint) in [
+        (
+            "https://example.org/a",
+            "a route has no scheme; write `example.org/a`",
+        ),
+        ("/a", "the host is missing; for any host write `*/a`"),
+        ("", "the host is missing; for any host write `*/`"),
+        (
+            "example.org:8080/a",
+            "a route takes every port; leave it out: `example.org`",
+        ),
+        (
+            "[::1]:80",
+            "a route takes every port; leave it out: `[::1]`",
+        ),
+        ("[::0:1]", "clients write this address as `[::1]`"),
+        ("::1", "write an IPv6 address in brackets"),
+        (
+            "example.org.",
+            "hosts are matched without the final dot; write `example.org`",
+        ),
+        (
+            "www.*.org",
+            "`*` may only be the whole first label, as in `*.example.org`",
+        ),
+        (
+            "w*.example.org",
+            "`*` may only be the whole first label, as in `*.example.org`",
+        ),
+        (
+            "*.*.org",
+            "`*` may only be the whole first label, as in `*.example.org`",
+        ),
+        (
+            "*.10.0.0.1",
+            "an IP address has no subdomains; leave `*.` out",
+        ),
+        (
+            "図書館.example",
+            "write the host as it goes over the wire, in punycode (`xn--...`)",
+        ),
+        (
+            "a..b",
+            "a host is labels of a-z, 0-9, `-` and `_` with dots between, at most 253 bytes",
+        ),
+        (
+            "-a.b",
+            "a host is labels of a-z, 0-9, `-` and `_` with dots between, at most 253 bytes",
+        ),
+        (
+            "a.b/c/../d",
+            "dot segments are resolved before matching; write the resolved path",
+        ),
+        (
+            "a.b/.",
+            "dot segments are resolved before matching; write the resolved path",
+        ),
+        (
+            "a.b/%2E%2e/d",
+            "dot segments are resolved before matching; write the resolved path",
+        ),
+        ("a.b/c%2ed", "clients send `.` as it is; write it so"),
+        ("a.b//", "no segment may be empty; write one `/`"),
+        (
+            "a.b/c?d=e",
+            "queries and fragments are not matched; write `/c`",
+        ),
+        (
+            "a.b/c#d",
+            "queries and fragments are not matched; write `/c`",
+        ),
+        (
+            "a.b/c/*",
+            "a path takes everything below it; leave `/*` out",
+        ),
+        ("a.b/c d", "clients send ` ` as `%20`; write it so"),
+        ("a.b/é", "clients send `é` as `%C3%A9`; write it so"),
+        ("a.b/%zz", "`%` must be followed by two hexadecimal digits"),
+        ("a.b/%é", "`%` must be followed by two hexadecimal digits"),
+        ("a.b/%00", "`%00` is refused in requests"),
+    ] {
+        wrong(
+            &format!("routes = [\"{route}\"]"),
+            &format!("routes[0]: no request can match \"{route}\": {hint}"),
+        );
+    }
+    wrong(
+        "routes = ['a.b/c\\d']",
+        "routes[0]: no request can match \"a.b/c\\d\": backslashes are refused in requests",
+    );
+    wrong(
+        "routes = \"a.b\"",
+        "routes: must be a list of hosts and paths, like [\"example.org/library\"], got \"a.b\"",
+    );
+}
+
+#[test]
+fn routes_in_their_one_form() {
+    let text = "\
+endpoints = [\"10.0.0.1:80\"]
+routes = [\"example.org/library/\", \"*.example.org\", \"*\", \"127.0.0.1/a%20b\", \"[::1]\", \"example.org\"]
+[[route]]
+match = \"example.org/old/\"
+redirect = \"https://library.example.org:8443/new/\"
+[[route]]
+match = \"example.org/api\"
+strip = true
+";
+    let routes = library(text).unwrap().routes;
+    let shown: Vec<_> = routes.iter().map(|it| it.pattern.to_string()).collect();
+    let expected = [
+        "127.0.0.1/a%20b",
+        "[::1]",
+        "example.org",
+        "example.org/api",
+        "example.org/library",
+        "example.org/old",
+        "*.example.org",
+        "*",
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(routes[3].action, RouteAction::Forward { strip: true });
+    let to = "https://library.example.org:8443/new".to_owned();
+    assert_eq!(routes[5].action, RouteAction::Redirect { to });
+    assert_eq!(
+        routes[6].pattern.host,
+        HostPattern::Wildcard("example.org".to_owned())
+    );
+}
+
+#[test]
+fn long_routes() {
+    let long = |body: &str| format!("{COMMAND}[[route]]\n{body}\n");
+    for (body, expected) in [
+        (
+            "strip = true",
+            ":2: service.library.route[0]: needs `match`, like match = \"example.org/old\"",
+        ),
+        (
+            "match = \"a.b\"\nstirp = true",
+            ":4: service.library.route[0].stirp: unknown key; did you mean `strip`?",
+        ),
+        (
+            "match = \"a.b\"\nstrip = true\nredirect = \"http://c.d\"",
+            ":4: service.library.route[0].strip: does nothing beside `redirect`, which always replaces the prefix; leave it out",
+        ),
+        (
+            "match = \"a.b\"\n[[route]]\nmatch = \"a.b/\"",
+            ":5: service.library.route[1].match: `a.b` stands in line 3 already; leave one of them out",
+        ),
+        (
+            "match = \"a.b\"\nredirect = \"c.d\"",
+            ":4: service.library.route[0].redirect: cannot redirect to \"c.d\": write an absolute URL, like `https://example.org/new`",
+        ),
+        (
+            "match = \"a.b\"\nredirect = \"ftp://c.d\"",
+            ":4: service.library.route[0].redirect: cannot redirect to \"ftp://c.d\": write an absolute URL, like `https://example.org/new`; only http and https",
+        ),
+        (
+            "match = \"a.b\"\nredirect = \"http://u@c.d\"",
+            ":4: service.library.route[0].redirect: cannot redirect to \"http://u@c.d\": user names and passwords do not belong in a redirect; leave them out",
+        ),
+        (
+            "match = \"a.b\"\nredirect = \"http://c.d:x\"",
+            ":4: service.library.route[0].redirect: cannot redirect to \"http://c.d:x\": the port must be a number from 1 to 65535",
+        ),
+        (
+            "match = \"a.b\"\nredirect = \"http://c.d/e?f\"",
+            ":4: service.library.route[0].redirect: cannot redirect to \"http://c.d/e?f\": the request's own query is appended; leave `?` and `#` out",
+        ),
+        (
+            "match = \"a.b\"\nredirect = \"http://c.d/\\r\\nX: y\"",
+            ":4: service.library.route[0].redirect: cannot redirect to \"http://c.d/\\r\\nX: y\": clients send `\\r` as `%0D`; write it so",
+        ),
+    ] {
+        wrong_file(&long(body), &[expected]);
+    }
+}

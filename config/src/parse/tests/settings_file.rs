@@ -1,0 +1,245 @@
+use super::*;
+use crate::Role;
+use std::path::PathBuf;
+
+#[track_caller]
+fn wrong(text: &str, expected: &[&str]) {
+    let problems = minato(text).expect_err(text);
+    let at = |it: &&str| format!("minato.toml{it}");
+    assert_eq!(
+        told(&problems),
+        expected.iter().map(at).collect::<Vec<_>>(),
+        "{text}"
+    );
+}
+
+#[test]
+fn nothing_said_means_the_defaults() {
+    assert_eq!(minato("").unwrap(), Settings::default());
+    assert_eq!(Settings::default().services, PathBuf::from("services/"));
+}
+
+#[test]
+fn everything_said() {
+    let text = "\
+site = \"tokyo\"
+node = \"n1\"
+roles = [\"gateway\", \"agent\"]
+services = \"apps\"
+[store]
+path = \"data\"
+[gateway]
+http = [\"0.0.0.0:80\", \"[::]:80\", \"127.0.0.1:0\", \"127.0.0.1:0\"]
+trusted_proxies = [\"10.0.0.0/8\", \"fd00::/8\", \"192.0.2.1\"]
+sorry_page = \"sorry.html\"
+access_log = true
+[agent]
+runtime = \"process\"
+ports = \"30000-30100\"
+log_size = \"1MiB\"
+[admin]
+listen = \"[::1]:7071\"
+";
+    let it = parse_settings(Path::new("/etc/minato/minato.toml"), text).unwrap();
+    assert_eq!(
+        (it.site.as_str(), it.node.as_ref().map(|it| it.as_str())),
+        ("tokyo", Some("n1"))
+    );
+    assert_eq!(it.roles, [Role::Gateway, Role::Agent].into());
+    assert_eq!(it.services, PathBuf::from("/etc/minato/apps"));
+    assert_eq!(it.data, PathBuf::from("/etc/minato/data"));
+    assert_eq!(it.gateway.http.len(), 4);
+    assert_eq!(
+        it.gateway.trusted_proxies[1],
+        ("fd00::".parse().unwrap(), 8)
+    );
+    assert_eq!(
+        it.gateway.trusted_proxies[2],
+        ("192.0.2.1".parse().unwrap(), 32)
+    );
+    assert_eq!(
+        it.gateway.sorry_page,
+        Some(PathBuf::from("/etc/minato/sorry.html"))
+    );
+    assert!(it.gateway.access_log);
+    assert_eq!(
+        (
+            it.agent.ports.first,
+            it.agent.ports.last,
+            it.agent.log_bytes
+        ),
+        (30_000, 30_100, 1 << 20)
+    );
+    assert_eq!(it.admin.to_string(), "[::1]:7071");
+}
+
+#[test]
+fn keys() {
+    wrong(
+        "servces = \"x\"",
+        &[":1: servces: unknown key; did you mean `services`?"],
+    );
+    wrong(
+        "http = []",
+        &[":1: http: unknown key; did you mean `gateway.http`?"],
+    );
+    wrong(
+        "[gateway]\nhtp = []",
+        &[":2: gateway.htp: unknown key; did you mean `http`?"],
+    );
+    wrong(
+        "[gatway]",
+        &[":1: gatway: unknown key; did you mean `gateway`?"],
+    );
+    wrong(
+        "gateway = 1",
+        &[":1: gateway: must be a table, written [gateway], got the number 1"],
+    );
+    wrong(
+        "[sites.osaka]\ngateways = []",
+        &[":1: sites: is not served by this version; more than one site comes later: leave it out"],
+    );
+    wrong(
+        "[store]\netcd = []",
+        &[
+            ":2: store.etcd: is not served by this version; several machines come later: use `path` for the embedded store of this machine",
+        ],
+    );
+    wrong(
+        "[gateway]\nhttps = []",
+        &[
+            ":2: gateway.https: is not served by this version; TLS comes later: use `http`, and name a TLS terminator in front of it in `trusted_proxies`",
+        ],
+    );
+    wrong(
+        "[agent]\nruntime = \"docker\"",
+        &[
+            ":2: agent.runtime: \"docker\" is not served by this version; containers come later: use \"process\"",
+        ],
+    );
+}
+
+#[test]
+fn values() {
+    wrong(
+        "site = \"Tokyo\"",
+        &[
+            ":1: site: `Tokyo` is not a name: 1 to 63 of a-z, 0-9 and `-`, starting and ending with a letter or digit",
+        ],
+    );
+    wrong(
+        "roles = [\"gatway\", \"agent\", \"agent\"]",
+        &[
+            ":1: roles[0]: must be \"gateway\", \"control\" or \"agent\" (did you mean \"gateway\"?), got \"gatway\"",
+        ],
+    );
+    wrong(
+        "roles = [\"agent\", \"agent\"]",
+        &[":1: roles[1]: stands here already; leave one of them out"],
+    );
+    wrong(
+        "roles = []",
+        &[":1: roles: must be a list of \"gateway\", \"control\" and \"agent\", got an empty list"],
+    );
+    wrong(
+        "services = \"\"",
+        &[":1: services: must be a path, got \"\""],
+    );
+    wrong(
+        "[gateway]\naccess_log = \"yes\"",
+        &[":2: gateway.access_log: must be true or false, got \"yes\""],
+    );
+    wrong(
+        "[agent]\nports = \"80-90\"",
+        &[
+            ":2: agent.ports: must be a range of ports from 1024 to 65535, like \"20000-29999\", got \"80-90\"",
+        ],
+    );
+    wrong(
+        "[agent]\nports = \"30000-20000\"",
+        &[":2: agent.ports: must rise, got \"30000-20000\"; did you mean \"20000-30000\"?"],
+    );
+    wrong(
+        "[agent]\nlog_size = \"1kB\"",
+        &[":2: agent.log_size: must be from 64KiB to 1TiB, got 1kB"],
+    );
+}
+
+#[test]
+fn addresses() {
+    let form = "must be an address to listen on, like \"127.0.0.1:8080\" or \"[::]:80\", got";
+    for (address, rest) in [
+        (":8080", "; for every address write \"[::]:8080\""),
+        ("localhost:80", "; write \"127.0.0.1:80\""),
+        ("127.0.0.1", "; the port is missing"),
+        ("example.org:80", ""),
+    ] {
+        let text = format!("[gateway]\nhttp = [\"{address}\"]");
+        wrong(
+            &text,
+            &[&format!(":2: gateway.http[0]: {form} \"{address}\"{rest}")],
+        );
+    }
+    wrong(
+        "[gateway]\nhttp = [\"0.0.0.0:80\", \"127.0.0.1:80\"]",
+        &[
+            ":2: gateway.http[1]: 127.0.0.1:80 is taken by 0.0.0.0:80 already; leave one of them out",
+        ],
+    );
+    wrong(
+        "[admin]\nlisten = \"0.0.0.0:7070\"",
+        &[
+            ":2: admin.listen: must be on loopback, since this version asks for no password, got \"0.0.0.0:7070\"; write \"127.0.0.1:7070\", and reach it from elsewhere through ssh -L",
+        ],
+    );
+    wrong(
+        "[admin]\nlisten = \"127.0.0.1:8080\"",
+        &[
+            ":2: admin.listen: 127.0.0.1:8080 is both the admin's and a listener of the gateway (127.0.0.1:8080); change one of them",
+        ],
+    );
+    wrong(
+        "[gateway]\nhttp = [\"0.0.0.0:7070\"]",
+        &[
+            ":2: gateway.http: 127.0.0.1:7070 is both the admin's and a listener of the gateway (0.0.0.0:7070); change one of them",
+        ],
+    );
+    wrong(
+        "[agent]\nports = \"7000-9000\"\n",
+        &[
+            ":2: agent.ports: 127.0.0.1:8080 lies in [agent] ports (7000-9000), from which instances get theirs; change one of them",
+            ":2: agent.ports: 127.0.0.1:7070 lies in [agent] ports (7000-9000), from which instances get theirs; change one of them",
+        ],
+    );
+}
+
+#[test]
+fn trusted_proxies() {
+    for (block, expected) in [
+        (
+            "10.0.0.1/8",
+            "has bits past its length; did you mean \"10.0.0.0/8\"? Got \"10.0.0.1/8\"",
+        ),
+        (
+            "0.0.0.0/0",
+            "would believe every client's forwarding fields; name the proxies, got \"0.0.0.0/0\"",
+        ),
+        (
+            "10.0.0.0/33",
+            "must be a block of at most 32 bits, got \"10.0.0.0/33\"",
+        ),
+        (
+            "fd00::/x",
+            "must be a block of at most 128 bits, got \"fd00::/x\"",
+        ),
+        (
+            "proxy",
+            "must be an address or a block, like \"10.0.0.1\" or \"10.0.0.0/8\", got \"proxy\"",
+        ),
+    ] {
+        wrong(
+            &format!("[gateway]\ntrusted_proxies = [\"{block}\"]"),
+            &[&format!(":2: gateway.trusted_proxies[0]: {expected}")],
+        );
+    }
+}
