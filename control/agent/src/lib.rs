@@ -1,12 +1,13 @@
 //! The node loop: fills the slots that are assigned to this machine, and keeps what runs in them alive.
 //!
-//! A thin shell around [`minato_control::reconcile`]: it feeds the store's changes, exits, probes and time in, and carries
+//! A thin shell around [`minato_control::Node`]: it feeds the store's changes, exits, probes and time in, and carries
 //! the decisions out through a [`Runtime`]. Instances outlive this process; the next one adopts them.
 //! Not here: what should run where (the leader), routing (`proxy`), what a verdict is (`health`).
 
 mod error;
 mod log;
 mod options;
+mod proc;
 mod run;
 pub mod runtime;
 pub mod shim;

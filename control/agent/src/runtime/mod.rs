@@ -1,8 +1,12 @@
 //! What runs instances: the trait, and the process implementation. Docker joins later, under the same [`contract`].
 
+mod keeper;
+mod process;
 mod record;
 
 pub use minato_control::RunName;
+pub use process::ProcessRuntime;
+pub(crate) use record::{Record, Records, private_folder, write_whole};
 
 use async_trait::async_trait;
 use minato_config::Command;
@@ -53,6 +57,15 @@ pub enum FoundState {
     Ended(Ended),
 }
 
+/// All that an earlier agent left.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inventory {
+    /// Every run that is known, sorted by name; an ended one keeps its number from being used again.
+    pub found: Vec<Found>,
+    /// What was out of order and has been put right; one sentence each.
+    pub remarks: Vec<String>,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
@@ -63,6 +76,21 @@ pub struct Ended {
     /// The last line of its output, at most 200 bytes; empty where there is none.
     #[serde(default)]
     pub last_output: String,
+}
+
+impl fmt::Display for Ended {
+    /// `exited with status 3 after 0.1s; last output: "no such table"`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.exit.fmt(f)?;
+        if let Some(ms) = self.lasted_ms {
+            let tenths = ms.saturating_add(50) / 100;
+            write!(f, " after {}.{}s", tenths / 10, tenths % 10)?;
+        }
+        if !self.last_output.is_empty() {
+            write!(f, "; last output: \"{}\"", self.last_output)?;
+        }
+        Ok(())
+    }
 }
 
 /// How a process ended.
@@ -77,6 +105,8 @@ pub enum Exit {
     NotStarted(String),
     /// Nobody saw it end; the sentence says what is known.
     Unseen(String),
+    /// It was never begun: the agent ended first.
+    Never,
     /// The agent stopped it on purpose.
     Stopped,
 }
@@ -88,6 +118,7 @@ impl fmt::Display for Exit {
             Self::Signal(signal) => write!(f, "killed by signal {signal}"),
             Self::NotStarted(why) => write!(f, "could not be started: {why}"),
             Self::Unseen(why) => write!(f, "ended unseen: {why}"),
+            Self::Never => f.write_str("was never begun"),
             Self::Stopped => f.write_str("stopped"),
         }
     }
@@ -139,7 +170,10 @@ pub trait Runtime: Send + Sync + 'static {
     async fn ended(&self, run: &RunName) -> Ended;
 
     /// Every run that is known or found: living ones are adopted, leftovers that cannot be are ended first.
-    async fn list(&self) -> Result<Vec<Found>, RuntimeError>;
+    async fn list(&self) -> Result<Inventory, RuntimeError>;
+
+    /// The run's end was wanted: remember its number, not how it ended.
+    async fn settle(&self, run: &RunName) -> Result<(), RuntimeError>;
 
     /// Forgets an ended run. No error when it is not known.
     async fn remove(&self, run: &RunName) -> Result<(), RuntimeError>;

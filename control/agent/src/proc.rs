@@ -1,0 +1,142 @@
+//! What /proc says of processes. A process is named by its id and its start time, so that a reused id is no other's.
+
+use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::time::Duration;
+
+/// Ticks of /proc times in a second: USER_HZ, fixed at 100 on every architecture that Linux offers Rust on.
+const TICKS: u64 = 100;
+
+/// One process, for as long as the machine is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    /// Field 22 of /proc/PID/stat: ticks since boot.
+    pub(crate) start: u64,
+}
+
+/// What /proc/PID/stat says.
+struct Stat {
+    state: char,
+    parent: u32,
+    start: u64,
+}
+
+impl Process {
+    /// The process that has this id now; `None` when there is none, or only its remains.
+    pub(crate) fn find(pid: u32) -> Option<Self> {
+        let stat = stat(pid)?;
+        (!matches!(stat.state, 'Z' | 'X')).then_some(Self {
+            pid,
+            start: stat.start,
+        })
+    }
+
+    /// Whether it still lives (stopped counts, a zombie does not).
+    pub(crate) fn is_alive(self) -> bool {
+        Self::find(self.pid) == Some(self)
+    }
+
+    /// Since its start; zero where the machine does not say.
+    pub(crate) fn age(self) -> Duration {
+        let uptime = fs::read_to_string("/proc/uptime")
+            .ok()
+            .and_then(|it| it.split(' ').next()?.parse::<f64>().ok())
+            .unwrap_or(0.0);
+        let start = Duration::from_millis(self.start.saturating_mul(1000 / TICKS));
+        Duration::try_from_secs_f64(uptime)
+            .unwrap_or_default()
+            .saturating_sub(start)
+    }
+
+    /// For signals; `None` for ids that no process has.
+    pub(crate) fn id(self) -> Option<Pid> {
+        id(self.pid)
+    }
+}
+
+/// Ids 0 and 1 name no instance, and must never be signalled.
+pub(crate) fn id(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().filter(|it| *it > 1).and_then(Pid::from_raw)
+}
+
+/// Changes with every start of the machine; empty where it cannot be read.
+pub(crate) fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|it| it.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// Every process id.
+pub(crate) fn all() -> Vec<u32> {
+    let Ok(folder) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    folder
+        .filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// The children of `parent`, zombies included.
+pub(crate) fn children(parent: u32) -> Vec<u32> {
+    let mut found = all();
+    found.retain(|it| stat(*it).is_some_and(|stat| stat.parent == parent));
+    found
+}
+
+/// Living processes whose environment has `name`, with its value.
+pub(crate) fn with_variable(name: &str) -> Vec<(Process, String)> {
+    let prefix = format!("{name}=");
+    let value = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        environment
+            .split(|byte| *byte == 0)
+            .find_map(|it| it.strip_prefix(prefix.as_bytes()))
+            .map(|it| String::from_utf8_lossy(it).into_owned())
+    };
+    all()
+        .iter()
+        .filter_map(|pid| Some((Process::find(*pid)?, value(pid)?)))
+        .collect()
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The command's name stands in parentheses and may hold anything, so fields are counted from the last one.
+fn parse(text: &str) -> Option<Stat> {
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    Some(Stat {
+        state: fields.next()?.chars().next()?,
+        parent: fields.next()?.parse().ok()?,
+        start: fields.nth(17)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_named_to_deceive_is_read_right() {
+        let text = "7 (a) R 1 (b) S 42 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 1";
+        let stat = parse(text).unwrap();
+        assert_eq!((stat.state, stat.parent, stat.start), ('S', 42, 987_654));
+    }
+
+    #[test]
+    fn this_process_is_found_and_young() {
+        let me = Process::find(std::process::id()).unwrap();
+        assert!(me.is_alive());
+        assert!(me.age() < Duration::from_secs(3600), "{:?}", me.age());
+        assert!(!Process { start: me.start + 1, ..me }.is_alive());
+    }
+
+    #[test]
+    fn ids_that_mean_more_than_one_process_are_never_signalled() {
+        assert_eq!((id(0), id(1), id(u32::MAX)), (None, None, None));
+    }
+}

@@ -1,0 +1,364 @@
+//! Instances as processes of this machine, each below a keeper (see [`crate::shim`]).
+//!
+//! Before a keeper exists its record is written, and every process of a run carries the run's name in its environment:
+//! whatever moment this process dies at, the next one finds what there is.
+
+use super::keeper;
+use super::{Ended, Exit, Found, FoundState, Inventory, Record, Records, RunName, RunOrder, Runtime};
+use super::{RuntimeError, Signal, Started};
+use crate::AgentError;
+use crate::proc::{self, Process};
+use crate::shim::{Answer, INSTANCE_VARIABLE, LONGEST_ORDER, Order, marker};
+use async_trait::async_trait;
+use rustix::process::{kill_process, kill_process_group};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::time::{sleep, timeout};
+
+/// How long a keeper may take to answer its order, or to get from its birth to its instance's.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long the remains of a run may take to die of SIGKILL.
+const REMAINS: Duration = Duration::from_secs(5);
+/// Between looks where the kernel does not tell.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The process runtime of one data folder. One at a time: the store's lock on the folder sees to that.
+#[derive(Debug)]
+pub struct ProcessRuntime {
+    shim: Vec<OsString>,
+    data: PathBuf,
+    records: Records,
+    log_bytes: u64,
+    boot: String,
+}
+
+impl ProcessRuntime {
+    /// `shim`: program and leading arguments that end up in [`crate::shim::run`]. `log_bytes`: output kept for a slot.
+    /// `data` is created where it is missing.
+    pub fn open(data: &Path, shim: Vec<OsString>, log_bytes: u64) -> Result<Self, AgentError> {
+        let failed = |cause| AgentError::Data {
+            path: data.to_owned(),
+            cause,
+        };
+        if shim.is_empty() {
+            return Err(AgentError::NoShim);
+        }
+        let records = Records::open(data).map_err(failed)?;
+        // The folder's one name: it is part of what marks our processes.
+        let data = data.canonicalize().map_err(failed)?;
+        Ok(Self {
+            shim,
+            records: Records::open(&data).map_err(failed).unwrap_or(records),
+            data,
+            log_bytes,
+            boot: proc::boot_id(),
+        })
+    }
+
+    fn mark(&self, run: &RunName) -> String {
+        marker(&run.to_string(), &self.data)
+    }
+
+    /// Every living process of the run: by its mark, which those that cleared their environment lack.
+    fn processes(&self, run: &RunName) -> Vec<Process> {
+        let mark = self.mark(run);
+        proc::with_variable(INSTANCE_VARIABLE)
+            .into_iter()
+            .filter(|(_, value)| *value == mark)
+            .map(|(process, _)| process)
+            .collect()
+    }
+
+    /// Kills all that is left of a run, its keeper too, and waits until it is gone.
+    async fn sweep(&self, run: &RunName) {
+        let group = self
+            .records
+            .read(run)
+            .filter(|it| it.boot == self.boot)
+            .and_then(|it| it.instance);
+        let gone = async {
+            loop {
+                let left = self.processes(run);
+                let member = group.filter(|it| it.is_alive());
+                if left.is_empty() && member.is_none() {
+                    return;
+                }
+                if let Some(id) = member.and_then(Process::id) {
+                    let _ = kill_process_group(id, rustix::process::Signal::KILL);
+                }
+                for id in left.into_iter().filter_map(Process::id) {
+                    let _ = kill_process(id, rustix::process::Signal::KILL);
+                }
+                sleep(LOOK).await;
+            }
+        };
+        if timeout(REMAINS, gone).await.is_err() {
+            tracing::warn!(%run, "processes of an ended run do not die of SIGKILL");
+        }
+    }
+
+    /// Writes down an end that no keeper did.
+    fn close(&self, run: &RunName, exit: Exit) -> Ended {
+        let ended = Ended {
+            exit,
+            lasted_ms: None,
+            last_output: String::new(),
+        };
+        if let Some(mut record) = self.records.read(run) {
+            if let Some(ended) = record.ended {
+                return ended;
+            }
+            record.ended = Some(ended.clone());
+            if let Err(error) = self.records.write(&record) {
+                tracing::warn!(%run, %error, "the end of a run could not be written down");
+            }
+        }
+        ended
+    }
+
+    /// What has become of a recorded run.
+    async fn look(&self, record: &Record) -> FoundState {
+        let name = &record.name;
+        if record.ended.is_none() && record.boot != self.boot {
+            return FoundState::Ended(self.close(name, Exit::Unseen("the machine was restarted".to_owned())));
+        }
+        let settled = async {
+            loop {
+                let Some(record) = self.records.read(name) else {
+                    return FoundState::Ended(self.close(name, Exit::Unseen("its record is gone".to_owned())));
+                };
+                if let Some(ended) = record.ended {
+                    return FoundState::Ended(ended);
+                }
+                match (record.keeper, record.instance) {
+                    (Some(keeper), Some(instance)) if keeper.is_alive() && instance.is_alive() => {
+                        return FoundState::Running {
+                            pid: instance.pid,
+                            age: instance.age(),
+                        };
+                    }
+                    // Between birth and start, or between end and writing it down.
+                    (Some(keeper), _) if keeper.is_alive() => {}
+                    (None, _) if !self.processes(name).is_empty() => {}
+                    // It may have written its last since we read.
+                    (keeper, instance) if self.records.read(name).is_some_and(|it| {
+                        it.ended.is_none() && (it.keeper, it.instance) == (keeper, instance)
+                    }) => {
+                        self.sweep(name).await;
+                        return FoundState::Ended(self.close(name, unseen(keeper, instance)));
+                    }
+                    _ => {}
+                }
+                sleep(LOOK).await;
+            }
+        };
+        match timeout(ANSWER, settled).await {
+            Ok(state) => state,
+            Err(_) => {
+                self.sweep(name).await;
+                FoundState::Ended(self.close(name, Exit::Unseen("its keeper hung and was killed".to_owned())))
+            }
+        }
+    }
+
+    /// Makes the keeper and hands it the order.
+    async fn spawn(&self, order: &Order) -> Result<Answer, RuntimeError> {
+        let run = &order.record.name;
+        let machine = |doing: &str| {
+            let doing = format!("{doing} {run}");
+            move |cause: io::Error| RuntimeError::Machine { doing, cause }
+        };
+        let text = serde_json::to_vec(order).map_err(|it| machine("writing the order for")(it.into()))?;
+        if u64::try_from(text.len()).unwrap_or(u64::MAX) >= LONGEST_ORDER {
+            return Err(RuntimeError::Command(format!(
+                "command: its arguments and variables take {} bytes; at most {LONGEST_ORDER} can be handed over",
+                text.len()
+            )));
+        }
+        let (program, arguments) = self.shim.split_first().ok_or_else(|| {
+            machine("starting the keeper of")(io::Error::other("its program is not known"))
+        })?;
+        let mut child = tokio::process::Command::new(program)
+            .args(arguments)
+            .arg(run.to_string())
+            .env(INSTANCE_VARIABLE, self.mark(run))
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(machine("starting the keeper of"))?;
+        if let Some(mut input) = child.stdin.take() {
+            // A keeper that does not read says so by not answering.
+            let _ = input.write_all(&text).await;
+        }
+        let mut line = String::new();
+        if let Some(output) = child.stdout.take() {
+            let _ = BufReader::new(output.take(64 * 1024)).read_line(&mut line).await;
+        }
+        serde_json::from_str(&line).map_err(|_| RuntimeError::Keeper {
+            run: run.clone(),
+            what: "ended without an answer; is the program that minato was started from still there and the same?".to_owned(),
+        })
+    }
+}
+
+/// What is known of a run that ended without its keeper.
+fn unseen(keeper: Option<Process>, instance: Option<Process>) -> Exit {
+    match (keeper, instance) {
+        (None, _) => Exit::Never,
+        (Some(_), None) => Exit::Unseen("its keeper was killed before it could start".to_owned()),
+        (Some(_), Some(_)) => Exit::Unseen("its keeper was killed, and with it went its output; what was left was ended".to_owned()),
+    }
+}
+
+#[async_trait]
+impl Runtime for ProcessRuntime {
+    async fn start(&self, order: &RunOrder) -> Result<Started, RuntimeError> {
+        let name = &order.name;
+        let order = Order {
+            record: Record {
+                v: 1,
+                name: name.clone(),
+                command: order.command.clone(),
+                digest: order.digest.clone(),
+                port: order.port,
+                boot: self.boot.clone(),
+                keeper: None,
+                instance: None,
+                ended: None,
+            },
+            data: self.data.clone(),
+            log_bytes: self.log_bytes,
+        };
+        self.records.write(&order.record).map_err(|cause| RuntimeError::Machine {
+            doing: format!("writing the record of {name}"),
+            cause,
+        })?;
+        let answer = timeout(ANSWER, self.spawn(&order)).await.unwrap_or_else(|_| {
+            Err(RuntimeError::Keeper {
+                run: name.clone(),
+                what: format!("did not answer within {ANSWER:?}"),
+            })
+        });
+        let error = match answer {
+            Ok(Answer::Started { pid }) => return Ok(Started { pid }),
+            Ok(Answer::Command(why)) => RuntimeError::Command(why),
+            Ok(Answer::Machine(why)) => RuntimeError::Machine {
+                doing: format!("starting {name}"),
+                cause: io::Error::other(why),
+            },
+            Err(error) => error,
+        };
+        self.sweep(name).await;
+        self.close(name, Exit::NotStarted(error.to_string()));
+        Err(error)
+    }
+
+    async fn signal(&self, run: &RunName, signal: Signal) -> Result<(), RuntimeError> {
+        let Some(record) = self.records.read(run).filter(|it| it.boot == self.boot && it.ended.is_none()) else {
+            return Ok(());
+        };
+        // The keeper buries the instance last of all, so the id is the instance's as long as it is seen alive.
+        let Some(group) = record.instance.filter(|it| it.is_alive()).and_then(Process::id) else {
+            return Ok(());
+        };
+        let result = match signal {
+            Signal::Terminate => kill_process_group(group, rustix::process::Signal::TERM),
+            Signal::Kill => kill_process_group(group, rustix::process::Signal::KILL),
+        };
+        match result {
+            Err(cause) if cause != rustix::io::Errno::SRCH => Err(RuntimeError::Machine {
+                doing: format!("signalling {run}"),
+                cause: cause.into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn ended(&self, run: &RunName) -> Ended {
+        let Some(record) = self.records.read(run) else {
+            self.sweep(run).await;
+            return self.close(run, Exit::Unseen("its record is gone".to_owned()));
+        };
+        if let Some(keeper) = record.keeper.filter(|_| record.boot == self.boot) {
+            keeper::gone(keeper).await;
+        }
+        if let Some(ended) = self.records.read(run).and_then(|it| it.ended) {
+            return ended;
+        }
+        self.sweep(run).await;
+        self.close(run, unseen(record.keeper, record.instance))
+    }
+
+    async fn list(&self) -> Result<Inventory, RuntimeError> {
+        let (records, unreadable) = self.records.all().map_err(|cause| RuntimeError::Machine {
+            doing: "reading the records of runs".to_owned(),
+            cause,
+        })?;
+        let mut inventory = Inventory::default();
+        for path in unreadable {
+            inventory.remarks.push(format!(
+                "the record {} cannot be read and was removed; what it spoke of is ended and started anew",
+                path.display()
+            ));
+            let _ = std::fs::remove_file(path);
+        }
+        for record in &records {
+            let state = self.look(record).await;
+            inventory.found.push(Found {
+                order: RunOrder {
+                    name: record.name.clone(),
+                    command: record.command.clone(),
+                    digest: record.digest.clone(),
+                    port: record.port,
+                },
+                state,
+            });
+        }
+        let alive = |run: &RunName| {
+            inventory
+                .found
+                .iter()
+                .any(|it| it.order.name == *run && matches!(it.state, FoundState::Running { .. }))
+        };
+        let ours = format!("@{}", self.data.display());
+        let mut strangers: Vec<RunName> = proc::with_variable(INSTANCE_VARIABLE)
+            .iter()
+            .filter_map(|(_, mark)| RunName::parse(mark.strip_suffix(&ours)?))
+            .filter(|it| !alive(it))
+            .collect();
+        strangers.sort();
+        strangers.dedup();
+        for run in strangers {
+            self.sweep(&run).await;
+            inventory.remarks.push(format!("processes of {run} that no record spoke of were ended"));
+        }
+        Ok(inventory)
+    }
+
+    async fn settle(&self, run: &RunName) -> Result<(), RuntimeError> {
+        let Some(mut record) = self.records.read(run) else {
+            return Ok(());
+        };
+        if let Some(ended) = &mut record.ended {
+            ended.exit = Exit::Stopped;
+            self.records.write(&record).map_err(|cause| RuntimeError::Machine {
+                doing: format!("writing the record of {run}"),
+                cause,
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, run: &RunName) -> Result<(), RuntimeError> {
+        self.records.remove(run).map_err(|cause| RuntimeError::Machine {
+            doing: format!("removing the record of {run}"),
+            cause,
+        })
+    }
+}

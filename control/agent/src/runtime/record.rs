@@ -1,0 +1,131 @@
+//! What is written down of each run: `instances/<name>.json`, whole or not at all. The agent writes it before the run's
+//! keeper exists, the keeper from then on.
+
+use super::Ended;
+use crate::proc::Process;
+use minato_config::{Command, ServiceName, SlotIndex};
+use minato_control::RunName;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Bytes of one record at most.
+const LONGEST: u64 = 1024 * 1024;
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Format version, 1.
+    pub(crate) v: u32,
+    pub(crate) name: RunName,
+    pub(crate) command: Command,
+    pub(crate) digest: String,
+    pub(crate) port: u16,
+    /// The machine's start that the processes belong to.
+    pub(crate) boot: String,
+    /// `None` until it exists.
+    pub(crate) keeper: Option<Process>,
+    /// `None` until it exists; its id is also its process group.
+    pub(crate) instance: Option<Process>,
+    /// `None` while it runs.
+    pub(crate) ended: Option<Ended>,
+}
+
+/// The folder of records, with the folders that instances run in.
+#[derive(Debug, Clone)]
+pub(crate) struct Records {
+    folder: PathBuf,
+}
+
+impl Records {
+    /// Makes the folder where it is missing, for its owner only.
+    pub(crate) fn open(data: &Path) -> io::Result<Self> {
+        let folder = data.join("instances");
+        private_folder(&folder)?;
+        Ok(Self { folder })
+    }
+
+    /// The folder that a slot's instances run in unless their command names one.
+    pub(crate) fn home(&self, service: &ServiceName, slot: SlotIndex) -> PathBuf {
+        self.folder.join(format!("{service}.{slot}"))
+    }
+
+    /// Held by the keeper of the slot's run, so that there is never a second.
+    pub(crate) fn lock(&self, service: &ServiceName, slot: SlotIndex) -> PathBuf {
+        self.folder.join(format!("{service}.{slot}.lock"))
+    }
+
+    fn path(&self, name: &RunName) -> PathBuf {
+        self.folder.join(format!("{name}.json"))
+    }
+
+    /// Replaces the record. A reader sees the old one or the new one.
+    pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
+        let text = serde_json::to_vec(record)?;
+        write_whole(&self.path(&record.name), &text)
+    }
+
+    /// `None` when there is none, or none that can be read.
+    pub(crate) fn read(&self, name: &RunName) -> Option<Record> {
+        read(&self.path(name)).filter(|it| it.name == *name)
+    }
+
+    /// All that can be read, by name. Those that cannot are told by their path.
+    pub(crate) fn all(&self) -> io::Result<(Vec<Record>, Vec<PathBuf>)> {
+        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let Some(name) = path.file_name().and_then(|it| it.to_str()?.strip_suffix(".json")) else {
+                continue;
+            };
+            match (RunName::parse(name), read(&path)) {
+                (Some(name), Some(record)) if record.name == name => records.push(record),
+                _ => unreadable.push(path),
+            }
+        }
+        records.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok((records, unreadable))
+    }
+
+    /// No error when there is none.
+    pub(crate) fn remove(&self, name: &RunName) -> io::Result<()> {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read(path: &Path) -> Option<Record> {
+    let fits = fs::metadata(path).is_ok_and(|it| it.len() <= LONGEST);
+    let text = fits.then(|| fs::read(path).ok())??;
+    serde_json::from_slice(&text).ok().filter(|it: &Record| it.v == 1)
+}
+
+/// Makes a folder and those above it, for their owner only.
+pub(crate) fn private_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Writes a file beside `path`, then puts it in its place.
+pub(crate) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)
+        .and_then(|mut file| {
+            file.write_all(text)?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
