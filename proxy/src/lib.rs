@@ -11,6 +11,9 @@ mod outcome;
 mod pick;
 mod queue;
 mod retry;
+pub mod rewrite;
+#[cfg(test)]
+mod sample;
 mod service;
 mod table;
 mod target;
