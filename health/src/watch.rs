@@ -42,7 +42,8 @@ pub struct Watch {
     most_outstanding: usize,
     /// Passes count for nothing until then.
     held_until: Option<Instant>,
-    first_detected: Option<Instant>,
+    /// When the first of the outcomes or evidence that now speak against the verdict arrived.
+    row_began: Option<Instant>,
     last_failure: Option<Failure>,
 }
 
@@ -55,7 +56,7 @@ impl Watch {
             outstanding: Vec::new(),
             most_outstanding: OUTSTANDING.max(usize::from(timing.fall)),
             held_until: None,
-            first_detected: None,
+            row_began: None,
             last_failure: None,
         }
     }
@@ -145,26 +146,18 @@ impl Watch {
         change: Option<Change>,
         now: Instant,
     ) -> Option<Finding> {
-        if !was_edge {
-            self.first_detected = None;
-        }
-        let first_detected = *self.first_detected.get_or_insert(now);
-        if change.is_none() && !self.judge.is_edge() {
-            self.first_detected = None;
-        }
+        // Off the edge there was no row: what came now is the first of one.
+        let row_began = self.row_began.filter(|_| was_edge).unwrap_or(now);
+        self.row_began = Some(row_began);
         let change = change?;
-        match change.to {
-            Verdict::Up => {
-                self.schedule.came_up();
-                self.last_failure = None;
-                self.first_detected = None;
-            }
-            Verdict::Down => self.first_detected = None,
-            Verdict::Suspect => {}
+        if change.to == Verdict::Up {
+            self.schedule.came_up();
+            self.last_failure = None;
         }
         let first_detected = match (change.from, change.to) {
+            // The row so far spoke against it; the one pass that restores is new.
             (Verdict::Suspect, Verdict::Up) => now,
-            _ => first_detected,
+            _ => row_began,
         };
         Some(Finding {
             change,
@@ -187,3 +180,7 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

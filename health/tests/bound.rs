@@ -1,5 +1,11 @@
 //! Simulated time: a target that stops answering is suspect and down within the documented bounds, wherever in the
 //! rhythm of its probes it stops; and it is back in bounded time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests may panic as tests do"
+)]
 
 use minato_config::HealthTiming;
 use minato_health::{Evidence, Failure, Finding, Layer, Outcome, ProbeNumber, Verdict, Watch};
