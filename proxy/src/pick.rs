@@ -27,17 +27,24 @@ pub fn pick(
     random: &mut dyn FnMut(usize) -> usize,
 ) -> Option<Arc<Endpoint>> {
     let view = View { service, avoid };
-    let (tier, class) = view.choose()?;
-    let among = || tier.iter().filter(|it| view.is_in(it, class));
-    let count = among().count();
-    let first = random(count.max(1));
-    let one = among().nth(first).or_else(|| among().next())?;
-    if count < 2 {
+    let choice = view.choose()?;
+    let among = || choice.tier.iter().filter(|it| view.is_in(it, choice.class));
+    let first = random(choice.count);
+    let mut rest = among().skip(first);
+    let Some(one) = rest.next() else {
+        // A standing changed since it was counted.
+        return among().next().map(Arc::clone);
+    };
+    if choice.count < 2 {
         return Some(Arc::clone(one));
     }
-    let second = random(count - 1);
-    let second = if second < first { second } else { second + 1 };
-    let other = among().nth(second).unwrap_or(one);
+    let second = random(choice.count - 1);
+    let other = if second < first {
+        among().nth(second)
+    } else {
+        rest.nth(second - first)
+    };
+    let other = other.unwrap_or(one);
     let less = if other.load(now) < one.load(now) {
         other
     } else {
@@ -54,7 +61,25 @@ enum Class {
     Avoided,
 }
 
-type Tier<'a> = &'a [Arc<Endpoint>];
+/// Where to draw from. `count` is at least 1.
+#[derive(Clone, Copy)]
+struct Choice<'a> {
+    tier: &'a [Arc<Endpoint>],
+    class: Class,
+    count: usize,
+}
+
+/// One tier counted: all of it that stays, and of what may be picked, that is without the avoided one, each class.
+#[derive(Debug, Default, Clone, Copy)]
+struct Census {
+    staying: usize,
+    healthy: usize,
+    up: usize,
+    suspect: usize,
+    held: usize,
+    last_resort: usize,
+    avoided: usize,
+}
 
 struct View<'a> {
     service: &'a ServiceEntry,
@@ -62,49 +87,57 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn tiers(&self) -> impl Iterator<Item = Tier<'a>> {
-        self.service
-            .endpoints
-            .chunk_by(|one, next| one.tier() == next.tier())
+    fn choose(&self) -> Option<Choice<'a>> {
+        let (mut panicking, mut held, mut avoided) = (None, None, None);
+        let endpoints = &self.service.endpoints;
+        for tier in endpoints.chunk_by(|one, next| one.tier() == next.tier()) {
+            let census = self.count(tier);
+            let some = |class, count| (count > 0).then_some(Choice { tier, class, count });
+            let panic = some(Class::Panic, census.last_resort).filter(|_| census.is_panic());
+            let best = some(Class::Standing(Standing::Up), census.up)
+                .or_else(|| some(Class::Standing(Standing::Suspect), census.suspect));
+            if best.is_some() {
+                return panic.or(best);
+            }
+            panicking = panicking.or(panic);
+            held = held.or_else(|| some(Class::Standing(Standing::Held), census.held));
+            avoided = avoided.or_else(|| some(Class::Avoided, census.avoided));
+        }
+        panicking.or(held).or(avoided)
     }
 
-    fn choose(&self) -> Option<(Tier<'a>, Class)> {
-        use Class::{Avoided, Panic};
-        const UP: Class = Class::Standing(Standing::Up);
-        const SUSPECT: Class = Class::Standing(Standing::Suspect);
-        const HELD: Class = Class::Standing(Standing::Held);
-        let serving = self.tiers().find_map(|tier| {
-            let best = self.first_of(tier, &[UP, SUSPECT])?;
-            let all = self.is_panic(tier).then_some((tier, Panic));
-            Some(all.unwrap_or(best))
-        });
-        serving
-            .or_else(|| {
-                let mut panicking = self.tiers().filter(|tier| self.is_panic(tier));
-                panicking.find_map(|tier| self.first_of(tier, &[Panic]))
-            })
-            .or_else(|| self.tiers().find_map(|tier| self.first_of(tier, &[HELD])))
-            .or_else(|| {
-                self.tiers()
-                    .find_map(|tier| self.first_of(tier, &[Avoided]))
-            })
-    }
-
-    /// The first of `classes` with anything in it.
-    fn first_of(&self, tier: Tier<'a>, classes: &[Class]) -> Option<(Tier<'a>, Class)> {
-        let class = classes
-            .iter()
-            .find(|class| tier.iter().any(|it| self.is_in(it, **class)))?;
-        Some((tier, *class))
+    fn count(&self, tier: &[Arc<Endpoint>]) -> Census {
+        let mut census = Census::default();
+        for endpoint in tier {
+            let standing = self.standing(endpoint);
+            census.staying += usize::from(standing != Standing::Draining);
+            census.healthy += usize::from(standing <= Standing::Suspect);
+            if self.avoids(endpoint) {
+                census.avoided += usize::from(standing <= Standing::Held);
+                continue;
+            }
+            match standing {
+                Standing::Up => census.up += 1,
+                Standing::Suspect => census.suspect += 1,
+                Standing::Held => census.held += 1,
+                Standing::Draining | Standing::Out => {}
+            }
+            census.last_resort += usize::from(endpoint.is_last_resort());
+        }
+        census
     }
 
     fn is_in(&self, endpoint: &Arc<Endpoint>, class: Class) -> bool {
-        let avoided = self.avoid.is_some_and(|it| Arc::ptr_eq(it, endpoint));
         match class {
-            Class::Avoided => avoided && self.standing(endpoint) <= Standing::Held,
-            Class::Standing(standing) => !avoided && self.standing(endpoint) == standing,
-            Class::Panic => !avoided && endpoint.is_last_resort(),
+            Class::Avoided => self.avoids(endpoint),
+            _ if self.avoids(endpoint) => false,
+            Class::Standing(standing) => self.standing(endpoint) == standing,
+            Class::Panic => endpoint.is_last_resort(),
         }
+    }
+
+    fn avoids(&self, endpoint: &Arc<Endpoint>) -> bool {
+        self.avoid.is_some_and(|it| Arc::ptr_eq(it, endpoint))
     }
 
     /// Health off: every instance counts as up, whatever was thought of it before.
@@ -114,18 +147,11 @@ impl<'a> View<'a> {
             (_, standing) => standing,
         }
     }
+}
 
-    fn is_panic(&self, tier: Tier<'_>) -> bool {
-        if tier.len() < PANIC_INSTANCES {
-            return false;
-        }
-        let staying = tier.iter().map(|it| self.standing(it));
-        let (mut all, mut healthy) = (0, 0);
-        for standing in staying.filter(|it| *it != Standing::Draining) {
-            all += 1;
-            healthy += usize::from(standing <= Standing::Suspect);
-        }
-        all >= PANIC_INSTANCES && healthy * 100 < all * PANIC_PERCENT
+impl Census {
+    fn is_panic(&self) -> bool {
+        self.staying >= PANIC_INSTANCES && self.healthy * 100 < self.staying * PANIC_PERCENT
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn endpoint(slot: u16, tier: u8, verdict: Verdict) -> Arc<Endpoint> {
     Endpoint::new(id, ([127, 0, 0, 1], 20_000 + slot).into(), tier, verdict)
 }
 
-/// One letter an endpoint, `|` between tiers: U up, S suspect, H held, O out, R out and refusing, X out and stopped (all of
+/// One letter an endpoint, `|` between tiers: U up, S suspect, Q suspect and refusing, H held, O out, R out and refusing, X out and stopped (all of
 /// these were up before), N new and out, D draining.
 pub(crate) fn endpoints(letters: &str) -> Vec<Arc<Endpoint>> {
     let tiers = (0..).zip(letters.split('|'));
@@ -86,6 +86,10 @@ pub(crate) fn endpoints(letters: &str) -> Vec<Arc<Endpoint>> {
             match letter {
                 'U' => {}
                 'S' => endpoint.set_standing(Standing::Suspect),
+                'Q' => {
+                    endpoint.set_standing(Standing::Suspect);
+                    endpoint.set_reach(Reach::Refusing);
+                }
                 'H' => endpoint.set_standing(Standing::Held),
                 'D' => endpoint.drain(),
                 'R' => endpoint.set_reach(Reach::Refusing),

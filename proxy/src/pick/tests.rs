@@ -89,6 +89,8 @@ fn in_a_panic_all_that_could_answer_take_part() {
     check("UUNNN", None, "01");
     check("NNNNN", None, "");
     check("RRRXX", None, "");
+    // Nothing but refusals: a suspect is still better than nothing.
+    check("QRRRR", None, "0");
     // The one that failed stays out of it.
     check("UUOOO", Some(0), "1234");
     check("UORRX", Some(0), "1");
