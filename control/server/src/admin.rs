@@ -1,7 +1,23 @@
-//! The admin API. Stub body.
+//! The admin API: what this process says of the site, and the changes that operators make by hand.
+//!
+//! Loopback only, and on guard against pages in an operator's browser ([`guard`]). Everything here reads the store, the
+//! journal and the [`View`], and writes intents; nothing here is on the way of a request.
 
-use crate::Folder;
-use crate::{Journal, View};
+mod answer;
+mod change;
+mod events;
+mod guard;
+mod metrics;
+mod page;
+mod routes;
+mod serve;
+mod settle;
+mod state;
+mod status;
+
+pub use serve::serve;
+
+use crate::{Folder, Journal, View};
 use minato_config::{NodeId, SiteId, Timestamp};
 use minato_control::Event;
 use minato_control_store::SharedStore;
@@ -9,7 +25,6 @@ use minato_control_store::keys::Keys;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 /// What does not change while this process lives.
@@ -51,13 +66,4 @@ pub struct Admin {
     pub folder: watch::Receiver<Arc<Folder>>,
     /// This process's gateway and agent.
     pub view: Arc<dyn View>,
-}
-
-/// Serves the API on `listener` until `stop` is true.
-pub async fn serve(
-    _listener: TcpListener,
-    _admin: Arc<Admin>,
-    _stop: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    Ok(())
 }

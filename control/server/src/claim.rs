@@ -11,6 +11,7 @@ use crate::Folder;
 use crate::clock;
 use crate::follow::Follower;
 use crate::journal::emit;
+use crate::stop::stopped;
 use crate::trouble::Trouble;
 use decide::{Claim, ClaimWrite, Seen};
 use minato_control::Event;
@@ -57,7 +58,7 @@ pub async fn claim_folder(
     let mut wake: Option<Instant> = None;
     loop {
         let seen = tokio::select! {
-            _ = stop.wait_for(|it| *it) => return,
+            () = stopped(&mut stop) => return,
             seen = follower.next() => seen,
             () = changed(&mut folder) => Ok(()),
             () = until(wake) => Ok(()),
@@ -67,7 +68,7 @@ pub async fn claim_folder(
             let pause = trouble.failed(&error);
             tokio::select! {
                 () = tokio::time::sleep(pause) => continue,
-                _ = stop.wait_for(|it| *it) => return,
+                () = stopped(&mut stop) => return,
             }
         }
         let Some(observed) = follower.observed().filter(|it| it.revision >= committed) else {

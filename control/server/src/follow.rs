@@ -1,13 +1,12 @@
-//! A world kept current. Stands in for the store's own follower until that lands.
+//! The store's follower, opened when it is first waited for: an unreachable store is then an error like any other.
 
 use minato_control_store::keys::Keys;
-use minato_control_store::{Observed, Revision, SharedStore, StoreError, Watch, read_world};
+use minato_control_store::{self as store, Observed, SharedStore, StoreError};
 
 pub(crate) struct Follower {
     store: SharedStore,
     keys: Keys,
-    observed: Option<Observed>,
-    watch: Option<Box<dyn Watch>>,
+    inner: Option<store::Follower>,
 }
 
 impl Follower {
@@ -15,29 +14,23 @@ impl Follower {
         Self {
             store,
             keys,
-            observed: None,
-            watch: None,
+            inner: None,
         }
     }
 
+    /// What is known; `None` before the first list.
     pub(crate) fn observed(&self) -> Option<&Observed> {
-        self.observed.as_ref()
+        self.inner.as_ref().map(store::Follower::observed)
     }
 
+    /// Waits for the next change, or for the first list. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<(), StoreError> {
-        if let (Some(observed), Some(watch)) = (&mut self.observed, &mut self.watch) {
-            match watch.next().await {
-                Ok(batch) => {
-                    batch.iter().for_each(|it| observed.apply(it));
-                    return Ok(());
-                }
-                Err(_) => self.watch = None,
+        match &mut self.inner {
+            Some(inner) => inner.next().await.map(drop),
+            None => {
+                self.inner = Some(store::follow(self.store.clone(), self.keys.clone()).await?);
+                Ok(())
             }
         }
-        let observed = read_world(self.store.as_ref(), &self.keys).await?;
-        let from = Revision(observed.revision.0 + 1);
-        self.watch = Some(self.store.watch(self.keys.root(), from).await?);
-        self.observed = Some(observed);
-        Ok(())
     }
 }

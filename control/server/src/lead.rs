@@ -10,6 +10,7 @@ mod transaction;
 use crate::clock;
 use crate::follow::Follower;
 use crate::journal::emit;
+use crate::stop::stopped;
 use crate::trouble::Trouble;
 use election::{Candidate, Term};
 use minato_config::{NodeId, ServiceName, Timestamp};
@@ -75,7 +76,7 @@ pub async fn lead(
     loop {
         let elected = tokio::select! {
             elected = candidate.campaign() => elected,
-            _ = stop.wait_for(|it| *it) => break,
+            () = stopped(&mut stop) => break,
         };
         let term = match elected {
             Ok(term) => term,
@@ -83,7 +84,7 @@ pub async fn lead(
                 let pause = trouble.failed(&error);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => continue,
-                    _ = stop.wait_for(|it| *it) => break,
+                    () = stopped(&mut stop) => break,
                 }
             }
         };
@@ -101,7 +102,7 @@ pub async fn lead(
         };
         tokio::select! {
             why = leader.run() => say(&events, format!("{node} no longer leads: {why}")),
-            _ = stop.wait_for(|it| *it) => {
+            () = stopped(&mut stop) => {
                 candidate.resign(&term).await;
                 break;
             }

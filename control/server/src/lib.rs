@@ -13,6 +13,7 @@ mod folder;
 mod follow;
 mod journal;
 mod lead;
+mod stop;
 mod trouble;
 mod view;
 

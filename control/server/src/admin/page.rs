@@ -1,0 +1,394 @@
+//! The status page: one document, no script, nothing from outside. Pure.
+//!
+//! For someone woken at three: first whether anything is wrong and what, then each service and why, then what
+//! happened. A state is a word first and a colour second.
+
+mod html;
+
+use crate::api::{EventLine, InstanceStatus, ServiceState, ServiceStatus, Status};
+use html::Html;
+use minato_config::Timestamp;
+use minato_control::{Level, clock_text};
+use std::sync::Arc;
+use std::time::Duration;
+
+const STYLE: &str = include_str!("page/style.css");
+
+/// Problems and alarms that the page lists; the rest is a number.
+const SHOWN: usize = 30;
+
+/// Whether the page loads itself again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refresh {
+    /// So that it is always true.
+    Every2s,
+    /// To read or copy in peace.
+    Off,
+}
+
+/// The page. `nonce` names the style element to the content security policy.
+pub(super) fn render(
+    status: &Status,
+    events: &[Arc<EventLine>],
+    refresh: Refresh,
+    nonce: &str,
+) -> String {
+    let mut out = Html::new();
+    out.raw("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
+    out.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
+    if refresh == Refresh::Every2s {
+        out.raw("<meta http-equiv=\"refresh\" content=\"2\">\n");
+    }
+    out.raw("<title>").text(verdict(status).1.as_str());
+    out.raw(" - minato ")
+        .text(&status.site)
+        .raw("</title>\n<style nonce=\"");
+    out.text(nonce)
+        .raw("\">")
+        .raw(STYLE)
+        .raw("</style></head>\n<body>\n");
+    head(&mut out, status, refresh);
+    needs(&mut out, status);
+    services(&mut out, status);
+    history(&mut out, events);
+    foot(&mut out, status);
+    out.raw("</body></html>\n");
+    out.into_string()
+}
+
+/// The whole site in one state and one sentence.
+fn verdict(status: &Status) -> (ServiceState, String) {
+    let count = |state| {
+        status
+            .services
+            .iter()
+            .filter(|it| it.state == state)
+            .count()
+    };
+    let all = status.services.len();
+    let (down, degraded) = (count(ServiceState::Down), count(ServiceState::Degraded));
+    let mut words = Vec::new();
+    for (count, word) in [
+        (down, "down"),
+        (degraded, "degraded"),
+        (count(ServiceState::Settling), "settling"),
+        (count(ServiceState::Draining), "draining"),
+    ] {
+        if count > 0 {
+            words.push(format!("{count} {word}"));
+        }
+    }
+    let sentence = match (words.is_empty(), all) {
+        (true, 0) => "no services yet".to_owned(),
+        (true, 1) => "the service is ok".to_owned(),
+        (true, _) => format!("all {all} services are ok"),
+        (false, _) => format!("of {all} services: {}", words.join(", ")),
+    };
+    let state = match () {
+        () if down > 0 || !status.store.healthy => ServiceState::Down,
+        () if degraded > 0 || !status.config.problems.is_empty() || !status.alarms.is_empty() => {
+            ServiceState::Degraded
+        }
+        () if words.is_empty() => ServiceState::Ok,
+        () => ServiceState::Settling,
+    };
+    (state, sentence)
+}
+
+fn head(out: &mut Html, status: &Status, refresh: Refresh) {
+    let (state, sentence) = verdict(status);
+    out.raw("<header class=\"")
+        .raw(state.as_str())
+        .raw("\"><h1>");
+    out.text(&sentence)
+        .raw("</h1>\n<p>site <b>")
+        .text(&status.site);
+    out.raw("</b>, node <b>")
+        .text(&status.node)
+        .raw("</b>, at ");
+    out.text(&moment(status.now_ms)).raw(" UTC");
+    match refresh {
+        Refresh::Every2s => {
+            out.raw(", new every 2 s (<a href=\"/?refresh=off\">hold still</a>)");
+        }
+        Refresh::Off => {
+            out.raw(", held still (<a href=\"/\">go on</a>)");
+        }
+    }
+    out.raw("</p></header>\n");
+}
+
+/// What needs a person: the store, the files, the alarms.
+fn needs(out: &mut Html, status: &Status) {
+    let store = &status.store;
+    if !store.healthy {
+        out.raw("<section class=\"need\"><h2>The store has trouble</h2><ul><li>");
+        out.text(&store.detail).raw("</li></ul></section>\n");
+    }
+    list(out, "Needs a person", &status.alarms);
+    list(
+        out,
+        "Files with problems; the last good state serves on",
+        &status.config.problems,
+    );
+}
+
+fn list(out: &mut Html, title: &'static str, items: &[String]) {
+    if items.is_empty() {
+        return;
+    }
+    out.raw("<section class=\"need\"><h2>")
+        .raw(title)
+        .raw("</h2><ul>");
+    for it in items.iter().take(SHOWN) {
+        out.raw("<li>").text(it).raw("</li>\n");
+    }
+    if items.len() > SHOWN {
+        let more = format!("and {} more", items.len() - SHOWN);
+        out.raw("<li>").text(&more).raw("</li>");
+    }
+    out.raw("</ul></section>\n");
+}
+
+fn services(out: &mut Html, status: &Status) {
+    out.raw("<section><h2>Services</h2>\n");
+    if status.services.is_empty() {
+        out.raw("<p>None. Put a file into <code>")
+            .text(&status.config.folder);
+        out.raw("</code>: its name is the service's.</p></section>\n");
+        return;
+    }
+    // Trouble first, else by name.
+    let mut sorted: Vec<&ServiceStatus> = status.services.iter().collect();
+    sorted.sort_by_key(|it| std::cmp::Reverse(urgency(it.state)));
+    sorted.iter().for_each(|it| service(out, it, status.now_ms));
+    out.raw("</section>\n");
+}
+
+fn urgency(state: ServiceState) -> u8 {
+    match state {
+        ServiceState::Down => 3,
+        ServiceState::Degraded => 2,
+        ServiceState::Settling => 1,
+        ServiceState::Ok | ServiceState::Draining => 0,
+    }
+}
+
+fn service(out: &mut Html, it: &ServiceStatus, now_ms: u64) {
+    out.raw("<article class=\"")
+        .raw(it.state.as_str())
+        .raw("\"><h3><span class=\"state\">");
+    out.raw(it.state.as_str())
+        .raw("</span> ")
+        .text(&it.name)
+        .raw("</h3>\n<p class=\"detail\">");
+    out.text(&it.detail).raw("</p>\n");
+    if let Some(by_hand) = &it.by_hand {
+        let text = format!(
+            "{} by hand since {} by {}, file says {}",
+            by_hand.replicas,
+            moment(by_hand.since_ms),
+            by_hand.who,
+            by_hand.file_says
+        );
+        out.raw("<p class=\"hand\">").text(&text).raw("</p>\n");
+    }
+    out.raw("<p class=\"facts\">")
+        .text(&facts(it))
+        .raw("</p>\n");
+    if !it.instances.is_empty() {
+        out.raw("<div class=\"wide\"><table><thead><tr><th>instance</th><th>verdict</th>");
+        out.raw("<th>process</th><th>for</th><th>address</th><th>in flight</th><th>requests</th>");
+        out.raw("<th>failures</th><th>restarts</th><th>why</th></tr></thead><tbody>\n");
+        it.instances
+            .iter()
+            .for_each(|row| instance(out, &it.name, row, now_ms));
+        out.raw("</tbody></table></div>\n");
+    }
+    out.raw("</article>\n");
+}
+
+fn facts(it: &ServiceStatus) -> String {
+    let mut facts = vec![
+        format!("{} of {} up", it.up, it.wanted),
+        format!("{} in flight", it.in_flight),
+    ];
+    if it.queued > 0 {
+        facts.push(format!("{} queued", it.queued));
+    }
+    facts.push(format!("{} requests", it.requests));
+    if it.gateway_errors > 0 {
+        facts.push(format!("{} gateway errors", it.gateway_errors));
+    }
+    for (name, value) in [("p50", it.p50_ms), ("p95", it.p95_ms), ("p99", it.p99_ms)] {
+        facts.extend(value.map(|ms| format!("{name} {ms:.1} ms")));
+    }
+    if it.routes.is_empty() {
+        facts.push("no routes".to_owned());
+    } else {
+        facts.push(it.routes.join(" "));
+    }
+    facts.push(format!("from {}", it.source));
+    facts.join(" \u{b7} ")
+}
+
+fn instance(out: &mut Html, service: &str, it: &InstanceStatus, now_ms: u64) {
+    out.raw("<tr class=\"")
+        .raw(word(&it.verdict))
+        .raw("\"><td>");
+    out.text(&format!("{service}/{}", it.slot));
+    if it.run > 0 {
+        out.raw(" <small>")
+            .text(&format!("{} run {}", it.generation, it.run))
+            .raw("</small>");
+    }
+    out.raw("</td><td class=\"verdict\">").text(&it.verdict);
+    if !it.standing.is_empty() && it.standing != it.verdict {
+        out.raw(" <small>").text(&it.standing).raw("</small>");
+    }
+    out.raw("</td><td>").text(&it.phase);
+    if it.removed {
+        out.raw(" <small>to end</small>");
+    }
+    if let Some(pid) = it.pid {
+        out.raw(" <small>")
+            .text(&format!("pid {pid}"))
+            .raw("</small>");
+    }
+    let age = if it.since_ms == 0 {
+        String::new()
+    } else {
+        span(now_ms.saturating_sub(it.since_ms))
+    };
+    for (class, text) in [
+        ("n", age),
+        ("", it.address.clone()),
+        ("n", it.in_flight.to_string()),
+        ("n", it.requests.to_string()),
+        ("n", it.failures.to_string()),
+        ("n", it.restarts.to_string()),
+        ("why", why(it, now_ms)),
+    ] {
+        out.raw("</td><td class=\"")
+            .raw(class)
+            .raw("\">")
+            .text(&text);
+    }
+    out.raw("</td></tr>\n");
+}
+
+fn why(it: &InstanceStatus, now_ms: u64) -> String {
+    match it.retry_at_ms {
+        Some(at) if at > now_ms => {
+            let wait = span(at - now_ms);
+            format!("{}; starts again in {wait}", it.reason)
+        }
+        _ => it.reason.clone(),
+    }
+}
+
+/// The verdict as a class: only words that we know.
+fn word(verdict: &str) -> &'static str {
+    match verdict {
+        "up" => "up",
+        "suspect" => "suspect",
+        "down" => "down",
+        _ => "unknown",
+    }
+}
+
+fn history(out: &mut Html, events: &[Arc<EventLine>]) {
+    out.raw("<section><h2>Last events</h2><div class=\"wide\"><table class=\"events\"><tbody>\n");
+    for line in events.iter().rev() {
+        let event = &line.event;
+        let level = match event.level {
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+        };
+        out.raw("<tr class=\"")
+            .raw(level)
+            .raw("\"><td class=\"n\">");
+        out.text(&moment(event.at.0))
+            .raw("</td><td class=\"level\">")
+            .raw(level);
+        out.raw("</td><td>");
+        match (&event.service, &event.instance) {
+            (Some(service), Some(it)) => out.text(&format!("{service}/{}", it.slot)),
+            (Some(service), None) => out.text(service.as_str()),
+            (None, _) => out.raw(""),
+        };
+        out.raw("</td><td class=\"why\">").text(&event.message);
+        if let Some(hint) = &event.hint {
+            out.raw(" <small>").text(hint).raw("</small>");
+        }
+        out.raw("</td></tr>\n");
+    }
+    if events.is_empty() {
+        out.raw("<tr><td>Nothing has happened yet.</td></tr>");
+    }
+    out.raw("</tbody></table></div></section>\n");
+}
+
+fn foot(out: &mut Html, status: &Status) {
+    let leader = match &status.leader {
+        _ if status.leading => "this process leads".to_owned(),
+        Some(node) => format!("{node} leads"),
+        None => "nobody leads".to_owned(),
+    };
+    let store = format!(
+        "{} at revision {}",
+        status.store.path, status.store.revision
+    );
+    let config = format!(
+        "{} ({} files, {} services, read {})",
+        status.config.folder,
+        status.config.files,
+        status.config.services,
+        moment(status.config.loaded_at_ms)
+    );
+    let process = format!(
+        "{} pid {}, up for {}",
+        status.version,
+        status.pid,
+        span(status.now_ms.saturating_sub(status.since_ms))
+    );
+    out.raw("<footer><dl>");
+    for (name, text) in [
+        ("minato", process),
+        ("control", leader),
+        ("gateway", status.listeners.join(" ")),
+        ("admin", status.admin.clone()),
+        ("store", store),
+        ("services", config),
+    ] {
+        out.raw("<dt>")
+            .raw(name)
+            .raw("</dt><dd>")
+            .text(&text)
+            .raw("</dd>\n");
+    }
+    out.raw("</dl></footer>\n");
+}
+
+/// `2026-11-22 14:35:01`
+fn moment(ms: u64) -> String {
+    let text = clock_text(Timestamp(ms));
+    let text = text.split('.').next().unwrap_or(&text);
+    text.replace('T', " ")
+}
+
+/// `350 ms`, `12 s`, `5 min`, `3 h`, `9 d`
+fn span(ms: u64) -> String {
+    let seconds = Duration::from_millis(ms).as_secs();
+    match seconds {
+        0 => format!("{ms} ms"),
+        1..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests;

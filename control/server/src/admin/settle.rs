@@ -1,0 +1,43 @@
+//! Whether a change by hand has come true: in the store, and at this process's gateway.
+
+use crate::api::Settled;
+use crate::view::ServiceTraffic;
+use minato_config::ServiceName;
+use minato_control::World;
+
+/// A drained service is settled once its gateway turns new requests away and none is left; any other once
+/// `control::settled` says so and the gateway serves it.
+pub(super) fn settled(
+    world: &World,
+    service: &ServiceName,
+    traffic: Option<&ServiceTraffic>,
+) -> Settled {
+    let drain = world.intents.get(service).is_some_and(|it| it.value.drain);
+    match traffic {
+        Some(it) if drain && !it.draining => waiting("the gateway still takes new requests"),
+        Some(it) if drain && it.in_flight + it.queued > 0 => waiting(&format!(
+            "no new requests; {} in flight and {} queued",
+            it.in_flight, it.queued
+        )),
+        _ if drain => done("drained: no new requests, none in flight"),
+        Some(it) if it.draining => waiting("the gateway does not take new requests yet"),
+        _ => match minato_control::settled(world, service) {
+            minato_control::Settled::Done(detail) => done(&detail),
+            minato_control::Settled::Waiting(detail) => waiting(&detail),
+        },
+    }
+}
+
+fn done(detail: &str) -> Settled {
+    Settled {
+        done: true,
+        detail: detail.to_owned(),
+    }
+}
+
+fn waiting(detail: &str) -> Settled {
+    Settled {
+        done: false,
+        detail: detail.to_owned(),
+    }
+}

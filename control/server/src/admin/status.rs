@@ -1,0 +1,178 @@
+//! From the world and the gateway's view to what status shows. Pure.
+
+mod instance;
+
+use super::settle;
+use crate::api::{ByHand, InstanceStatus, ServiceState, ServiceStatus};
+use crate::view::{EndpointView, ServiceTraffic};
+use minato_config::{Backend, ServiceName, ServiceRecord, Source, Timestamp};
+use minato_control::{Stored, World, wanted};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// An instance that has not failed yet counts as on its way up for this long.
+const STARTING: Duration = Duration::from_secs(15);
+
+/// Everything that status is made from.
+pub(super) struct Sources<'a> {
+    pub(super) world: &'a World,
+    pub(super) traffic: BTreeMap<&'a ServiceName, &'a ServiceTraffic>,
+    pub(super) endpoints: &'a [EndpointView],
+    pub(super) now: Timestamp,
+}
+
+impl<'a> Sources<'a> {
+    pub(super) fn new(
+        world: &'a World,
+        traffic: &'a [ServiceTraffic],
+        endpoints: &'a [EndpointView],
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            world,
+            traffic: traffic.iter().map(|it| (&it.service, it)).collect(),
+            endpoints,
+            now,
+        }
+    }
+
+    /// Every service with a record, or slots, or instances left; sorted by name.
+    pub(super) fn services(&self) -> Vec<ServiceStatus> {
+        let world = self.world;
+        let slots = world.slots.keys().map(|(service, _)| service);
+        let names: BTreeSet<&ServiceName> = world.services.keys().chain(slots).collect();
+        names.into_iter().map(|it| self.service(it)).collect()
+    }
+
+    /// One service.
+    pub(super) fn service(&self, name: &ServiceName) -> ServiceStatus {
+        let record = self.world.services.get(name).map(|it| &it.value);
+        let intent = self.world.intents.get(name).map(|it| &it.value);
+        let traffic = self.traffic.get(name).copied();
+        let instances = self.instances(name, record);
+        let draining = intent.is_some_and(|it| it.drain);
+        let wanted = wanted(self.world, name);
+        let up = count(&instances, is_up);
+        let settled = settle::settled(self.world, name, traffic);
+        let state = self.state(record, draining, wanted, &instances, settled.done);
+        ServiceStatus {
+            name: name.to_string(),
+            state,
+            detail: detail(record, &instances, wanted, up, settled.detail),
+            source: record.map_or_else(
+                || "none: its record vanished".to_owned(),
+                |it| match &it.source {
+                    Source::File { path } => path.clone(),
+                },
+            ),
+            wanted,
+            up,
+            by_hand: by_hand(self.world.intents.get(name), record),
+            draining,
+            routes: routes(record),
+            in_flight: traffic.map_or(0, |it| it.in_flight),
+            queued: traffic.map_or(0, |it| it.queued),
+            requests: traffic.map_or(0, |it| it.requests),
+            gateway_errors: traffic.map_or(0, |it| it.gateway_errors),
+            p50_ms: traffic.and_then(|it| it.p50_ms),
+            p95_ms: traffic.and_then(|it| it.p95_ms),
+            p99_ms: traffic.and_then(|it| it.p99_ms),
+            instances,
+        }
+    }
+
+    fn state(
+        &self,
+        record: Option<&ServiceRecord>,
+        draining: bool,
+        wanted: u16,
+        instances: &[InstanceStatus],
+        settled: bool,
+    ) -> ServiceState {
+        let up = count(instances, is_up);
+        let failing = instances.iter().any(|it| self.is_failing(it));
+        let suspect = instances
+            .iter()
+            .any(|it| it.verdict == "suspect" && is_up(it));
+        match record {
+            _ if draining => ServiceState::Draining,
+            Some(record) if record.removed => ServiceState::Draining,
+            None if up == 0 => ServiceState::Down,
+            None => ServiceState::Degraded,
+            Some(_) if up >= wanted && !failing && !suspect && settled => ServiceState::Ok,
+            Some(_) if up == 0 && failing => ServiceState::Down,
+            Some(_) if failing || suspect => ServiceState::Degraded,
+            Some(_) => ServiceState::Settling,
+        }
+    }
+
+    /// Not up, and not merely on its way there.
+    fn is_failing(&self, it: &InstanceStatus) -> bool {
+        match it.phase.as_str() {
+            _ if it.removed || is_up(it) => false,
+            "exited" | "failed" => true,
+            "running" => it.restarts > 0 || self.now.since(Timestamp(it.since_ms)) >= STARTING,
+            "fixed" => self.now.since(Timestamp(it.since_ms)) >= STARTING || it.requests > 0,
+            _ => false,
+        }
+    }
+}
+
+fn is_up(it: &InstanceStatus) -> bool {
+    matches!(it.phase.as_str(), "running" | "fixed")
+        && matches!(it.verdict.as_str(), "up" | "suspect")
+        && !it.removed
+}
+
+fn count(instances: &[InstanceStatus], which: impl Fn(&InstanceStatus) -> bool) -> u16 {
+    u16::try_from(instances.iter().filter(|it| which(it)).count()).unwrap_or(u16::MAX)
+}
+
+/// Control's sentence; for fixed endpoints, of which control knows nothing, our own.
+fn detail(
+    record: Option<&ServiceRecord>,
+    instances: &[InstanceStatus],
+    wanted: u16,
+    up: u16,
+    settled: String,
+) -> String {
+    let is_fixed = record.is_some_and(|it| matches!(it.service.backend, Backend::Endpoints(_)));
+    if !is_fixed {
+        return settled;
+    }
+    let mut detail = format!("{up} of {wanted} fixed endpoints up");
+    for it in instances.iter().filter(|it| !is_up(it)).take(5) {
+        detail.push_str(&format!("; {} {}", it.address, it.verdict));
+        if !it.reason.is_empty() {
+            detail.push_str(&format!(": {}", it.reason));
+        }
+    }
+    detail
+}
+
+fn by_hand(
+    intent: Option<&Stored<minato_config::Intent>>,
+    record: Option<&ServiceRecord>,
+) -> Option<ByHand> {
+    let intent = &intent?.value;
+    Some(ByHand {
+        replicas: intent.replicas?,
+        who: intent.who.clone(),
+        since_ms: intent.since.0,
+        file_says: record?.service.replicas,
+    })
+}
+
+fn routes(record: Option<&ServiceRecord>) -> Vec<String> {
+    let routes = record.map(|it| it.service.routes.as_slice());
+    let mut texts: Vec<String> = routes
+        .unwrap_or_default()
+        .iter()
+        .map(|it| it.pattern.to_string())
+        .collect();
+    texts.sort();
+    texts
+}
+
+#[cfg(test)]
+mod tests;
