@@ -59,7 +59,7 @@ async fn without_descriptors_the_last_verdict_holds() {
 
     setrlimit(Resource::Nofile, before).unwrap();
     let probed = async {
-        while server.accepted() < 3 {
+        while server.accepted() < 8 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
@@ -67,4 +67,6 @@ async fn without_descriptors_the_last_verdict_holds() {
         .await
         .expect("probes go on");
     assert_eq!(handle.verdict(), Verdict::Up);
+    let report = reports.try_recv();
+    assert!(report.is_err(), "it was never anything else: {report:?}");
 }
