@@ -1,1 +1,0 @@
-//! What every backend must do, as one suite that each backend's tests call with a fresh store.
