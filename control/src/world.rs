@@ -31,8 +31,8 @@ pub struct InstanceKey {
 /// Everything known about one site at one revision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct World {
-    /// The commit that this world shows; 0 where nobody says. New slots number their generations from it, so that no
-    /// generation of a slot is ever used twice, not even after the slot was forgotten.
+    /// The commit that this world shows; 0 where nobody says. Generations are counted from it, so that none of a slot is
+    /// ever used twice, not even after the slot was forgotten or its document was lost.
     pub revision: u64,
     /// What should be.
     pub services: BTreeMap<ServiceName, Stored<ServiceRecord>>,

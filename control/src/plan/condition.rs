@@ -1,7 +1,7 @@
 //! How the current generation of one slot does, from its instance document and the gateways' reports.
 
 use crate::World;
-use minato_config::{Health, ServiceName, Slot, SlotIndex, Timestamp};
+use minato_config::{Generation, Health, ServiceName, SlotIndex, Timestamp};
 use minato_health::{Combined, Instance, Phase, Verdict, VerdictReport, combine};
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl Condition {
     }
 }
 
-/// How `slot` does, and the same for people: `down: connect refused`; empty for a ready one.
+/// How this generation of slot `n` does, and the same for people: `down: connect refused`; empty for a ready one.
 ///
 /// Ready: the process of the current generation runs, and at least one live gateway calls this run up and none calls it
 /// down; with no live gateway, the agent's own probe passes or there is none; with health off, it runs.
@@ -54,7 +54,7 @@ pub(super) fn condition(
     world: &World,
     service: &ServiceName,
     n: SlotIndex,
-    slot: &Slot,
+    generation: Generation,
     instance: Option<&Instance>,
 ) -> (Condition, String) {
     let reports: Vec<&VerdictReport> = world
@@ -62,7 +62,7 @@ pub(super) fn condition(
         .keys()
         .filter_map(|it| world.verdicts.get(&(service.clone(), n, it.clone())))
         .map(|it| &it.value)
-        .filter(|it| it.generation == slot.generation)
+        .filter(|it| it.generation == generation)
         .collect();
     let Some(instance) = instance else {
         // A gateway that still reaches it knows better than a document that vanished.

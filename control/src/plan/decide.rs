@@ -100,22 +100,24 @@ impl<'a> Decision<'_, 'a, '_> {
         }
     }
 
-    /// A slot document that vanished while its instance runs is written again as it was.
+    /// A slot document that vanished, or went back, while an instance runs is written again as it was.
     fn restore(&mut self) {
-        for (key, _) in &self.seen.orphans {
+        for orphan in &self.seen.orphans {
+            let key = orphan.key;
+            // A ready one shall go on, so it passes for the current version. Another is better replaced, when its turn comes.
+            let digest = match orphan.condition {
+                Condition::Ready => self.seen.goal.digest.clone(),
+                _ => String::new(),
+            };
             let slot = Slot {
-                v: 1,
-                node: key.node.clone(),
-                generation: key.generation,
-                digest: self.seen.goal.digest.clone(),
-                restart: self.seen.goal.restart,
-                removed: false,
+                digest,
+                ..self.slot(&key.node, key.generation)
             };
             let reason = format!(
-                "its document vanished while an instance runs; if the command was being changed: minato restart {}",
+                "its document is lost while an instance runs; if the command was being changed: minato restart {}",
                 self.seen.service
             );
-            let relied = self.relied_with_absent(key.slot);
+            let relied = self.relied_with(key.slot);
             self.step(Action::Assign(key.slot, slot), reason, relied);
         }
     }
@@ -158,13 +160,10 @@ impl<'a> Decision<'_, 'a, '_> {
             };
             *here.entry(node).or_default() += 1;
             self.places.take(node);
-            let generation = Generation {
-                era: self.seen.era,
-                counter: self.seen.unused_counter(n),
-            };
+            let generation = self.seen.unused(n, Generation::default());
             let slot = self.slot(node, generation);
             let reason = format!("{wanted} wanted, {} assigned", have + placed);
-            let relied = self.relied_with_absent(n);
+            let relied = self.relied_with(n);
             self.step(Action::Assign(n, slot), reason, relied);
         }
     }
@@ -274,11 +273,7 @@ impl<'a> Decision<'_, 'a, '_> {
     fn replace(&mut self, it: &SlotSeen<'_>, node: &NodeId, reason: String) {
         self.places.give_back(&it.slot.node);
         self.places.take(node);
-        let Generation { era, counter } = it.slot.generation;
-        let generation = Generation {
-            era,
-            counter: counter.saturating_add(1),
-        };
+        let generation = self.seen.unused(it.n, it.slot.generation);
         let slot = self.slot(node, generation);
         let relied = self.seen.relied();
         self.step(Action::Assign(it.n, slot), reason, relied);
@@ -327,13 +322,17 @@ impl<'a> Decision<'_, 'a, '_> {
         relied
     }
 
-    fn relied_with_absent(&self, n: SlotIndex) -> Vec<Relied> {
+    /// With slot `n` too, where it has no document.
+    fn relied_with(&self, n: SlotIndex) -> Vec<Relied> {
+        let object = Object::Slot(self.seen.service.clone(), n);
         let mut relied = self.seen.relied();
-        relied.push(Relied {
-            object: Object::Slot(self.seen.service.clone(), n),
-            modified: None,
-        });
-        relied.sort();
+        if !relied.iter().any(|it| it.object == object) {
+            relied.push(Relied {
+                object,
+                modified: None,
+            });
+            relied.sort();
+        }
         relied
     }
 }

@@ -96,7 +96,8 @@ pub enum Object {
 
 /// What to change now. Empty when intent and observation agree, or when nothing safe can be done yet.
 ///
-/// Call it again after every change of the world and each second: some rules wait for time to pass.
+/// Call it again after every change of the world and each second: some rules wait for time to pass. A leader shows it no
+/// world from before its own last commit: [`Relied`] finds what changed since, but not a slot that came and went.
 pub fn plan(world: &World, now: Timestamp) -> Plan {
     let instances = seen::Instances::of(world);
     let mut places = place::Places::of(world);

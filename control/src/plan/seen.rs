@@ -3,7 +3,9 @@
 use super::condition::{Condition, condition};
 use super::{Object, Relied};
 use crate::{InstanceKey, Stored, World};
-use minato_config::{Backend, Intent, Restart, ServiceName, ServiceRecord, Slot, SlotIndex};
+use minato_config::{
+    Backend, Generation, Intent, Restart, ServiceName, ServiceRecord, Slot, SlotIndex,
+};
 use minato_health::{Instance, Phase};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,6 +77,13 @@ pub(super) struct SlotSeen<'a> {
     pub(super) instances: usize,
 }
 
+/// An instance without a slot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Orphan<'a> {
+    pub(super) key: &'a InstanceKey,
+    pub(super) condition: Condition,
+}
+
 /// One service.
 pub(super) struct Seen<'a> {
     pub(super) world: &'a World,
@@ -86,11 +95,11 @@ pub(super) struct Seen<'a> {
     pub(super) kept: Vec<SlotSeen<'a>>,
     /// Slots that were told to go.
     pub(super) removed: Vec<SlotSeen<'a>>,
-    /// Instances that run for a slot that has no document: the highest generation of each.
-    pub(super) orphans: Vec<(&'a InstanceKey, &'a Instance)>,
-    /// Highest generation's era in the world.
-    pub(super) era: u32,
-    /// For each index without a slot document, the highest counter of an instance there.
+    /// Instances that run for a slot without a document, or with one of a lower generation: the newest of each.
+    pub(super) orphans: Vec<Orphan<'a>>,
+    /// Of the highest generation in the world.
+    era: u32,
+    /// For each index the highest counter of an instance there.
     used: BTreeMap<SlotIndex, u64>,
 }
 
@@ -110,7 +119,7 @@ impl<'a> Seen<'a> {
                 .iter()
                 .find(|(key, _)| key.node == slot.node && key.generation == slot.generation);
             let instance = current.map(|(_, instance)| *instance);
-            let (condition, detail) = condition(world, service, n, slot, instance);
+            let (condition, detail) = condition(world, service, n, slot.generation, instance);
             SlotSeen {
                 n,
                 slot,
@@ -137,14 +146,16 @@ impl<'a> Seen<'a> {
         };
         let span = (service, SlotIndex(0))..=(service, SlotIndex(u16::MAX));
         for ((_, n), there) in instances.by_slot.range(span) {
-            if world.slots.contains_key(&(service.clone(), *n)) {
-                continue;
-            }
             let counters = there.iter().map(|(key, _)| key.generation.counter);
             seen.used.insert(*n, counters.max().unwrap_or(0));
+            let slot = world.slots.get(&(service.clone(), *n));
             let alive = there.iter().filter(|(_, it)| it.phase != Phase::Stopping);
-            let newest = alive.max_by_key(|(key, _)| key.generation);
-            seen.orphans.extend(newest.copied());
+            let lost =
+                alive.filter(|(key, _)| slot.is_none_or(|it| it.value.generation < key.generation));
+            if let Some((key, instance)) = lost.max_by_key(|(key, _)| key.generation) {
+                let (condition, _) = condition(world, service, *n, key.generation, Some(instance));
+                seen.orphans.push(Orphan { key, condition });
+            }
         }
         seen
     }
@@ -158,10 +169,14 @@ impl<'a> Seen<'a> {
             .filter(move |it| !taken.contains(it))
     }
 
-    /// A counter that no generation of slot `n`, which has no document, ever had.
-    pub(super) fn unused_counter(&self, n: SlotIndex) -> u64 {
+    /// A generation above `before` that slot `n` never had.
+    pub(super) fn unused(&self, n: SlotIndex, before: Generation) -> Generation {
         let known = self.used.get(&n).copied().unwrap_or(0);
-        known.max(self.world.revision).saturating_add(1)
+        let highest = known.max(before.counter).max(self.world.revision);
+        Generation {
+            era: self.era,
+            counter: highest.saturating_add(1),
+        }
     }
 
     /// The record, the intent and every slot of the service, as seen.

@@ -88,8 +88,7 @@ fn of_command(seen: &Seen<'_>) -> Settled {
     let going = seen.removed.iter().chain(seen.surplus());
     problems.extend(going.map(|it| format!("{} to be stopped", name(it))));
     let orphans = seen.orphans.iter();
-    problems
-        .extend(orphans.map(|(key, _)| format!("{}/{} without a slot", seen.service, key.slot)));
+    problems.extend(orphans.map(|it| format!("{}/{} without a slot", seen.service, it.key.slot)));
     if problems.is_empty() {
         return Settled::Done(head);
     }

@@ -1,7 +1,8 @@
 //! Accidents: nodes and documents that vanish stop nothing.
 
-use crate::plan::scene::Scene;
-use minato_health::Phase;
+use crate::plan::scene::{NOW, Scene, command};
+use crate::plan::{Action, plan};
+use minato_health::{Phase, Verdict};
 
 #[test]
 fn slots_of_a_lost_node_wait_for_it() {
@@ -33,7 +34,7 @@ fn a_record_that_vanishes_stops_nothing() {
 #[test]
 fn slots_that_vanish_come_back_as_they_were() {
     let scene = Scene::of(2).node("b").up(0, "a", 5).up(1, "b", 6);
-    let why = "its document vanished while an instance runs; if the command was being changed: minato restart library";
+    let why = "its document is lost while an instance runs; if the command was being changed: minato restart library";
     let lost = scene.lose_slot(0).lose_slot(1);
     lost.plans(&[
         &format!("library/0: assign 0.5 on node a: {why}"),
@@ -53,4 +54,31 @@ fn an_instance_document_that_vanishes_is_no_reason_to_replace() {
     let mut scene = Scene::of(2).up(0, "a", 1).up(1, "a", 1).version("2");
     scene.world.instances.clear();
     scene.plans(&[]);
+}
+
+#[test]
+fn a_slot_that_went_back_follows_its_instance() {
+    let scene = Scene::of(1)
+        .slot(0, "a", 4)
+        .instance(0, "a", 6, Phase::Running);
+    scene.plans(&[
+        "library/0: assign 0.6 on node a: its document is lost while an instance runs; if the command was being \
+         changed: minato restart library",
+    ]);
+    // An older generation that has not been stopped yet is nothing of that kind.
+    let scene = Scene::of(1).up(0, "a", 6);
+    scene.instance(0, "a", 5, Phase::Running).plans(&[]);
+}
+
+#[test]
+fn a_lost_slot_passes_for_current_only_while_it_is_ready() {
+    let lost = Scene::of(1).version("2").gateway("g");
+    let lost = lost.instance(0, "a", 6, Phase::Running);
+    let digest = |scene: &Scene| match &plan(&scene.world, NOW).steps[0].action {
+        Action::Assign(_, slot) => slot.digest.clone(),
+        other => panic!("{other:?}"),
+    };
+    let ready = lost.clone().verdict(0, "g", 6, Verdict::Up);
+    assert_eq!(digest(&ready), command("2").digest());
+    assert_eq!(digest(&lost.verdict(0, "g", 6, Verdict::Down)), "");
 }

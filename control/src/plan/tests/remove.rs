@@ -65,7 +65,7 @@ fn a_removed_service_ends_slot_by_slot() {
         "library: forget: removed, and no slot is left",
     ]);
     removed(Scene::of(2).instance(0, "a", 1, Phase::Running)).plans(&[
-        "library/0: assign 0.1 on node a: its document vanished while an instance runs; if the command was being \
+        "library/0: assign 0.1 on node a: its document is lost while an instance runs; if the command was being \
          changed: minato restart library",
     ]);
     Scene::empty().is_done("library is not there");

@@ -1,0 +1,342 @@
+//! What must hold at every moment, said again in other words than the planner's.
+
+use crate::site::{Site, State, command_of};
+use minato_config::{Health, ServiceName, Slot, SlotIndex, Timestamp};
+use minato_control::{
+    Action, FAILED_PAUSE, InstanceKey, Object, Plan, STEPS_PER_SERVICE, Step, World, wanted,
+};
+use minato_health::{Instance, Phase, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+
+type Place = (ServiceName, SlotIndex);
+
+/// Of the site after each turn.
+pub(crate) fn check(site: &Site) {
+    let mut live: BTreeMap<Place, u32> = BTreeMap::new();
+    for ((node, service, n), process) in &site.processes {
+        let key = InstanceKey {
+            node: node.clone(),
+            service: service.clone(),
+            slot: *n,
+            generation: process.generation,
+        };
+        let document = site.store.instances.get(&key).map(|it| it.value.phase);
+        if process.state == State::Alive && document == Some(Phase::Running) {
+            *live.entry((service.clone(), *n)).or_default() += 1;
+        }
+    }
+    for (place, count) in live {
+        assert!(count <= 1, "{count} live generations of {place:?}");
+    }
+}
+
+/// Of the site at rest: exactly what is wanted runs.
+pub(crate) fn check_rest(site: &Site) {
+    for name in &site.names {
+        let here = site
+            .processes
+            .iter()
+            .filter(|((_, service, _), _)| service == name);
+        let here: Vec<_> = here.map(|(_, process)| process).collect();
+        let Some(record) = site.store.services.get(name).map(|it| &it.value) else {
+            assert!(here.is_empty(), "{name} is gone, yet {here:?}");
+            continue;
+        };
+        assert!(!record.removed, "{name} was removed and is still there");
+        let Some((_, digest)) = command_of(record) else {
+            assert!(here.is_empty(), "{name} has fixed endpoints, yet {here:?}");
+            continue;
+        };
+        let goal = usize::from(wanted(&site.store, name));
+        assert_eq!(here.len(), goal, "{name}: {here:?}");
+        let restart = site.store.intents.get(name).and_then(|it| it.value.restart);
+        for process in here {
+            assert_eq!(process.state, State::Alive);
+            assert_eq!(process.digest, digest, "{name} runs an old command");
+            assert!(process.restart >= restart, "{name} was not restarted");
+        }
+    }
+}
+
+/// Of a plan and the world it was made from.
+pub(crate) fn check_plan(world: &World, plan: &Plan, now: Timestamp) {
+    let mut by_service: BTreeMap<&ServiceName, Vec<&Step>> = BTreeMap::new();
+    for step in &plan.steps {
+        by_service.entry(&step.service).or_default().push(step);
+    }
+    for (service, steps) in by_service {
+        assert!(steps.len() <= STEPS_PER_SERVICE);
+        let touched: BTreeSet<_> = steps.iter().map(|it| slot_of(it)).collect();
+        assert_eq!(touched.len(), steps.len(), "a slot twice:\n{plan}");
+        assert!(
+            world.services.contains_key(service),
+            "{service} vanished, yet:\n{plan}"
+        );
+        for step in &steps {
+            check_step(world, step, plan);
+        }
+        check_prefixes(world, service, &steps, now, plan);
+    }
+}
+
+fn slot_of(step: &Step) -> Option<SlotIndex> {
+    match &step.action {
+        Action::Assign(n, _) | Action::Remove(n) | Action::Forget(n) => Some(*n),
+        Action::ForgetService => None,
+    }
+}
+
+fn check_step(world: &World, step: &Step, plan: &Plan) {
+    assert!(!step.reason.is_empty());
+    assert!(step.relies_on.is_sorted(), "{:?}", step.relies_on);
+    if let Some(n) = slot_of(step) {
+        let own = Object::Slot(step.service.clone(), n);
+        let modified = world
+            .slots
+            .get(&(step.service.clone(), n))
+            .map(|it| it.modified);
+        let relied = step.relies_on.iter().find(|it| it.object == own);
+        let relied = relied.map(|it| it.modified);
+        assert_eq!(relied, Some(modified), "{step} does not rely on its slot");
+    }
+    let key = |n| (step.service.clone(), n);
+    match &step.action {
+        Action::Assign(n, slot) => {
+            assert!(!slot.removed, "{step}");
+            if let Some(before) = world.slots.get(&key(*n)) {
+                let before = &before.value;
+                assert!(slot.generation > before.generation, "{step}");
+                assert!(!before.removed, "{step}");
+            } else {
+                assert!(
+                    world.nodes.contains_key(&slot.node)
+                        || is_restore(world, &step.service, *n, slot),
+                    "{step}"
+                );
+            }
+        }
+        Action::Remove(n) => {
+            assert!(
+                world
+                    .slots
+                    .get(&key(*n))
+                    .is_some_and(|it| !it.value.removed),
+                "{step}"
+            );
+        }
+        Action::Forget(n) => {
+            assert!(
+                world.slots.get(&key(*n)).is_some_and(|it| it.value.removed),
+                "{step}"
+            );
+            let mut left = world.instances.keys();
+            assert!(
+                !left.any(|it| it.service == step.service && it.slot == *n),
+                "{step}, yet an instance is there"
+            );
+        }
+        Action::ForgetService => {
+            let forgotten = plan
+                .steps
+                .iter()
+                .filter(|it| it.service == step.service && matches!(it.action, Action::Forget(_)));
+            let slots = world.slots.keys().filter(|(it, _)| *it == step.service);
+            assert_eq!(slots.count(), forgotten.count(), "{step}");
+        }
+    }
+}
+
+fn is_restore(world: &World, service: &ServiceName, n: SlotIndex, slot: &Slot) -> bool {
+    world.instances.contains_key(&InstanceKey {
+        node: slot.node.clone(),
+        service: service.clone(),
+        slot: n,
+        generation: slot.generation,
+    })
+}
+
+/// Every prefix: never more slots than wanted or than before; at most one ready instance taken for a new generation, and
+/// only with all others ready; no ready instance removed while one that is not ready stays.
+fn check_prefixes(
+    world: &World,
+    service: &ServiceName,
+    steps: &[&Step],
+    now: Timestamp,
+    plan: &Plan,
+) {
+    let slots = world
+        .slots
+        .iter()
+        .filter(|((it, _), slot)| it == service && !slot.value.removed);
+    let mut kept: BTreeMap<SlotIndex, &Slot> = slots.map(|((_, n), it)| (*n, &it.value)).collect();
+    let before = kept.len();
+    let goal = usize::from(wanted(world, service));
+    let is_ready = |n: &SlotIndex, slot: &Slot| ready(world, service, *n, slot);
+    let mut taken = 0;
+    let mut restored = 0;
+    for step in steps {
+        match &step.action {
+            Action::Assign(n, slot) => {
+                let old = kept.insert(*n, slot);
+                if is_restore(world, service, *n, slot) {
+                    restored += 1;
+                } else if let Some(old) = old {
+                    let (broken, waits) = why_replaced(world, service, *n, old, now);
+                    assert!(broken || waits, "{step}: for no reason\n{plan}");
+                    if is_ready(n, old) {
+                        taken += 1;
+                        let others = kept.iter().filter(|(it, _)| *it != n);
+                        let mut others = others.map(|(n, slot)| is_ready(n, slot));
+                        assert!(others.all(|it| it), "{step}: others are not ready\n{plan}");
+                        assert_eq!(kept.len(), goal, "{step}: slots are missing\n{plan}");
+                    }
+                }
+            }
+            Action::Remove(n) => {
+                let was_ready = kept.remove(n).is_some_and(|it| is_ready(n, it));
+                let dead_weight = kept.iter().find(|(n, slot)| !is_ready(n, slot));
+                let removed = world
+                    .services
+                    .get(service)
+                    .is_some_and(|it| it.value.removed);
+                assert!(
+                    !was_ready || dead_weight.is_none() || removed || goal == 0,
+                    "{step}: {dead_weight:?} stays\n{plan}"
+                );
+                let endpoints = world
+                    .services
+                    .get(service)
+                    .is_some_and(|it| command_of(&it.value).is_none());
+                assert!(
+                    kept.len() >= goal || endpoints,
+                    "{step}: fewer than wanted\n{plan}"
+                );
+            }
+            Action::Forget(_) | Action::ForgetService => {}
+        }
+        assert!(taken <= 1, "two at a time\n{plan}");
+        assert!(
+            kept.len() <= goal.max(before) + restored,
+            "more than wanted\n{plan}"
+        );
+    }
+}
+
+/// Whether the slot is out of date or failed; and whether a failed one waited long enough.
+fn why_replaced(
+    world: &World,
+    service: &ServiceName,
+    n: SlotIndex,
+    slot: &Slot,
+    now: Timestamp,
+) -> (bool, bool) {
+    let record = world
+        .services
+        .get(service)
+        .and_then(|it| command_of(&it.value));
+    let restart = world.intents.get(service).and_then(|it| it.value.restart);
+    let outdated =
+        record.is_some_and(|(_, digest)| digest != slot.digest) || slot.restart < restart;
+    let waited = instance(world, service, n, slot)
+        .is_some_and(|it| it.phase == Phase::Failed && now.since(it.since) >= FAILED_PAUSE);
+    (outdated, waited)
+}
+
+fn instance<'a>(
+    world: &'a World,
+    service: &ServiceName,
+    n: SlotIndex,
+    slot: &Slot,
+) -> Option<&'a Instance> {
+    let key = InstanceKey {
+        node: slot.node.clone(),
+        service: service.clone(),
+        slot: n,
+        generation: slot.generation,
+    };
+    world.instances.get(&key).map(|it| &it.value)
+}
+
+/// Ready, said without the planner's code: runs, and somebody calls this run up and nobody down.
+pub(crate) fn ready(world: &World, service: &ServiceName, n: SlotIndex, slot: &Slot) -> bool {
+    let Some(instance) = instance(world, service, n, slot) else {
+        return false;
+    };
+    let health = world
+        .services
+        .get(service)
+        .map(|it| &it.value.service.health);
+    let said = |wanted: Verdict| {
+        world.verdicts.iter().any(|((of, slot_of, by), it)| {
+            of == service
+                && *slot_of == n
+                && world.gateways.contains_key(by)
+                && it.value.run == instance.run
+                && it.value.generation == slot.generation
+                && it.value.verdict == wanted
+        })
+    };
+    instance.phase == Phase::Running
+        && (health == Some(&Health::Off)
+            || world.gateways.is_empty()
+            || (said(Verdict::Up) && !said(Verdict::Down)))
+}
+
+/// Of a step against the store that it is about to change, and against everything committed before.
+pub(crate) fn check_commit(site: &mut Site, step: &Step) {
+    let Action::Assign(n, slot) = &step.action else {
+        if let Some(n) = slot_of(step) {
+            site.taken.remove(&(step.service.clone(), n));
+        }
+        return;
+    };
+    let place = (step.service.clone(), *n);
+    let back: Vec<Place> = site
+        .taken
+        .iter()
+        .filter(|(service, n)| {
+            let slot = site.store.slots.get(&(service.clone(), *n));
+            let view = site.view.slots.get(&(service.clone(), *n));
+            slot.is_none_or(|it| ready(&site.store, service, *n, &it.value))
+                || view.is_none_or(|it| ready(&site.view, service, *n, &it.value))
+        })
+        .cloned()
+        .collect();
+    back.iter().for_each(|it| {
+        site.taken.remove(it);
+    });
+    let restored = is_restore(&site.view, &step.service, *n, slot);
+    let before = site.store.slots.get(&place).map(|it| it.value.clone());
+    if let Some(before) = before.filter(|_| !restored) {
+        if ready(&site.view, &step.service, *n, &before) {
+            let others = site.taken.iter().filter(|(it, _)| *it == step.service);
+            let others: Vec<_> = others.cloned().collect();
+            assert!(
+                others.is_empty(),
+                "{step}, while {others:?} are not back yet"
+            );
+            site.taken.insert(place.clone());
+            site.count("roll");
+        } else if step.reason.starts_with("failed") {
+            let last = site.retried.insert(place.clone(), site.now);
+            let pause = last.map(|it| site.now.since(it));
+            assert!(
+                pause.is_none_or(|it| it >= FAILED_PAUSE),
+                "{step}: again after {pause:?}"
+            );
+            site.count("retry");
+        } else {
+            site.count("fix");
+        }
+    }
+    if restored {
+        site.count("restore");
+        site.restored.insert(step.service.clone());
+    }
+    let highest = site.highest.entry(place).or_default();
+    assert!(
+        slot.generation > *highest || restored,
+        "{step}: {highest} was there before"
+    );
+    *highest = slot.generation.max(*highest);
+}

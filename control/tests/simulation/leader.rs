@@ -1,0 +1,85 @@
+//! The simulated leader: looks, plans on what it saw, maybe long ago, and commits as the real one must: one service in a
+//! transaction that compares what its steps rely on.
+
+use crate::invariant;
+use crate::site::{Leader, Site};
+use minato_config::ServiceName;
+use minato_control::{Action, Object, Plan, Relied, Step, World, plan};
+
+pub(crate) fn look(site: &mut Site) {
+    site.view = site.store.clone();
+}
+
+pub(crate) fn act(site: &mut Site) {
+    if site.leader() == Leader::ReadsItsWrites && site.view.revision < site.committed {
+        return;
+    }
+    let planned: Plan = plan(&site.view, site.now);
+    assert_eq!(planned, plan(&site.view.clone(), site.now), "equal inputs");
+    invariant::check_plan(&site.view, &planned, site.now);
+    let mut services: Vec<ServiceName> =
+        planned.steps.iter().map(|it| it.service.clone()).collect();
+    services.dedup();
+    for service in services {
+        let steps = planned.steps.iter().filter(|it| it.service == service);
+        let mut steps: Vec<Step> = steps.cloned().collect();
+        if site.random.u8(0..8) == 0 {
+            // Died in the middle: a prefix must do.
+            steps.truncate(site.random.usize(0..=steps.len()));
+        }
+        commit(site, &steps);
+    }
+}
+
+fn commit(site: &mut Site, steps: &[Step]) {
+    let relied = steps.iter().flat_map(|it| &it.relies_on);
+    if !relied.into_iter().all(|it| holds(&site.store, it)) {
+        site.count("stale");
+        return;
+    }
+    for step in steps {
+        invariant::check_commit(site, step);
+        site.note(&format!("leader: {step}"));
+        apply(site, step);
+    }
+    site.committed = site.store.revision;
+}
+
+fn holds(world: &World, relied: &Relied) -> bool {
+    let modified = match &relied.object {
+        Object::Service(name) => world.services.get(name).map(|it| it.modified),
+        Object::Intent(name) => world.intents.get(name).map(|it| it.modified),
+        Object::Slot(name, n) => world.slots.get(&(name.clone(), *n)).map(|it| it.modified),
+    };
+    modified == relied.modified
+}
+
+fn apply(site: &mut Site, step: &Step) {
+    let key = |n| (step.service.clone(), n);
+    match &step.action {
+        Action::Assign(n, slot) => {
+            let slot = site.stored(slot.clone());
+            site.store.slots.insert(key(*n), slot);
+            site.count("assign");
+        }
+        Action::Remove(n) => {
+            if let Some(mut slot) = site.store.slots.get(&key(*n)).map(|it| it.value.clone()) {
+                slot.removed = true;
+                let slot = site.stored(slot);
+                site.store.slots.insert(key(*n), slot);
+            }
+            site.count("remove");
+        }
+        Action::Forget(n) => {
+            site.store.slots.remove(&key(*n));
+            site.deleted();
+            site.count("forget");
+        }
+        Action::ForgetService => {
+            site.store.services.remove(&step.service);
+            site.store.intents.remove(&step.service);
+            site.deleted();
+            site.count("forget service");
+        }
+    }
+}
