@@ -4,10 +4,17 @@
 //! the decisions out through a [`Runtime`]. Instances outlive this process; the next one adopts them.
 //! Not here: what should run where (the leader), routing (`proxy`), what a verdict is (`health`).
 
+mod adopt;
+mod alive;
+mod clock;
 mod error;
+mod local;
 mod log;
 mod options;
+mod port_file;
+mod ports;
 mod proc;
+mod publish;
 mod run;
 pub mod runtime;
 pub mod shim;

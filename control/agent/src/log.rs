@@ -23,7 +23,12 @@ pub struct LogCursor {
 /// Bytes that are no UTF-8 are replaced.
 ///
 /// An error of kind `NotFound` when nothing was ever captured.
-pub fn logs(data: &Path, service: &ServiceName, slot: SlotIndex, lines: usize) -> io::Result<Vec<String>> {
+pub fn logs(
+    data: &Path,
+    service: &ServiceName,
+    slot: SlotIndex,
+    lines: usize,
+) -> io::Result<Vec<String>> {
     let files = LogFiles::new(data, service, slot);
     let mut text = tail(&files.current())?;
     let room = TAIL.saturating_sub(u64::try_from(text.len()).unwrap_or(u64::MAX));
@@ -82,9 +87,17 @@ enum Rest {
     Final,
 }
 
-fn read_lines(file: &mut File, cursor: LogCursor, rest: Rest) -> io::Result<(Vec<String>, LogCursor)> {
+fn read_lines(
+    file: &mut File,
+    cursor: LogCursor,
+    rest: Rest,
+) -> io::Result<(Vec<String>, LogCursor)> {
     // Emptied since: begin again.
-    let offset = if cursor.offset > file.metadata()?.size() { 0 } else { cursor.offset };
+    let offset = if cursor.offset > file.metadata()?.size() {
+        0
+    } else {
+        cursor.offset
+    };
     file.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
     file.take(READ).read_to_end(&mut bytes)?;
@@ -96,7 +109,10 @@ fn read_lines(file: &mut File, cursor: LogCursor, rest: Rest) -> io::Result<(Vec
         None => 0,
     };
     let whole = bytes.get(..end).unwrap_or_default();
-    let lines = String::from_utf8_lossy(whole).lines().map(str::to_owned).collect();
+    let lines = String::from_utf8_lossy(whole)
+        .lines()
+        .map(str::to_owned)
+        .collect();
     let offset = offset.saturating_add(u64::try_from(end).unwrap_or(u64::MAX));
     Ok((lines, LogCursor { offset, ..cursor }))
 }
@@ -154,7 +170,10 @@ impl LogFiles {
     }
 
     pub(crate) fn empty(&self) {
-        let _ = OpenOptions::new().write(true).truncate(true).open(self.current());
+        let _ = OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .open(self.current());
     }
 }
 
@@ -168,10 +187,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let service = ServiceName::parse("library").unwrap();
         let files = LogFiles::new(folder.path(), &service, SlotIndex(0));
-        let write = |text: &str| files.append().unwrap().0.write_all(text.as_bytes()).unwrap();
+        let write = |text: &str| {
+            files
+                .append()
+                .unwrap()
+                .0
+                .write_all(text.as_bytes())
+                .unwrap()
+        };
         let after = |cursor| logs_after(folder.path(), &service, SlotIndex(0), cursor).unwrap();
         assert_eq!(
-            logs(folder.path(), &service, SlotIndex(0), 9).unwrap_err().kind(),
+            logs(folder.path(), &service, SlotIndex(0), 9)
+                .unwrap_err()
+                .kind(),
             io::ErrorKind::NotFound
         );
         write("before\n");
@@ -188,7 +216,10 @@ mod tests {
         let (lines, cursor) = after(Some(cursor));
         assert_eq!(lines, ["three"]);
         assert!(after(Some(cursor)).0.is_empty());
-        assert_eq!(logs(folder.path(), &service, SlotIndex(0), 2).unwrap(), ["two", "three"]);
+        assert_eq!(
+            logs(folder.path(), &service, SlotIndex(0), 2).unwrap(),
+            ["two", "three"]
+        );
         assert_eq!(
             logs(folder.path(), &service, SlotIndex(0), 99).unwrap(),
             ["before", "one", "half", "two", "three"]

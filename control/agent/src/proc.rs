@@ -58,7 +58,10 @@ impl Process {
 
 /// Ids 0 and 1 name no instance, and must never be signalled.
 pub(crate) fn id(pid: u32) -> Option<Pid> {
-    i32::try_from(pid).ok().filter(|it| *it > 1).and_then(Pid::from_raw)
+    i32::try_from(pid)
+        .ok()
+        .filter(|it| *it > 1)
+        .and_then(Pid::from_raw)
 }
 
 /// Changes with every start of the machine; empty where it cannot be read.
@@ -132,7 +135,13 @@ mod tests {
         let me = Process::find(std::process::id()).unwrap();
         assert!(me.is_alive());
         assert!(me.age() < Duration::from_secs(3600), "{:?}", me.age());
-        assert!(!Process { start: me.start + 1, ..me }.is_alive());
+        assert!(
+            !Process {
+                start: me.start + 1,
+                ..me
+            }
+            .is_alive()
+        );
     }
 
     #[test]

@@ -19,11 +19,11 @@ pub use name::RunName;
 pub use observe::{Left, LeftState};
 
 use crate::{InstanceKey, World};
-use minato_config::{NodeId, ServiceName, SlotIndex};
-use minato_health::Instance;
+use minato_config::{Backend, NodeId, ServiceName, SlotIndex};
+use minato_health::{Instance, Verdict};
 use place::{Place, Stage};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use turn::Turn;
 use wish::{Wish, wish};
@@ -111,6 +111,15 @@ impl Node {
         })
     }
 
+    /// Whether this run is being ended for good, so that its end is no failure.
+    pub fn is_leaving(&self, name: &RunName) -> bool {
+        let place = self.places.get(&(name.service.clone(), name.slot));
+        place.is_some_and(|it| {
+            (it.generation, it.run) == (name.generation, name.run)
+                && matches!(&it.stage, Stage::Stopping(stopping) if matches!(stopping.goal, stop::Goal::Leave(_)))
+        })
+    }
+
     /// The instance documents of this node as they should be in the store.
     pub fn documents(&self) -> BTreeMap<InstanceKey, Instance> {
         self.places
@@ -127,16 +136,31 @@ impl Node {
             .collect()
     }
 
-    /// Runs that live and are wanted, with the address to probe. Those being stopped are not in it.
-    pub fn running(&self) -> BTreeMap<RunName, std::net::SocketAddr> {
+    /// Runs that live and are not being stopped: where to probe them, and the last local verdict.
+    pub fn running(&self) -> BTreeMap<RunName, (SocketAddr, Option<Verdict>)> {
         self.places
             .iter()
             .filter(|(_, place)| matches!(place.stage, Stage::Running(_)))
             .filter_map(|(key, place)| {
                 let address = place.document.as_ref()?.address;
-                Some((place.name(key), address))
+                Some((place.name(key), (address, place.local)))
             })
             .collect()
+    }
+
+    /// The longest time that any of its instances may take from SIGTERM to SIGKILL.
+    pub fn longest_grace(&self, world: &World) -> Duration {
+        let of = |(key, place): (&PlaceKey, &Place)| {
+            let current = world
+                .services
+                .get(&key.0)
+                .map(|it| &it.value.service.backend);
+            match current {
+                Some(Backend::Command(command)) => Some(command.stop.grace),
+                _ => place.command.as_ref().map(|it| it.stop.grace),
+            }
+        };
+        self.places.iter().filter_map(of).max().unwrap_or_default()
     }
 
     /// When to reconcile again although nothing has happened; `None`: no deadline is running.

@@ -237,13 +237,18 @@ impl Node {
         }
     }
 
-    /// The agent's own probe has a verdict on this run.
-    pub fn local(&mut self, name: &RunName, verdict: Option<Verdict>) {
-        if let Some((_, place)) = self.place(name) {
-            place.local = verdict;
-            if let Some(document) = &mut place.document {
-                document.local = verdict;
-            }
+    /// The agent's own probe has a verdict on this run. Down says nothing of a run that may still be starting.
+    pub fn local(&mut self, name: &RunName, verdict: Option<Verdict>, now: Moment) {
+        let Some((_, place)) = self.place(name) else {
+            return;
+        };
+        let starting = matches!(
+            &place.stage,
+            Stage::Running(life) if life.up_since.is_none() && now.instant < life.patience
+        );
+        place.local = verdict.filter(|it| !starting || *it != Verdict::Down);
+        if let Some(document) = &mut place.document {
+            document.local = place.local;
         }
     }
 

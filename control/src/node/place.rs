@@ -92,7 +92,7 @@ impl Place {
             (Stage::Starting | Stage::Vacant, Wish::Leave(_)) => {}
             (Stage::Running(_), Wish::Leave(reason)) => self.begin_leaving(turn, reason),
             (Stage::Gone, _) | (Stage::Waiting { .. } | Stage::Failed, Wish::Leave(_)) => {
-                self.vacate(turn)
+                self.vacate(turn);
             }
             (Stage::Stopping(_), _) => self.go_on_stopping(turn, wish),
             (Stage::Running(_), _) => self.watch(turn),
@@ -119,7 +119,12 @@ impl Place {
     /// A restart is due. An accident in the store does not keep it from what it ran before.
     fn restart(&mut self, turn: &mut Turn<'_>, wish: &Wish) {
         let command = match wish {
-            Wish::Run { command, .. } => command.clone(),
+            Wish::Run {
+                command, digest, ..
+            } => {
+                self.digest.clone_from(digest);
+                command.clone()
+            }
             Wish::Keep(_) | Wish::Nothing | Wish::Leave(_) => self.command.clone(),
         };
         if let Some(command) = command {
@@ -167,7 +172,7 @@ impl Place {
         match life.up_since {
             None if up => life.up_since = Some(now),
             Some(since) if now.saturating_duration_since(since) >= STEADY && up => {
-                self.restarts.steady()
+                self.restarts.steady();
             }
             _ => {}
         }

@@ -38,5 +38,9 @@ fn open(process: Process) -> Option<AsyncFd<OwnedFd>> {
         );
         return None;
     }
+    #[expect(
+        deprecated,
+        reason = "an OwnedFd keeps its number as long as it lives; what replaces this call is an unsafe function"
+    )]
     AsyncFd::with_interest(pidfd, Interest::READABLE).ok()
 }

@@ -4,7 +4,9 @@
 //! whatever moment this process dies at, the next one finds what there is.
 
 use super::keeper;
-use super::{Ended, Exit, Found, FoundState, Inventory, Record, Records, RunName, RunOrder, Runtime};
+use super::{
+    Ended, Exit, Found, FoundState, Inventory, Record, Records, RunName, RunOrder, Runtime,
+};
 use super::{RuntimeError, Signal, Started};
 use crate::AgentError;
 use crate::proc::{self, Process};
@@ -124,12 +126,16 @@ impl ProcessRuntime {
     async fn look(&self, record: &Record) -> FoundState {
         let name = &record.name;
         if record.ended.is_none() && record.boot != self.boot {
-            return FoundState::Ended(self.close(name, Exit::Unseen("the machine was restarted".to_owned())));
+            return FoundState::Ended(
+                self.close(name, Exit::Unseen("the machine was restarted".to_owned())),
+            );
         }
         let settled = async {
             loop {
                 let Some(record) = self.records.read(name) else {
-                    return FoundState::Ended(self.close(name, Exit::Unseen("its record is gone".to_owned())));
+                    return FoundState::Ended(
+                        self.close(name, Exit::Unseen("its record is gone".to_owned())),
+                    );
                 };
                 if let Some(ended) = record.ended {
                     return FoundState::Ended(ended);
@@ -145,9 +151,11 @@ impl ProcessRuntime {
                     (Some(keeper), _) if keeper.is_alive() => {}
                     (None, _) if !self.processes(name).is_empty() => {}
                     // It may have written its last since we read.
-                    (keeper, instance) if self.records.read(name).is_some_and(|it| {
-                        it.ended.is_none() && (it.keeper, it.instance) == (keeper, instance)
-                    }) => {
+                    (keeper, instance)
+                        if self.records.read(name).is_some_and(|it| {
+                            it.ended.is_none() && (it.keeper, it.instance) == (keeper, instance)
+                        }) =>
+                    {
                         self.sweep(name).await;
                         return FoundState::Ended(self.close(name, unseen(keeper, instance)));
                     }
@@ -160,7 +168,10 @@ impl ProcessRuntime {
             Ok(state) => state,
             Err(_) => {
                 self.sweep(name).await;
-                FoundState::Ended(self.close(name, Exit::Unseen("its keeper hung and was killed".to_owned())))
+                FoundState::Ended(self.close(
+                    name,
+                    Exit::Unseen("its keeper hung and was killed".to_owned()),
+                ))
             }
         }
     }
@@ -172,7 +183,8 @@ impl ProcessRuntime {
             let doing = format!("{doing} {run}");
             move |cause: io::Error| RuntimeError::Machine { doing, cause }
         };
-        let text = serde_json::to_vec(order).map_err(|it| machine("writing the order for")(it.into()))?;
+        let text =
+            serde_json::to_vec(order).map_err(|it| machine("writing the order for")(it.into()))?;
         if u64::try_from(text.len()).unwrap_or(u64::MAX) >= LONGEST_ORDER {
             return Err(RuntimeError::Command(format!(
                 "command: its arguments and variables take {} bytes; at most {LONGEST_ORDER} can be handed over",
@@ -198,7 +210,9 @@ impl ProcessRuntime {
         }
         let mut line = String::new();
         if let Some(output) = child.stdout.take() {
-            let _ = BufReader::new(output.take(64 * 1024)).read_line(&mut line).await;
+            let _ = BufReader::new(output.take(64 * 1024))
+                .read_line(&mut line)
+                .await;
         }
         serde_json::from_str(&line).map_err(|_| RuntimeError::Keeper {
             run: run.clone(),
@@ -212,7 +226,10 @@ fn unseen(keeper: Option<Process>, instance: Option<Process>) -> Exit {
     match (keeper, instance) {
         (None, _) => Exit::Never,
         (Some(_), None) => Exit::Unseen("its keeper was killed before it could start".to_owned()),
-        (Some(_), Some(_)) => Exit::Unseen("its keeper was killed, and with it went its output; what was left was ended".to_owned()),
+        (Some(_), Some(_)) => Exit::Unseen(
+            "its keeper was killed, and with it went its output; what was left was ended"
+                .to_owned(),
+        ),
     }
 }
 
@@ -235,16 +252,20 @@ impl Runtime for ProcessRuntime {
             data: self.data.clone(),
             log_bytes: self.log_bytes,
         };
-        self.records.write(&order.record).map_err(|cause| RuntimeError::Machine {
-            doing: format!("writing the record of {name}"),
-            cause,
-        })?;
-        let answer = timeout(ANSWER, self.spawn(&order)).await.unwrap_or_else(|_| {
-            Err(RuntimeError::Keeper {
-                run: name.clone(),
-                what: format!("did not answer within {ANSWER:?}"),
-            })
-        });
+        self.records
+            .write(&order.record)
+            .map_err(|cause| RuntimeError::Machine {
+                doing: format!("writing the record of {name}"),
+                cause,
+            })?;
+        let answer = timeout(ANSWER, self.spawn(&order))
+            .await
+            .unwrap_or_else(|_| {
+                Err(RuntimeError::Keeper {
+                    run: name.clone(),
+                    what: format!("did not answer within {ANSWER:?}"),
+                })
+            });
         let error = match answer {
             Ok(Answer::Started { pid }) => return Ok(Started { pid }),
             Ok(Answer::Command(why)) => RuntimeError::Command(why),
@@ -260,11 +281,19 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn signal(&self, run: &RunName, signal: Signal) -> Result<(), RuntimeError> {
-        let Some(record) = self.records.read(run).filter(|it| it.boot == self.boot && it.ended.is_none()) else {
+        let Some(record) = self
+            .records
+            .read(run)
+            .filter(|it| it.boot == self.boot && it.ended.is_none())
+        else {
             return Ok(());
         };
         // The keeper buries the instance last of all, so the id is the instance's as long as it is seen alive.
-        let Some(group) = record.instance.filter(|it| it.is_alive()).and_then(Process::id) else {
+        let Some(group) = record
+            .instance
+            .filter(|it| it.is_alive())
+            .and_then(Process::id)
+        else {
             return Ok(());
         };
         let result = match signal {
@@ -336,7 +365,9 @@ impl Runtime for ProcessRuntime {
         strangers.dedup();
         for run in strangers {
             self.sweep(&run).await;
-            inventory.remarks.push(format!("processes of {run} that no record spoke of were ended"));
+            inventory.remarks.push(format!(
+                "processes of {run} that no record spoke of were ended"
+            ));
         }
         Ok(inventory)
     }
@@ -347,18 +378,22 @@ impl Runtime for ProcessRuntime {
         };
         if let Some(ended) = &mut record.ended {
             ended.exit = Exit::Stopped;
-            self.records.write(&record).map_err(|cause| RuntimeError::Machine {
-                doing: format!("writing the record of {run}"),
-                cause,
-            })?;
+            self.records
+                .write(&record)
+                .map_err(|cause| RuntimeError::Machine {
+                    doing: format!("writing the record of {run}"),
+                    cause,
+                })?;
         }
         Ok(())
     }
 
     async fn remove(&self, run: &RunName) -> Result<(), RuntimeError> {
-        self.records.remove(run).map_err(|cause| RuntimeError::Machine {
-            doing: format!("removing the record of {run}"),
-            cause,
-        })
+        self.records
+            .remove(run)
+            .map_err(|cause| RuntimeError::Machine {
+                doing: format!("removing the record of {run}"),
+                cause,
+            })
     }
 }

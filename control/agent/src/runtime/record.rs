@@ -77,7 +77,10 @@ impl Records {
         let (mut records, mut unreadable) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            let Some(name) = path.file_name().and_then(|it| it.to_str()?.strip_suffix(".json")) else {
+            let Some(name) = path
+                .file_name()
+                .and_then(|it| it.to_str()?.strip_suffix(".json"))
+            else {
                 continue;
             };
             match (RunName::parse(name), read(&path)) {
@@ -101,7 +104,9 @@ impl Records {
 fn read(path: &Path) -> Option<Record> {
     let fits = fs::metadata(path).is_ok_and(|it| it.len() <= LONGEST);
     let text = fits.then(|| fs::read(path).ok())??;
-    serde_json::from_slice(&text).ok().filter(|it: &Record| it.v == 1)
+    serde_json::from_slice(&text)
+        .ok()
+        .filter(|it: &Record| it.v == 1)
 }
 
 /// Makes a folder and those above it, for their owner only.

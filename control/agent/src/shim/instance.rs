@@ -38,13 +38,16 @@ impl Instance {
             .unwrap_or_else(|| PATH.to_owned());
         let mut argv = command.argv.iter().map(fill);
         let program = argv.next().unwrap_or_default();
-        let file = resolve(&program, &path, &directory).map_err(|why| Answer::Command(format!("command: {why}")))?;
+        let file = resolve(&program, &path, &directory)
+            .map_err(|why| Answer::Command(format!("command: {why}")))?;
         let output = Output::open(&order.data, &name.service, name.slot, order.log_bytes)
             .map_err(|cause| Answer::Machine(format!("opening the log of its output: {cause}")))?;
         let (writer, other) = output
             .writers()
             .map_err(|cause| Answer::Machine(format!("opening a pipe for its output: {cause}")))?;
-        let inherited = |variable: &str, otherwise: &str| env::var(variable).unwrap_or_else(|_| otherwise.to_owned());
+        let inherited = |variable: &str, otherwise: &str| {
+            env::var(variable).unwrap_or_else(|_| otherwise.to_owned())
+        };
         let mut child = Command::new(&file);
         child
             .arg0(&program)
@@ -67,8 +70,14 @@ impl Instance {
         let pid = spawned.id();
         let started = Process::find(pid).or_else(|| Some(Process { pid, start: 0 }));
         match (started, proc::id(pid)) {
-            (Some(process), Some(id)) => Ok(Self { process, id, output: output.copy() }),
-            _ => Err(Answer::Machine(format!("the machine gave the unusable process id {pid}"))),
+            (Some(process), Some(id)) => Ok(Self {
+                process,
+                id,
+                output: output.copy(),
+            }),
+            _ => Err(Answer::Machine(format!(
+                "the machine gave the unusable process id {pid}"
+            ))),
         }
     }
 
@@ -78,7 +87,9 @@ impl Instance {
             match wait(WaitOptions::empty()) {
                 Ok(Some((pid, status))) if pid == self.id => return exit(status),
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(cause) => return Exit::Unseen(format!("its keeper cannot wait for it: {cause}")),
+                Err(cause) => {
+                    return Exit::Unseen(format!("its keeper cannot wait for it: {cause}"));
+                }
             }
         }
     }
@@ -106,7 +117,9 @@ fn directory(order: &Order, records: &Records) -> Result<PathBuf, Answer> {
         }
         Some(given) => match std::fs::metadata(given) {
             Ok(about) if about.is_dir() => Ok(PathBuf::from(given)),
-            Ok(_) => Err(Answer::Command(format!("directory: `{given}` is not a folder; name the folder to run in"))),
+            Ok(_) => Err(Answer::Command(format!(
+                "directory: `{given}` is not a folder; name the folder to run in"
+            ))),
             Err(cause) => Err(Answer::Command(format!(
                 "directory: `{given}` cannot be used ({cause}); create it, or correct the path"
             ))),
@@ -124,9 +137,11 @@ fn refused(file: &Path, cause: &io::Error) -> Answer {
         io::ErrorKind::PermissionDenied => Answer::Command(format!(
             "command: `{shown}` may not be executed by this user, or lies on a file system mounted noexec; correct its mode or move it"
         )),
-        _ if cause.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => Answer::Command(format!(
-            "command: `{shown}` is no program for this machine; a script needs a first line such as `#!/bin/sh`"
-        )),
+        _ if cause.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+            Answer::Command(format!(
+                "command: `{shown}` is no program for this machine; a script needs a first line such as `#!/bin/sh`"
+            ))
+        }
         io::ErrorKind::ArgumentListTooLong => Answer::Command(format!(
             "command: the arguments and variables of `{shown}` are longer than the kernel allows; shorten them"
         )),

@@ -51,7 +51,10 @@ pub fn run(_args: Vec<OsString>) -> ExitCode {
 
 fn read_order() -> Option<Order> {
     let mut text = Vec::new();
-    io::stdin().take(LONGEST_ORDER).read_to_end(&mut text).ok()?;
+    io::stdin()
+        .take(LONGEST_ORDER)
+        .read_to_end(&mut text)
+        .ok()?;
     serde_json::from_slice(&text).ok()
 }
 
@@ -69,12 +72,15 @@ fn keep(order: &Order) -> Result<(), Answer> {
     };
     let records = Records::open(&order.data).map_err(machine("opening the folder of records"))?;
     let _lock = take_place(&records, order)?;
-    let me = Process::find(std::process::id()).ok_or_else(|| Answer::Machine("/proc does not show this process".to_owned()))?;
+    let me = Process::find(std::process::id())
+        .ok_or_else(|| Answer::Machine("/proc does not show this process".to_owned()))?;
     let mut record = Record {
         keeper: Some(me),
         ..order.record.clone()
     };
-    records.write(&record).map_err(machine("writing the run's record"))?;
+    records
+        .write(&record)
+        .map_err(machine("writing the run's record"))?;
     let began = now();
     let instance = match Instance::start(order, &records) {
         Ok(instance) => instance,
@@ -164,7 +170,9 @@ struct Deaf {
 
 impl Deaf {
     fn new() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
         let guard = runtime.enter();
         let signals = [
             SignalKind::terminate(),
@@ -188,7 +196,10 @@ fn now() -> Instant {
     Instant::now()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the kernel tells of neither a freed lock nor a new child; callers look again, bounded")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kernel tells of neither a freed lock nor a new child; callers look again, bounded"
+)]
 fn pause(time: Duration) {
     std::thread::sleep(time);
 }

@@ -25,7 +25,12 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn open(data: &Path, service: &ServiceName, slot: SlotIndex, log_bytes: u64) -> io::Result<Self> {
+    pub(super) fn open(
+        data: &Path,
+        service: &ServiceName,
+        slot: SlotIndex,
+        log_bytes: u64,
+    ) -> io::Result<Self> {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         Ok(Self {
             reader: Some(File::from(reader)),
@@ -38,7 +43,10 @@ impl Output {
 
     /// For standard output and standard error.
     pub(super) fn writers(&self) -> io::Result<(Stdio, Stdio)> {
-        let writer = self.writer.as_ref().ok_or_else(|| io::Error::other("the pipe is already in use"))?;
+        let writer = self
+            .writer
+            .as_ref()
+            .ok_or_else(|| io::Error::other("the pipe is already in use"))?;
         Ok((writer.try_clone()?.into(), writer.try_clone()?.into()))
     }
 
@@ -138,7 +146,9 @@ impl Log {
         {
             self.current = None;
         }
-        self.size = self.size.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.size = self
+            .size
+            .saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
     }
 
     /// On failure the current file is emptied instead, so that the bound holds.
@@ -222,6 +232,12 @@ mod tests {
             .map(|it| std::fs::metadata(it).unwrap().len())
             .collect();
         assert!(sizes.iter().all(|it| *it <= 50), "{sizes:?}");
-        assert_eq!(std::fs::read_to_string(files.current()).unwrap().lines().last(), Some("last"));
+        assert_eq!(
+            std::fs::read_to_string(files.current())
+                .unwrap()
+                .lines()
+                .last(),
+            Some("last")
+        );
     }
 }

@@ -28,12 +28,17 @@ pub(super) fn resolve(program: &str, path: &str, directory: &Path) -> Result<Pat
 
 fn check(file: &Path) -> Result<(), String> {
     let shown = file.display();
-    let about = fs::metadata(file).map_err(|cause| format!("`{shown}` cannot be read ({cause}); correct the path"))?;
+    let about = fs::metadata(file)
+        .map_err(|cause| format!("`{shown}` cannot be read ({cause}); correct the path"))?;
     if about.is_dir() {
-        return Err(format!("`{shown}` is a folder; write the program's own path"));
+        return Err(format!(
+            "`{shown}` is a folder; write the program's own path"
+        ));
     }
     if about.permissions().mode() & 0o111 == 0 {
-        return Err(format!("`{shown}` is not executable; run `chmod +x {shown}`"));
+        return Err(format!(
+            "`{shown}` is not executable; run `chmod +x {shown}`"
+        ));
     }
     Ok(())
 }
@@ -55,7 +60,10 @@ mod tests {
         let path = format!("relative::{}:/usr/bin:/bin", folder.path().display());
         let find = |program: &str| resolve(program, &path, folder.path());
         assert_eq!(find("good"), Ok(good.clone()));
-        assert_eq!(find("./good").map(|it| it.canonicalize().unwrap()), Ok(good.canonicalize().unwrap()));
+        assert_eq!(
+            find("./good").map(|it| it.canonicalize().unwrap()),
+            Ok(good.canonicalize().unwrap())
+        );
         assert_eq!(find(good.to_str().unwrap()), Ok(good));
         assert!(find("sh").is_ok());
         for (program, says) in [

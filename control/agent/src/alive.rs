@@ -1,0 +1,99 @@
+//! Says that this node lives, under a lease, and once what it is.
+
+use crate::clock::now;
+use minato_config::NodeId;
+use minato_control_store::keys::{Key, Keys};
+use minato_control_store::{Commit, LeaseId, SharedStore, StoreError};
+use minato_health::{NodeAlive, NodeInfo};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// The node counts as gone this long after its last word.
+const LEASE: Duration = Duration::from_secs(20);
+const EACH: Duration = Duration::from_secs(5);
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Runs until dropped, or until the store is closed.
+pub(crate) async fn stay_alive(store: SharedStore, keys: Keys, node: NodeId) {
+    let since = now().wall;
+    let mut lease = None;
+    loop {
+        let pause = match keep(&store, &keys, &node, NodeAlive { v: 1, since }, &mut lease).await {
+            Ok(()) => EACH,
+            Err(StoreError::Closed) => return,
+            Err(StoreError::LeaseGone { .. }) if lease.take().is_some() => continue,
+            Err(error) => {
+                tracing::warn!(%error, "this node could not say that it lives");
+                AFTER_FAILURE
+            }
+        };
+        sleep(pause).await;
+    }
+}
+
+async fn keep(
+    store: &SharedStore,
+    keys: &Keys,
+    node: &NodeId,
+    alive: NodeAlive,
+    lease: &mut Option<LeaseId>,
+) -> Result<(), StoreError> {
+    let key = keys.text(&Key::NodeAlive(node.clone()));
+    if let Some(held) = lease {
+        store.keep_alive(*held).await?;
+        // A key that was deleted by accident is written again.
+        if store.get(&key).await?.is_some() {
+            return Ok(());
+        }
+    }
+    let json = |error: serde_json::Error| StoreError::Invalid {
+        detail: format!("a node document cannot be written as JSON: {error}"),
+    };
+    let granted = store.grant(LEASE).await?;
+    let commit = Commit::put(
+        keys.text(&Key::NodeInfo(node.clone())),
+        serde_json::to_vec(&about_this_machine()).map_err(json)?,
+    )
+    .and_put(
+        key,
+        serde_json::to_vec(&alive).map_err(json)?,
+        Some(granted),
+    );
+    store.commit(commit).await?;
+    *lease = Some(granted);
+    Ok(())
+}
+
+fn about_this_machine() -> NodeInfo {
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    NodeInfo {
+        v: 1,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+        memory_bytes: std::fs::read_to_string("/proc/meminfo")
+            .ok()
+            .and_then(|it| memory_bytes(&it))
+            .unwrap_or_default(),
+    }
+}
+
+/// `MemTotal:       24576000 kB`
+fn memory_bytes(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|it| it.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::memory_bytes;
+
+    #[test]
+    fn memory_is_read_as_bytes() {
+        assert_eq!(
+            memory_bytes("MemTotal:       24 kB\nMemFree: 1 kB\n"),
+            Some(24 * 1024)
+        );
+        assert_eq!(memory_bytes("MemFree: 1 kB\n"), None);
+    }
+}
