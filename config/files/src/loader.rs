@@ -1,0 +1,217 @@
+//! Reads the whole folder again and again, and decides what of it applies.
+
+use crate::listing::Listing;
+use crate::{Folder, Listed, LoadedService, text};
+use minato_config::{
+    Conflict, Problem, Service, ServiceName, Settings, Timestamp, find_conflicts, parse_service,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Bytes of one service file.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Problems of all files together, past which each file keeps only its first.
+const MOST_PROBLEMS: usize = 2_000;
+
+/// Remembers the last good version of each service.
+#[derive(Debug)]
+pub struct Loader {
+    settings: Settings,
+    good: BTreeMap<ServiceName, Version>,
+}
+
+/// One version of one service.
+#[derive(Debug, Clone)]
+struct Version {
+    file: PathBuf,
+    text: String,
+    service: Service,
+}
+
+/// What one run over the folder found.
+struct Candidates {
+    /// What would apply.
+    versions: BTreeMap<ServiceName, Version>,
+    /// Those that differ from the last good version.
+    changed: BTreeSet<ServiceName>,
+    problems: BTreeSet<Problem>,
+}
+
+impl Loader {
+    /// Nothing read yet. `settings` names the folder, and the ports that services may not take.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            settings: settings.clone(),
+            good: BTreeMap::new(),
+        }
+    }
+
+    /// The folder that is read.
+    pub fn folder(&self) -> &Path {
+        &self.settings.services
+    }
+
+    /// Reads every file. Blocks on the disk; never fails: what is wrong is in [`Folder::problems`].
+    ///
+    /// A broken file keeps the last good version of its service. So do the changed ones among files that want the same
+    /// route or port; one that did not change keeps what it has.
+    pub fn load(&mut self, now: Timestamp) -> Folder {
+        let listing = match Listing::of(&self.settings.services) {
+            Ok(listing) => listing,
+            Err(problem) => {
+                return Folder {
+                    services: loaded(&self.good),
+                    problems: vec![problem],
+                    files: 0,
+                    loaded_at: now,
+                    listed: Listed::Unknown,
+                };
+            }
+        };
+        let mut found = Candidates {
+            versions: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            problems: listing.problems.iter().cloned().collect(),
+        };
+        let mut names = BTreeSet::new();
+        for (name, file) in &listing.files {
+            if self.read(name, file, &mut found) {
+                names.insert(name.clone());
+            }
+        }
+        self.settle(&mut found);
+        self.good = found.versions;
+        Folder {
+            services: loaded(&self.good),
+            problems: bounded(found.problems),
+            files: names.len() + listing.problems.len(),
+            loaded_at: now,
+            listed: Listed::Names(names),
+        }
+    }
+
+    /// Reads one file; false where it vanished meanwhile.
+    fn read(&self, name: &ServiceName, file: &Path, found: &mut Candidates) -> bool {
+        let good = self.good.get(name);
+        let parsed = text::read(file, MOST_BYTES).map_err(|problem| vec![problem]);
+        if parsed.is_err() && file.symlink_metadata().is_err() {
+            return false;
+        }
+        let parsed = parsed.and_then(|text| match good {
+            Some(good) if good.text == text => Ok((good.clone(), false)),
+            _ => parse_service(file, name, &text).map(|service| {
+                let file = file.to_owned();
+                (
+                    Version {
+                        file,
+                        text,
+                        service,
+                    },
+                    true,
+                )
+            }),
+        });
+        match parsed {
+            Ok((version, is_new)) => {
+                found.versions.insert(name.clone(), version);
+                if is_new {
+                    found.changed.insert(name.clone());
+                }
+            }
+            Err(problems) => {
+                found.problems.extend(problems);
+                found
+                    .versions
+                    .extend(good.map(|it| (name.clone(), it.clone())));
+            }
+        }
+        true
+    }
+
+    /// Takes back changes until no two services want the same.
+    fn settle(&self, found: &mut Candidates) {
+        loop {
+            let mut withdrawn = BTreeSet::new();
+            for conflict in found.conflicts(&self.settings) {
+                let involved = conflict
+                    .services
+                    .iter()
+                    .filter(|it| found.changed.contains(it));
+                let involved: Vec<_> = involved.cloned().collect();
+                for name in &involved {
+                    if let (true, Some(version)) =
+                        (*name != conflict.services[0], found.versions.get(name))
+                    {
+                        found
+                            .problems
+                            .insert(mirrored(name, &version.file, &conflict.problem));
+                    }
+                }
+                found.problems.insert(conflict.problem);
+                withdrawn.extend(involved);
+            }
+            if withdrawn.is_empty() {
+                return;
+            }
+            for name in withdrawn {
+                found.changed.remove(&name);
+                found.versions.remove(&name);
+                found
+                    .versions
+                    .extend(self.good.get(&name).map(|it| (name, it.clone())));
+            }
+        }
+    }
+}
+
+impl Candidates {
+    /// Unchanged services come first, so that a change is what gets the blame.
+    fn conflicts(&self, settings: &Settings) -> Vec<Conflict> {
+        let all = || self.versions.iter();
+        let kept = all().filter(|(name, _)| !self.changed.contains(*name));
+        let changed = all().filter(|(name, _)| self.changed.contains(*name));
+        let ordered = kept.chain(changed);
+        let ordered: Vec<_> = ordered
+            .map(|(_, it)| (it.file.as_path(), it.text.as_str(), &it.service))
+            .collect();
+        find_conflicts(&ordered, Some(settings))
+    }
+}
+
+/// The other side of a conflict: its file does not apply either.
+fn mirrored(name: &ServiceName, file: &Path, problem: &Problem) -> Problem {
+    Problem {
+        field: format!("service.{name}"),
+        ..text::problem(
+            file,
+            format!(
+                "does not apply as it stands, because of {}:{}",
+                problem.file.display(),
+                problem.line
+            ),
+        )
+    }
+}
+
+fn loaded(versions: &BTreeMap<ServiceName, Version>) -> BTreeMap<ServiceName, LoadedService> {
+    let loaded = |it: &Version| LoadedService {
+        service: it.service.clone(),
+        file: it.file.clone(),
+    };
+    versions
+        .iter()
+        .map(|(name, it)| (name.clone(), loaded(it)))
+        .collect()
+}
+
+fn bounded(problems: BTreeSet<Problem>) -> Vec<Problem> {
+    let mut problems: Vec<_> = problems.into_iter().collect();
+    if problems.len() > MOST_PROBLEMS {
+        problems.dedup_by(|later, first| later.file == first.file);
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests;
