@@ -1,0 +1,67 @@
+#!/bin/sh
+# Installs what building and the demo need and this machine lacks, after asking.
+#
+#   scripts/install-needed.sh           asks; YES=1 or CI=true answers yes
+#
+# Exit 0: everything is there. Exit 1: something is missing; the last line says what to do.
+# Packages come from Debian's archive; Rust does not (see the message).
+set -eu
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+packages=""
+reasons=""
+# need COMMAND PACKAGE WHY
+need() {
+    has "$1" && return 0
+    packages="$packages $2"
+    reasons="$reasons
+  $2: $3"
+}
+
+need cc build-essential "C compiler and linker"
+need cmake cmake "a compression library that the gateway's engine brings is built with it"
+need python3 python3 "one of the demo's two services is Python's own web server"
+
+if ! has cargo; then
+    echo "Rust is missing. Install it from https://rustup.rs and run this again; rust-toolchain.toml names the version." >&2
+    exit 1
+fi
+[ -n "$packages" ] || exit 0
+
+echo "Missing here:$reasons"
+if ! has apt-get; then
+    echo "This machine has no apt-get. Install by its own means:$packages" >&2
+    exit 1
+fi
+run=""
+if [ "$(id -u)" != 0 ]; then
+    if ! has sudo; then
+        echo "Neither root nor sudo. Ask whoever may to run: apt-get install$packages" >&2
+        exit 1
+    fi
+    run="sudo"
+fi
+if [ "${YES:-}" != 1 ] && [ "${CI:-}" != true ]; then
+    if [ ! -t 0 ]; then
+        echo "Nobody to ask. To install them: YES=1 $0" >&2
+        exit 1
+    fi
+    printf 'Install them now with %sapt-get? [Y/n] ' "${run:+$run }"
+    read -r answer
+    case "$answer" in
+    "" | y | Y | yes | Yes) ;;
+    *)
+        echo "Nothing was installed. To do it yourself: ${run:+$run }apt-get install$packages" >&2
+        exit 1
+        ;;
+    esac
+fi
+
+# Another process may hold the lock; the names are single words.
+# shellcheck disable=SC2086
+{
+    $run apt-get -o DPkg::Lock::Timeout=300 -q update
+    $run env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -y -q \
+        install --no-install-recommends $packages
+}
