@@ -19,6 +19,7 @@ mod service;
 mod site;
 mod stage;
 mod step;
+mod summary;
 mod tape;
 mod timeline;
 mod wire;
@@ -30,7 +31,6 @@ use clock::Clock;
 use load::{Aim, Load};
 use outcome::PATIENCE;
 use process::Process;
-use report::Report;
 use screen::{Screen, Tone};
 use site::Site;
 use stage::{LOOK, SERVICES, Stage};
@@ -40,6 +40,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use step::{Act, Step};
+use summary::Summary;
 use tape::{Tape, count};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -84,19 +85,19 @@ pub(crate) async fn run(args: DemoArgs, admin: SocketAddr) -> anyhow::Result<Exi
     introduce(&mut screen, &args, &site);
     let mut process = Process::start(&site)?;
     let end = tokio::select! {
-        report = work(&args, admin, clock, &site, &mut screen) => report,
+        summary = work(&args, admin, clock, &site, &mut screen) => summary,
         status = process.ended() => Err(ended(&status)),
         _ = interrupted.recv() => Err(anyhow::anyhow!(INTERRUPTED)),
         _ = terminated.recv() => Err(anyhow::anyhow!(INTERRUPTED)),
     };
     let mut problems = match &end {
-        Ok(report) => report.problems(),
+        Ok(summary) => summary.problems(),
         Err(error) => vec![format!("{error:#}")],
     };
-    if let Ok(report) = &end {
-        conclude(&mut screen, report);
+    if let Ok(summary) = &end {
+        conclude(&mut screen, summary);
         if let Some(file) = &args.figures {
-            let text = serde_json::to_vec_pretty(&report.json())?;
+            let text = serde_json::to_vec_pretty(&summary.json())?;
             if let Err(error) = std::fs::write(file, text) {
                 problems.push(format!("cannot write {}: {error}", file.display()));
             }
@@ -164,7 +165,7 @@ async fn work(
     clock: Clock,
     site: &Site,
     screen: &mut Screen,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<Summary> {
     let events = Follower::start(clock, admin);
     let tape = Arc::new(Tape::default());
     let mut stage = Stage {
@@ -187,9 +188,9 @@ async fn work(
         rate: args.rate,
     };
     let load = Load::start(clock, aim, Arc::clone(&tape));
-    let mut report = Report::new(args.rate);
-    if let Err(error) = steps(args, &mut stage, site, &mut report).await {
-        report.trouble = Some(format!("{error:#}"));
+    let mut summary = Summary::new(args.rate);
+    if let Err(error) = steps(args, &mut stage, site, &mut summary).await {
+        summary.trouble = Some(format!("{error:#}"));
     }
     load.stop().await;
     let stopped = clock.now();
@@ -197,21 +198,21 @@ async fn work(
         tokio::time::sleep(LOOK).await;
     }
     let rest = tape.cut_off(Duration::MAX).unwrap_or_default();
-    if report.contrast.is_none() {
-        report.between.add(&count(&rest, None));
+    if summary.contrast.is_none() {
+        summary.between.add(&count(&rest, None));
     }
     let text = std::fs::read_to_string(site.ledger())?;
-    report.ledger = ledger::check(&text, &tape.acknowledged());
-    report.lateness = tape.lateness();
-    report.dropped = tape.totals().1;
-    Ok(report)
+    summary.ledger = ledger::check(&text, &tape.acknowledged());
+    summary.lateness = tape.lateness();
+    summary.dropped = tape.totals().1;
+    Ok(summary)
 }
 
 async fn steps(
     args: &DemoArgs,
     stage: &mut Stage<'_>,
     site: &Site,
-    report: &mut Report,
+    summary: &mut Summary,
 ) -> anyhow::Result<()> {
     let (acts, control) = step::plan(&args.only, args.repeat);
     for (number, (turn, act)) in (1..).zip(&acts) {
@@ -223,12 +224,12 @@ async fn steps(
         };
         let done = done.map_err(|it| it.context(format!("step {title}")))?;
         stage.screen.step(&done);
-        report.steps.push(done);
+        summary.steps.push(done);
     }
     if control.is_some() {
         let title = "control run: the same faults with health = \"off\" and retries = 0";
         stage.screen.line(Tone::Title, format!("\n{title}"));
-        report.between.add(&count(&stage.cut().await?, None));
+        summary.between.add(&count(&stage.cut().await?, None));
         let all = contrast::run(stage, site).await?;
         for it in &all {
             let line = format!(
@@ -242,17 +243,17 @@ async fn steps(
                     .line(Tone::Faint, format!("      {times} x {reason}"));
             }
         }
-        report.contrast = Some(all);
+        summary.contrast = Some(all);
     }
     Ok(())
 }
 
-fn conclude(screen: &mut Screen, report: &Report) {
+fn conclude(screen: &mut Screen, summary: &Summary) {
     screen.line(Tone::Title, "\nsummary (seconds)");
-    for line in report.table() {
+    for line in summary.table() {
         screen.line(Tone::Plain, format!("   {line}"));
     }
-    let ledger = &report.ledger;
+    let ledger = &summary.ledger;
     let tone = if ledger.is_good() {
         Tone::Good
     } else {
@@ -268,7 +269,7 @@ fn conclude(screen: &mut Screen, report: &Report) {
             ledger.unanswered,
         ),
     );
-    let late = &report.lateness;
+    let late = &summary.lateness;
     let tone = if late.is_valid() {
         Tone::Plain
     } else {
