@@ -6,7 +6,8 @@ use std::fmt;
 /// A name that cannot be used as an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not a name: 1 to 63 of a-z, 0-9 and `-`, starting and ending with a letter or digit"
+    "`{}` is not a name: 1 to 63 of a-z, 0-9 and `-`, starting and ending with a letter or digit",
+    text.escape_debug()
 )]
 pub struct InvalidId {
     /// What was given.

@@ -18,7 +18,14 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        // A file's name may hold anything; a problem stays on one line.
+        for character in self.file.display().to_string().chars() {
+            if character.is_control() {
+                write!(f, "{}", character.escape_default())?;
+            } else {
+                write!(f, "{character}")?;
+            }
+        }
         if self.line > 0 {
             write!(f, ":{}", self.line)?;
         }
@@ -26,5 +33,23 @@ impl fmt::Display for Problem {
             write!(f, ": {}", self.field)?;
         }
         write!(f, ": {}", self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_one_line() {
+        let mut problem = Problem {
+            file: PathBuf::from("a\nb.toml"),
+            line: 3,
+            field: "x.y".to_owned(),
+            message: "is wrong".to_owned(),
+        };
+        assert_eq!(problem.to_string(), "a\\nb.toml:3: x.y: is wrong");
+        (problem.line, problem.field) = (0, String::new());
+        assert_eq!(problem.to_string(), "a\\nb.toml: is wrong");
     }
 }

@@ -39,11 +39,14 @@ pub fn find_conflicts(
     let mut routes = BTreeMap::new();
     let mut ports = BTreeMap::new();
     let mut found = Vec::new();
+    let mut places = Places::default();
     for (n, (_, _, service)) in services.iter().enumerate() {
         let here = Folder { services, n };
         for route in &service.routes {
             match routes.get(&route.pattern) {
-                Some((first, _)) => found.push(here.duplicate(*first, &route.pattern)),
+                Some((first, _)) => {
+                    found.push(here.duplicate(*first, &route.pattern, &mut places));
+                }
                 None => {
                     routes.insert(route.pattern.clone(), (n, &route.action));
                 }
@@ -60,7 +63,7 @@ pub fn find_conflicts(
         found.extend(settings.and_then(|it| here.port_taken(it)));
         found.extend(settings.into_iter().flat_map(|it| here.own_listener(it)));
     }
-    found.extend(circles(services, &routes, settings));
+    found.extend(circles(services, &routes, settings, &mut places));
     found
 }
 
@@ -79,9 +82,22 @@ struct Folder<'a> {
 }
 
 /// Where something stands in a file.
+#[derive(Clone)]
 struct Place {
     line: usize,
     path: String,
+}
+
+/// Where the routes of each service stand; a text is read again only once, and only where there is something to tell.
+#[derive(Default)]
+struct Places(BTreeMap<usize, BTreeMap<RoutePattern, Place>>);
+
+impl Places {
+    fn of(&mut self, at: Folder<'_>, pattern: &RoutePattern) -> Place {
+        let places = self.0.entry(at.n).or_insert_with(|| at.route_places());
+        let place = places.get(pattern).cloned();
+        place.unwrap_or_else(|| at.place("routes"))
+    }
 }
 
 impl Folder<'_> {
@@ -110,13 +126,13 @@ impl Folder<'_> {
         }
     }
 
-    fn duplicate(self, first: usize, pattern: &RoutePattern) -> Conflict {
+    fn duplicate(self, first: usize, pattern: &RoutePattern, places: &mut Places) -> Conflict {
         let other = self.at(first);
-        let (name, place) = (other.name(), other.file_line(&other.route_place(pattern)));
+        let (name, place) = (other.name(), other.file_line(&places.of(other, pattern)));
         let message = format!(
             "`{pattern}` is a route of service {name} already ({place}); a route leads to one service: leave one of them out"
         );
-        self.conflict(self.route_place(pattern), message, vec![name])
+        self.conflict(places.of(self, pattern), message, vec![name])
     }
 
     fn port_twice(self, first: usize, port: u16) -> Conflict {
@@ -170,19 +186,17 @@ impl Folder<'_> {
         hits.collect()
     }
 
-    fn route_place(self, pattern: &RoutePattern) -> Place {
+    fn route_places(self) -> BTreeMap<RoutePattern, Place> {
         let (file, text, service) = self.services[self.n];
         let (mut report, table) = document::open(file, text);
         let root = report.root(&format!("service.{}", service.name), &table);
-        let placed = route::read(&root, &mut report);
-        let place = placed.into_iter().find(|it| it.route.pattern == *pattern);
-        place.map_or_else(
-            || self.place("routes"),
-            |it| Place {
-                line: it.line,
-                path: it.path,
-            },
-        )
+        let placed = route::read(&root, &mut report).into_iter();
+        placed
+            .map(|it| {
+                let (line, path) = (it.line, it.path);
+                (it.route.pattern, Place { line, path })
+            })
+            .collect()
     }
 
     fn place(self, key: &str) -> Place {
@@ -219,6 +233,7 @@ fn circles(
     services: &[(&Path, &str, &Service)],
     routes: &Routes<'_>,
     settings: Option<&Settings>,
+    places: &mut Places,
 ) -> Vec<Conflict> {
     let mut found = Vec::new();
     let mut told: Vec<&RoutePattern> = Vec::new();
@@ -235,7 +250,7 @@ fn circles(
             if way.contains(&next) {
                 if next == start && !told.iter().any(|it| way.contains(it)) {
                     told.push(start);
-                    found.push(circle(Folder { services, n: *n }, &way, involved));
+                    found.push(circle(Folder { services, n: *n }, &way, involved, places));
                 }
                 break;
             }
@@ -250,17 +265,17 @@ fn circles(
     found
 }
 
-fn circle(at: Folder<'_>, way: &[&RoutePattern], others: Vec<ServiceName>) -> Conflict {
-    let names: Vec<_> = way
-        .iter()
-        .chain(way.first())
-        .map(|it| format!("`{it}`"))
-        .collect();
-    let message = format!(
-        "redirects in a circle: {}; lead it to a route that answers",
-        names.join(" to ")
-    );
-    let start = way.first().map(|it| at.route_place(it));
+fn circle(
+    at: Folder<'_>,
+    way: &[&RoutePattern],
+    others: Vec<ServiceName>,
+    places: &mut Places,
+) -> Conflict {
+    let names = way.iter().chain(way.first());
+    let names: Vec<_> = names.map(|it| format!("`{it}`")).collect();
+    let names = names.join(" to ");
+    let message = format!("redirects in a circle: {names}; lead it to a route that answers");
+    let start = way.first().map(|it| places.of(at, it));
     let place = start.unwrap_or_else(|| at.place("route"));
     at.conflict(place, message, others)
 }

@@ -90,7 +90,7 @@ fn within(seed: u64, text: &str, problems: &[Problem]) {
 #[test]
 fn any_text_is_read_or_explained() {
     let path = Path::new("services/orders.toml");
-    for seed in 0..3_000 {
+    for seed in 0..4_000 {
         let mut random = Random(seed);
         let text = mutate(SERVICE, &mut random);
         match parse_service(path, &name("orders"), &text) {
