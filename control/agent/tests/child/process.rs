@@ -1,0 +1,76 @@
+//! Started by the tests: `shim ...` keeps a run, `agent FOLDER` runs an agent on an embedded store until it is killed.
+
+use minato_config::{NodeId, PortRange, ServiceName, ServiceRecord, SiteId, Slot, SlotIndex};
+use minato_control_agent::{AgentOptions, Stop, run, shim};
+use minato_control_store::keys::{Key, Keys};
+use minato_control_store::{Commit, Compare, Embedded, Options, SharedStore, Store, StoreError};
+use std::error::Error;
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next().as_deref().and_then(|it| it.to_str()) {
+        Some("shim") => shim::run(arguments.collect()),
+        Some("agent") => match agent(&arguments.map(PathBuf::from).collect::<Vec<_>>()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        _ => ExitCode::from(2),
+    }
+}
+
+/// FOLDER holds `service.json` (a service's record) and `slot.json`, which are put into the store where it has none.
+#[tokio::main]
+async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+    let [folder] = arguments else {
+        return Err("a folder is wanted".into());
+    };
+    let keys = Keys::new(&SiteId::parse("local")?);
+    let store: SharedStore = Arc::new(Embedded::open(&folder.join("store"), Options::default())?);
+    let record: ServiceRecord = read(&folder.join("service.json"))?;
+    let slot: Slot = read(&folder.join("slot.json"))?;
+    let name: ServiceName = record.service.name.clone();
+    put(&*store, keys.text(&Key::Service(name.clone())), &record).await?;
+    put(&*store, keys.text(&Key::Slot(name, SlotIndex(0))), &slot).await?;
+    let options = AgentOptions {
+        node: NodeId::parse("here")?,
+        keys,
+        data: folder.join("data"),
+        ports: PortRange {
+            first: 21_000,
+            last: 21_999,
+        },
+        log_bytes: 1 << 20,
+        shim: vec![
+            std::env::current_exe()?.into_os_string(),
+            OsString::from("shim"),
+        ],
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
+    let (events, mut listener) = mpsc::channel(256);
+    tokio::spawn(async move { while listener.recv().await.is_some() {} });
+    let (_stop, stopped) = watch::channel(Stop::Run);
+    run(options, store, events, stopped).await?;
+    Ok(())
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Box<dyn Error>> {
+    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+}
+
+async fn put<T: serde::Serialize>(
+    store: &dyn Store,
+    key: String,
+    value: &T,
+) -> Result<(), Box<dyn Error>> {
+    let commit = Commit::put(key.clone(), serde_json::to_vec(value)?);
+    match store.commit(commit.when(Compare::Absent { key })).await {
+        Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
