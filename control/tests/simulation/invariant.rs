@@ -3,7 +3,8 @@
 use crate::site::{Site, State, command_of};
 use minato_config::{Health, ServiceName, Slot, SlotIndex, Timestamp};
 use minato_control::{
-    Action, FAILED_PAUSE, InstanceKey, Object, Plan, STEPS_PER_SERVICE, Step, World, wanted,
+    Action, FAILED_PAUSE, InstanceKey, Object, Plan, STEPS_PER_SERVICE, Settled, Step, World,
+    settled, wanted,
 };
 use minato_health::{Instance, Phase, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,11 @@ pub(crate) fn check_plan(world: &World, plan: &Plan, now: Timestamp) {
         by_service.entry(&step.service).or_default().push(step);
     }
     for (service, steps) in by_service {
+        let found = settled(world, service);
+        assert!(
+            matches!(found, Settled::Waiting(_)),
+            "{service}: {found:?}, yet:\n{plan}"
+        );
         assert!(steps.len() <= STEPS_PER_SERVICE);
         let touched: BTreeSet<_> = steps.iter().map(|it| slot_of(it)).collect();
         assert_eq!(touched.len(), steps.len(), "a slot twice:\n{plan}");
@@ -155,8 +161,8 @@ fn is_restore(world: &World, service: &ServiceName, n: SlotIndex, slot: &Slot) -
     })
 }
 
-/// Every prefix: never more slots than wanted or than before; at most one ready instance taken for a new generation, and
-/// only with all others ready; no ready instance removed while one that is not ready stays.
+/// Every prefix: never more slots than wanted or than before; at most one instance that may well serve taken for a new
+/// generation, and only with all others ready; no ready instance removed while one that is not ready stays.
 fn check_prefixes(
     world: &World,
     service: &ServiceName,
@@ -183,7 +189,7 @@ fn check_prefixes(
                 } else if let Some(old) = old {
                     let (broken, waits) = why_replaced(world, service, *n, old, now);
                     assert!(broken || waits, "{step}: for no reason\n{plan}");
-                    if is_ready(n, old) {
+                    if is_ready(n, old) || !is_accused(world, service, *n, old) {
                         taken += 1;
                         let others = kept.iter().filter(|(it, _)| *it != n);
                         let mut others = others.map(|(n, slot)| is_ready(n, slot));
@@ -257,6 +263,32 @@ fn instance<'a>(
     world.instances.get(&key).map(|it| &it.value)
 }
 
+/// Whether anything speaks against it: it does not run, or a live gateway calls this run down.
+fn is_accused(world: &World, service: &ServiceName, n: SlotIndex, slot: &Slot) -> bool {
+    let Some(instance) = instance(world, service, n, slot) else {
+        return true;
+    };
+    instance.phase != Phase::Running || is_said(world, service, n, slot, instance, Verdict::Down)
+}
+
+fn is_said(
+    world: &World,
+    service: &ServiceName,
+    n: SlotIndex,
+    slot: &Slot,
+    instance: &Instance,
+    wanted: Verdict,
+) -> bool {
+    world.verdicts.iter().any(|((of, slot_of, by), it)| {
+        of == service
+            && *slot_of == n
+            && world.gateways.contains_key(by)
+            && it.value.run == instance.run
+            && it.value.generation == slot.generation
+            && it.value.verdict == wanted
+    })
+}
+
 /// Ready, said without the planner's code: runs, and somebody calls this run up and nobody down.
 pub(crate) fn ready(world: &World, service: &ServiceName, n: SlotIndex, slot: &Slot) -> bool {
     let Some(instance) = instance(world, service, n, slot) else {
@@ -266,16 +298,7 @@ pub(crate) fn ready(world: &World, service: &ServiceName, n: SlotIndex, slot: &S
         .services
         .get(service)
         .map(|it| &it.value.service.health);
-    let said = |wanted: Verdict| {
-        world.verdicts.iter().any(|((of, slot_of, by), it)| {
-            of == service
-                && *slot_of == n
-                && world.gateways.contains_key(by)
-                && it.value.run == instance.run
-                && it.value.generation == slot.generation
-                && it.value.verdict == wanted
-        })
-    };
+    let said = |verdict| is_said(world, service, n, slot, instance, verdict);
     instance.phase == Phase::Running
         && (health == Some(&Health::Off)
             || world.gateways.is_empty()
@@ -296,9 +319,11 @@ pub(crate) fn check_commit(site: &mut Site, step: &Step) {
         .iter()
         .filter(|(service, n)| {
             let slot = site.store.slots.get(&(service.clone(), *n));
-            let view = site.view.slots.get(&(service.clone(), *n));
-            slot.is_none_or(|it| ready(&site.store, service, *n, &it.value))
-                || view.is_none_or(|it| ready(&site.view, service, *n, &it.value))
+            let seen = site.view.slots.get(&(service.clone(), *n));
+            slot.is_none_or(|it| {
+                ready(&site.store, service, *n, &it.value)
+                    || seen == Some(it) && ready(&site.view, service, *n, &it.value)
+            })
         })
         .cloned()
         .collect();

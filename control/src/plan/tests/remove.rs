@@ -126,6 +126,17 @@ fn a_step_names_what_it_relies_on() {
     };
     assert_eq!(first.relies_on, with(1));
     assert_eq!(second.relies_on, with(3));
+    // What takes a slot away relies on those that stay.
+    let full = vec![
+        relied(Object::Service(name("library")), Some(1)),
+        relied(Object::Intent(name("library")), None),
+        relied(slot(0), Some(1)),
+        relied(slot(1), Some(1)),
+    ];
+    let two = |replicas| Scene::of(replicas).up(0, "a", 1).up(1, "a", 1);
+    assert_eq!(crate::plan(&two(1).world, NOW).steps[0].relies_on, full);
+    let update = two(2).version("2");
+    assert_eq!(crate::plan(&update.world, NOW).steps[0].relies_on, full);
     // No intent: it must stay so.
     let step = &crate::plan(&Scene::of(1).world, NOW).steps[0];
     assert_eq!(
