@@ -178,7 +178,7 @@ pub trait Store: Send + Sync + 'static {
 
 /// A running watch. Dropping it ends it. A slow reader costs no memory: it reads history at its own pace.
 #[async_trait]
-pub trait Watch: Send {
+pub trait Watch: Send + Sync {
     /// All changes of the next commit that touches the prefix, in one batch. Cancel-safe.
     /// [`StoreError::Compacted`] when the reader fell behind what is kept: list again.
     async fn next(&mut self) -> Result<Vec<Event>, StoreError>;

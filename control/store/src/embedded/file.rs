@@ -53,7 +53,7 @@ impl StoreFile {
             && state.sequence < sequence
         {
             let detail = format!(
-                "it holds {} durable writes of {sequence} acknowledged ones: it is damaged or an old copy (to go on from it all the same, remove store.mark beside it)",
+                "it holds {} of {sequence} acknowledged writes: it is damaged or an older copy (to go on from it all the same, remove store.mark beside it)",
                 state.sequence
             );
             return Err(StoreError::Corrupt { path, detail });

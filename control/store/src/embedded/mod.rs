@@ -11,6 +11,8 @@ mod record;
 mod stage;
 mod state;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod writer;
 
@@ -29,6 +31,8 @@ use writer::{Answer, Ask, Request, Writer};
 
 /// Requests that wait for the writer; callers past it wait their turn.
 const QUEUE: usize = 256;
+/// After a failed write the disk is asked again no sooner; until then writes are refused at once.
+const RETRY: Duration = Duration::from_secs(1);
 /// The longest lease.
 const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
 
@@ -88,10 +92,15 @@ impl Embedded {
     /// [`StoreError::Held`] while another process has it, [`StoreError::Corrupt`] for a file that is damaged, older
     /// than what was acknowledged, or of a newer format, [`StoreError::Disk`] for what the system refuses.
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
-        Self::connect(path, options, backing::plain())
+        Self::connect(path, options, backing::plain(), RETRY)
     }
 
-    fn connect(path: &Path, options: Options, connect: Connect) -> Result<Self, StoreError> {
+    fn connect(
+        path: &Path,
+        options: Options,
+        connect: Connect,
+        retry: Duration,
+    ) -> Result<Self, StoreError> {
         let folder = folder::Folder::hold(path)?;
         let (file, state) = file::StoreFile::open(folder, connect)?;
         let identity = file.identity();
@@ -124,6 +133,7 @@ impl Embedded {
                 commits: options.history_commits.max(1),
                 bytes: options.history_bytes,
             },
+            retry,
             ending: Vec::new(),
             refused: None,
         };

@@ -16,8 +16,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Requests that one batch takes.
 const MAX_BATCH: usize = 256;
-/// After a failed write: ask the disk again no sooner. Until then callers get the same answer at once.
-const RETRY: Duration = Duration::from_secs(1);
 /// Waking up this much later than planned means that this process did not run, and could not keep leases alive.
 const STALL: Duration = Duration::from_secs(1);
 
@@ -55,6 +53,8 @@ pub(super) struct Writer {
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) latest: watch::Sender<Revision>,
     pub(super) keep: Keep,
+    /// Pause after a failed write.
+    pub(super) retry: Duration,
     /// Ended, and not yet deleted because the disk refused.
     pub(super) ending: Vec<LeaseId>,
     pub(super) refused: Option<Refused>,
@@ -106,7 +106,7 @@ impl Writer {
 
     /// When to wake without a request.
     fn wake(&self) -> Option<Instant> {
-        let retry = self.refused.as_ref().map(|it| it.at + RETRY);
+        let retry = self.refused.as_ref().map(|it| it.at + self.retry);
         let retry = retry.filter(|_| !self.ending.is_empty());
         retry.into_iter().chain(self.shared.deadlines.next()).min()
     }
@@ -167,7 +167,7 @@ impl Writer {
 
     fn persist(&mut self, delta: Delta, now: Instant) -> Result<(), Refused> {
         if let Some(refused) = self.refused.take()
-            && now.saturating_duration_since(refused.at) < RETRY
+            && now.saturating_duration_since(refused.at) < self.retry
         {
             return Err(refused);
         }
