@@ -6,28 +6,43 @@
 //!
 //! Not here: how long a request waits (the caller drops its [`Ticket`]), what it is answered.
 
-use crate::endpoint::Padded;
 use minato_config::Limits;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// One service's admission. Cheap when the limit is not reached: one compare-and-set.
 ///
-/// Nothing is lost: who enters the line counts itself in `waiting` and then looks for room; who leaves gives its place
-/// back and then looks at `waiting`. All of these are sequentially consistent, so at least one of the two sees the other.
+/// Nothing is lost, because those in flight and those who wait are counted in one word: who leaves learns in the same
+/// step whether anyone waits, and who joins the line does so only in a step that finds no room.
 #[derive(Debug)]
 pub struct Queue {
-    in_flight: Padded,
-    /// How many stand in `line`; changed only under its mutex.
-    waiting: AtomicU32,
-    /// 0: no limit.
+    counts: Counts,
+    /// In flight at most; 0: no limit.
     limit: AtomicU32,
+    /// Waiting at most.
     room: AtomicU32,
     line: Mutex<Line>,
+}
+
+/// In flight in the lower half, waiting in the upper one, on cache lines of its own. The upper half changes only under the
+/// mutex over the line, and is then the line's length.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Counts(AtomicU64);
+
+const IN_FLIGHT: u64 = 1;
+const WAITING: u64 = 1 << 32;
+
+fn in_flight(word: u64) -> u32 {
+    (word % WAITING) as u32
+}
+
+fn waiting(word: u64) -> u32 {
+    (word / WAITING) as u32
 }
 
 /// Those who wait, by number, oldest first. A ticket that is not in here and was not taken owns a place in flight.
@@ -64,8 +79,7 @@ impl Queue {
     /// With the limits of a service.
     pub fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
-            in_flight: Padded::default(),
-            waiting: AtomicU32::new(0),
+            counts: Counts::default(),
             limit: AtomicU32::new(limits.in_flight),
             room: AtomicU32::new(limits.queue),
             line: Mutex::default(),
@@ -76,35 +90,47 @@ impl Queue {
     ///
     /// A shorter queue turns nobody away who already waits.
     pub fn set_limits(self: &Arc<Self>, limits: &Limits) {
-        self.room.store(limits.queue, Ordering::SeqCst);
-        self.limit.store(limits.in_flight, Ordering::SeqCst);
-        self.let_in();
+        let mut line = self.line();
+        // Under the mutex: whoever joins the line has seen either the old limits and stands in it now, or the new ones.
+        self.room.store(limits.queue, Ordering::Relaxed);
+        self.limit.store(limits.in_flight, Ordering::Relaxed);
+        let ready = self.let_in(&mut line);
+        drop(line);
+        ready.into_iter().for_each(Waker::wake);
     }
 
     /// Asks for a place.
     ///
     /// Nobody passes those who wait: while there is a line, a new one joins its end, room or not.
     pub fn admit(self: &Arc<Self>) -> Admission {
-        if self.waiting.load(Ordering::SeqCst) == 0 && self.take() {
+        if self.change(|word| self.enter(word)) {
             return Admission::Permit(Permit(Arc::clone(self)));
         }
-        if self.waiting.load(Ordering::SeqCst) >= self.room.load(Ordering::SeqCst) {
+        if self.waiting() >= self.room.load(Ordering::Relaxed) {
             return Admission::Shed;
         }
         let mut line = self.line();
-        if line.waiting.is_empty() && self.take() {
-            return Admission::Permit(Permit(Arc::clone(self)));
-        }
-        if line.waiting.len() >= self.room.load(Ordering::SeqCst) as usize {
-            return Admission::Shed;
+        loop {
+            let word = self.counts.0.load(Ordering::Acquire);
+            let room = self.room.load(Ordering::Relaxed);
+            let entered = self.enter(word);
+            let joined = (waiting(word) < room).then_some(word + WAITING);
+            let Some(next) = entered.or(joined) else {
+                return Admission::Shed;
+            };
+            let set =
+                self.counts
+                    .0
+                    .compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed);
+            match (set, entered) {
+                (Err(_), _) => {}
+                (Ok(_), Some(_)) => return Admission::Permit(Permit(Arc::clone(self))),
+                (Ok(_), None) => break,
+            }
         }
         let number = line.next;
         line.next += 1;
         line.waiting.insert(number, None);
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let ready = self.admit_first(&mut line);
-        drop(line);
-        ready.into_iter().for_each(Waker::wake);
         Admission::Ticket(Ticket {
             queue: Arc::clone(self),
             number,
@@ -114,47 +140,49 @@ impl Queue {
 
     /// Requests in flight, counting those that were let in and have not been polled yet.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.0.load(Ordering::Relaxed)
+        in_flight(self.counts.0.load(Ordering::Relaxed))
     }
 
     /// Requests waiting.
     pub fn waiting(&self) -> u32 {
-        self.waiting.load(Ordering::Relaxed)
+        waiting(self.counts.0.load(Ordering::Relaxed))
     }
 
-    /// One more in flight, if the limit allows it.
-    fn take(&self) -> bool {
-        let more = |now: u32| {
-            let limit = self.limit.load(Ordering::SeqCst);
-            (limit == 0 || now < limit).then_some(now + 1)
-        };
-        self.in_flight
+    fn has_room(&self, word: u64) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        limit == 0 || in_flight(word) < limit
+    }
+
+    fn enter(&self, word: u64) -> Option<u64> {
+        (waiting(word) == 0 && self.has_room(word)).then_some(word + IN_FLIGHT)
+    }
+
+    /// One step of the counts; false where `to` allows none.
+    fn change(&self, to: impl Fn(u64) -> Option<u64>) -> bool {
+        self.counts
             .0
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, to)
             .is_ok()
     }
 
     fn give_back(&self) {
-        let before = self.in_flight.0.fetch_sub(1, Ordering::SeqCst);
-        debug_assert!(before > 0, "more places given back than taken");
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            self.let_in();
+        let before = self.counts.0.fetch_sub(IN_FLIGHT, Ordering::AcqRel);
+        debug_assert!(in_flight(before) > 0, "more places given back than taken");
+        if waiting(before) > 0 {
+            let ready = self.let_in(&mut self.line());
+            ready.into_iter().for_each(Waker::wake);
         }
     }
 
-    fn let_in(&self) {
-        let ready = self.admit_first(&mut self.line());
-        ready.into_iter().for_each(Waker::wake);
-    }
-
     /// Lets in the oldest for as long as there is room; to be woken once the line is unlocked.
-    fn admit_first(&self, line: &mut Line) -> Vec<Waker> {
+    fn let_in(&self, line: &mut Line) -> Vec<Waker> {
         let mut ready = Vec::new();
-        while !line.waiting.is_empty() && self.take() {
-            if let Some((_, waker)) = line.waiting.pop_first() {
-                self.waiting.fetch_sub(1, Ordering::SeqCst);
-                ready.extend(waker);
-            }
+        let pass = |word| {
+            let passes = waiting(word) > 0 && self.has_room(word);
+            passes.then(|| word - WAITING + IN_FLIGHT)
+        };
+        while self.change(pass) {
+            ready.extend(line.waiting.pop_first().and_then(|(_, waker)| waker));
         }
         ready
     }
@@ -201,7 +229,7 @@ impl Drop for Ticket {
             let mut line = self.queue.line();
             let left = line.waiting.remove(&self.number);
             if left.is_some() {
-                self.queue.waiting.fetch_sub(1, Ordering::SeqCst);
+                self.queue.counts.0.fetch_sub(WAITING, Ordering::AcqRel);
             }
             left
         };
