@@ -30,8 +30,8 @@ pub struct Metrics {
     pub(crate) connections: IntGauge,
     pub(crate) accepted: IntCounter,
     pub(crate) pool_idle: IntGauge,
-    pub(crate) in_flight: IntGaugeVec,
-    pub(crate) queued: IntGaugeVec,
+    in_flight: IntGaugeVec,
+    queued: IntGaugeVec,
     services: RwLock<HashMap<ServiceName, Arc<ServiceCounts>>>,
     endpoints: RwLock<HashMap<EndpointId, Arc<Counts>>>,
 }
@@ -187,6 +187,12 @@ impl Metrics {
             p95,
             p99,
         }
+    }
+
+    /// Shows what a service is busy with now.
+    pub fn set_load(&self, service: &ServiceName, in_flight: u32, queued: u32) {
+        self.in_flight.with_label_values(&[service.as_str()]).set(in_flight.into());
+        self.queued.with_label_values(&[service.as_str()]).set(queued.into());
     }
 
     /// Forgets a run that left the table, and its slot's counters when no other run of it is left.

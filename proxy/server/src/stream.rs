@@ -45,10 +45,6 @@ impl Connection {
         self.0.peer
     }
 
-    pub(crate) fn local(&self) -> Option<SocketAddr> {
-        self.0.tcp.local_addr().ok()
-    }
-
     /// Waits until bytes, an end or an error can be read.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.0.tcp.readable().await

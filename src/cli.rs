@@ -1,0 +1,96 @@
+//! What can be typed, and which exit code it gives: 0 done, 1 failed, 2 usage, 3 refused by a check.
+
+use crate::client::Client;
+use crate::{commands, demo, run};
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+/// Keeps web services alive: balances and checks them, restarts or replaces what fails, and routes around it meanwhile.
+#[derive(Debug, Parser)]
+#[command(name = "minato", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Goes with every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Where the running minato listens for commands.
+    #[arg(long, global = true, default_value = "127.0.0.1:7070", env = "MINATO_ADMIN", value_name = "ADDRESS")]
+    pub(crate) admin: SocketAddr,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Answer yes to every question.
+    #[arg(long, global = true)]
+    pub(crate) yes: bool,
+    /// Return as soon as a change is accepted, not when it is true.
+    #[arg(long, global = true)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway, the agent and control of this machine.
+    Run(run::RunArgs),
+    /// Check every configuration file and report all problems.
+    Check(commands::check::CheckArgs),
+    /// Show what is, what should be, and why they differ.
+    Status(commands::status::StatusArgs),
+    /// Show what happened.
+    Events(commands::events::EventsArgs),
+    /// Show what an instance wrote.
+    Logs(commands::logs::LogsArgs),
+    /// Set the number of instances of a service by hand.
+    Scale(commands::change::ScaleArgs),
+    /// Restart every instance of a service, one at a time.
+    Restart(commands::change::RestartArgs),
+    /// Take a service out of traffic: new requests get the sorry page, those in flight end.
+    Drain(commands::change::DrainArgs),
+    /// Ask how a request would be routed.
+    Route(commands::route::RouteArgs),
+    /// Show minato at work on this machine, with real services, load and faults.
+    Demo(demo::DemoArgs),
+    /// A service for the demo.
+    #[command(hide = true)]
+    DemoService(demo::ServiceArgs),
+}
+
+/// Runs what was typed.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Run(args) => return run::main(&args),
+        Command::Check(args) => commands::check::run(&args, &cli.global),
+        command => with_runtime(command, &cli.global),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("minato: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let client = Client::new(global.admin);
+    runtime.block_on(async {
+        match command {
+            Command::Status(args) => commands::status::run(&args, &client, global).await,
+            Command::Events(args) => commands::events::run(&args, &client, global).await,
+            Command::Logs(args) => commands::logs::run(&args, &client, global).await,
+            Command::Scale(args) => commands::change::scale(&args, &client, global).await,
+            Command::Restart(args) => commands::change::restart(&args, &client, global).await,
+            Command::Drain(args) => commands::change::drain(&args, &client, global).await,
+            Command::Route(args) => commands::route::run(&args, &client, global).await,
+            Command::Demo(args) => demo::run(args, global.admin).await,
+            Command::DemoService(args) => demo::service_main(args).await,
+            Command::Run(_) | Command::Check(_) => Ok(ExitCode::from(2)),
+        }
+    })
+}

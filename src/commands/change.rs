@@ -1,0 +1,117 @@
+//! `minato scale`, `restart`, `drain`: change something by hand, wait until it is true, name the undo.
+
+use super::terminal::{Tone, paint, print};
+use crate::cli::Global;
+use crate::client::{Client, encode};
+use anyhow::bail;
+use minato_control_server::api::{ChangeAnswer, DrainRequest, RestartRequest, ScaleRequest, Settled};
+use serde::Serialize;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// How often it looks whether a change is true.
+const LOOK: Duration = Duration::from_millis(200);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ScaleArgs {
+    /// The service.
+    service: String,
+    /// Instances wanted.
+    #[arg(required_unless_present = "reset", conflicts_with = "reset", value_name = "N")]
+    replicas: Option<u16>,
+    /// What the file says counts again.
+    #[arg(long)]
+    reset: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RestartArgs {
+    /// The service.
+    service: String,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DrainArgs {
+    /// The service.
+    service: String,
+    /// Take requests again.
+    #[arg(long)]
+    reset: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct WaitArgs {
+    /// Seconds to wait until it is true; the change stays asked for after that.
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    timeout: u64,
+}
+
+pub(crate) async fn scale(args: &ScaleArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+    let request = ScaleRequest { replicas: args.replicas, who: who() };
+    change(client, global, &args.service, "scale", &request, &args.wait).await
+}
+
+pub(crate) async fn restart(args: &RestartArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+    change(client, global, &args.service, "restart", &RestartRequest { who: who() }, &args.wait).await
+}
+
+pub(crate) async fn drain(args: &DrainArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+    let request = DrainRequest { drain: !args.reset, who: who() };
+    change(client, global, &args.service, "drain", &request, &args.wait).await
+}
+
+/// Exit 0 when it is true (or accepted, with `--no-wait`), 1 when the wait is over before that.
+async fn change(client: &Client, global: &Global, service: &str, verb: &str, request: &impl Serialize, wait: &WaitArgs) -> anyhow::Result<ExitCode> {
+    let answer: ChangeAnswer = client.post(&format!("/v1/services/{}/{verb}", encode(service)), request).await?;
+    if !global.json {
+        print(&format!("{}\n", answer.message));
+    }
+    let settled = if global.no_wait { None } else { Some(settle(client, global, service, Duration::from_secs(wait.timeout)).await?) };
+    if global.json {
+        print(&format!("{}\n", serde_json::to_string(&serde_json::json!({ "change": answer, "settled": settled }))?));
+    } else {
+        if let Some(settled) = &settled {
+            print(&format!("{}: {}\n", paint("done", Tone::Good), settled.detail));
+        }
+        if let Some(undo) = &answer.undo {
+            print(&format!("undo: {undo}\n"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn settle(client: &Client, global: &Global, service: &str, limit: Duration) -> anyhow::Result<Settled> {
+    let path = format!("/v1/services/{}/settled", encode(service));
+    let began = crate::clock::now();
+    let mut shown = String::new();
+    loop {
+        let settled: Settled = client.get(&path).await?;
+        if settled.done {
+            return Ok(settled);
+        }
+        if crate::clock::now() >= began + limit {
+            bail!(
+                "not true after {}s: {}; it stays asked for. `minato events --service {service}` tells more",
+                limit.as_secs(),
+                settled.detail
+            );
+        }
+        if settled.detail != shown && !global.json && (std::io::stdout().is_terminal() || !shown.is_empty()) {
+            print(&format!("  {:>3}s {}\n", began.elapsed().as_secs(), settled.detail));
+        }
+        shown = settled.detail;
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The caller's name, for status and events.
+fn who() -> String {
+    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()))
+}

@@ -1,0 +1,38 @@
+//! `minato check`: every problem of every file in one run.
+
+use super::terminal::{Tone, paint, print};
+use crate::cli::Global;
+use minato_config::Settings;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// Settings file. Default: ./minato.toml, then /etc/minato/minato.toml.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Exit 0 where all is well, 3 where something would be refused.
+pub(crate) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let found = minato_config_files::locate(args.config.as_deref());
+    let (name, problems) = match &found {
+        Some(path) => (path.display().to_string(), minato_config_files::check(path)),
+        None => ("the defaults (no minato.toml)".to_owned(), minato_config_files::check_services_of(&Settings::default())),
+    };
+    if global.json {
+        let lines: Vec<_> = problems
+            .iter()
+            .map(|it| serde_json::json!({ "file": it.file, "line": it.line, "field": it.field, "message": it.message }))
+            .collect();
+        print(&format!("{}\n", serde_json::to_string_pretty(&lines)?));
+    } else if problems.is_empty() {
+        print(&format!("{}: {} and all services\n", paint("ok", Tone::Good), name));
+    } else {
+        for problem in &problems {
+            print(&format!("{problem}\n"));
+        }
+        print(&format!("{}\n", paint(&format!("{} problem(s)", problems.len()), Tone::Bad)));
+    }
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}

@@ -1,0 +1,101 @@
+//! `minato logs`: what instances wrote to standard output and error.
+
+use super::terminal::{print, safe};
+use crate::cli::Global;
+use crate::client::{Client, encode};
+use minato_control_server::api::{LogLines, ServiceStatus};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// How often `-f` looks.
+const LOOK: Duration = Duration::from_millis(500);
+/// Lines that `-f` asks for at a time; more than this between two looks are shown as a gap.
+const WINDOW: usize = 2000;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogsArgs {
+    /// The service.
+    service: String,
+    /// Only of this slot; all of them otherwise.
+    #[arg(long, value_name = "N")]
+    slot: Option<u16>,
+    /// How many lines of the past, of each instance.
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    lines: usize,
+    /// Go on as lines are written.
+    #[arg(short, long)]
+    follow: bool,
+}
+
+pub(crate) async fn run(args: &LogsArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+    let service: ServiceStatus = client.get(&format!("/v1/services/{}", encode(&args.service))).await?;
+    let mut slots: Vec<u16> = service.instances.iter().map(|it| it.slot).filter(|it| args.slot.is_none_or(|slot| slot == *it)).collect();
+    slots.sort_unstable();
+    slots.dedup();
+    if slots.is_empty() {
+        slots.extend(args.slot);
+    }
+    let mut shown: Vec<(u16, Vec<String>)> = Vec::new();
+    for slot in slots {
+        let lines = fetch(client, &args.service, slot, args.lines).await?;
+        show(&args.service, slot, &lines, global)?;
+        shown.push((slot, lines));
+    }
+    while args.follow {
+        tokio::time::sleep(LOOK).await;
+        for (slot, before) in &mut shown {
+            let now = fetch(client, &args.service, *slot, WINDOW).await?;
+            let fresh = fresh(before, &now);
+            show(&args.service, *slot, fresh, global)?;
+            *before = now;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn fetch(client: &Client, service: &str, slot: u16, lines: usize) -> anyhow::Result<Vec<String>> {
+    let answer: LogLines = client.get(&format!("/v1/logs/{}?slot={slot}&lines={lines}", encode(service))).await?;
+    Ok(answer.lines)
+}
+
+/// What follows the longest end of `before` that stands in `now`.
+fn fresh<'a>(before: &[String], now: &'a [String]) -> &'a [String] {
+    for end in (1..=now.len()).rev() {
+        let overlap = end.min(before.len());
+        if overlap > 0 && now[end - overlap..end] == before[before.len() - overlap..] {
+            return &now[end..];
+        }
+    }
+    now
+}
+
+fn show(service: &str, slot: u16, lines: &[String], global: &Global) -> anyhow::Result<()> {
+    for line in lines {
+        if global.json {
+            print(&format!("{}\n", serde_json::to_string(&serde_json::json!({ "service": service, "slot": slot, "line": line }))?));
+        } else {
+            print(&format!("{service}/{slot} | {}\n", safe(line)));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fresh;
+
+    #[track_caller]
+    fn check(before: &str, now: &str, expected: &str) {
+        let lines = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
+        assert_eq!(fresh(&lines(before), &lines(now)).concat(), expected);
+    }
+
+    #[test]
+    fn only_new_lines_are_shown() {
+        check("", "abc", "abc");
+        check("abc", "abc", "");
+        check("abc", "abcde", "de");
+        check("bc", "abcd", "d");
+        check("abc", "bcd", "bcd");
+    }
+}

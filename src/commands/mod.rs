@@ -1,0 +1,9 @@
+//! What an operator types: each command asks the admin API and shows the answer.
+
+pub(crate) mod change;
+pub(crate) mod check;
+pub(crate) mod events;
+pub(crate) mod logs;
+pub(crate) mod route;
+pub(crate) mod status;
+mod terminal;

@@ -1,0 +1,180 @@
+//! `minato status`: what is, what should be, and why they differ.
+
+use super::terminal::{Tone, paint, print, safe, table};
+use crate::cli::Global;
+use crate::client::{Client, encode};
+use minato_control_server::api::{InstanceStatus, ServiceState, ServiceStatus, Status};
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// Only this service, with its instances.
+    service: Option<String>,
+}
+
+/// Exit 0 where every service shown is ok or settling, 1 otherwise.
+pub(crate) async fn run(args: &StatusArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+    let fine = match &args.service {
+        Some(name) => {
+            let service: ServiceStatus = client.get(&format!("/v1/services/{}", encode(name))).await?;
+            if global.json {
+                print(&format!("{}\n", serde_json::to_string_pretty(&service)?));
+            } else {
+                let status: Status = client.get("/v1/status").await?;
+                print(&one(&service, status.now_ms));
+            }
+            is_fine(&service)
+        }
+        None => {
+            let status: Status = client.get("/v1/status").await?;
+            if global.json {
+                print(&format!("{}\n", serde_json::to_string_pretty(&status)?));
+            } else {
+                print(&all(&status, client));
+            }
+            status.services.iter().all(is_fine) && status.store.healthy
+        }
+    };
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn is_fine(service: &ServiceStatus) -> bool {
+    matches!(service.state, ServiceState::Ok | ServiceState::Settling)
+}
+
+fn all(status: &Status, client: &Client) -> String {
+    let mut out = format!(
+        "site {}  node {}  minato {}  up {}  {}\n",
+        status.site,
+        status.node,
+        status.version,
+        duration(status.now_ms.saturating_sub(status.since_ms)),
+        if status.leading { "leads".to_owned() } else { format!("leader {}", status.leader.as_deref().unwrap_or("none")) },
+    );
+    let listeners: Vec<String> = status.listeners.iter().map(|it| format!("http://{it}")).collect();
+    out.push_str(&format!("serves {}  page http://{}/\n", listeners.join(", "), client.address()));
+    if !status.store.healthy {
+        out.push_str(&format!("{} {}\n", paint("store:", Tone::Bad), safe(&status.store.detail)));
+    }
+    out.push('\n');
+    let mut rows = vec![plain(&["SERVICE", "STATE", "UP", "IN FLIGHT", "REQUESTS", "ERRORS", "P50", "P99", "DETAIL"])];
+    for it in &status.services {
+        rows.push(vec![
+            (it.name.clone(), Tone::Plain),
+            (it.state.to_string(), tone(it.state)),
+            (format!("{}/{}", it.up, it.wanted), Tone::Plain),
+            (in_flight(it), Tone::Plain),
+            (it.requests.to_string(), Tone::Plain),
+            (it.gateway_errors.to_string(), if it.gateway_errors > 0 { Tone::Doubtful } else { Tone::Plain }),
+            (milliseconds(it.p50_ms), Tone::Plain),
+            (milliseconds(it.p99_ms), Tone::Plain),
+            (safe(&detail(it)), Tone::Plain),
+        ]);
+    }
+    out.push_str(&table(&rows));
+    if status.services.is_empty() {
+        out.push_str(&format!("no service yet: put a file into {}\n", status.config.folder));
+    }
+    for problem in &status.config.problems {
+        out.push_str(&format!("{} {}\n", paint("config:", Tone::Bad), safe(problem)));
+    }
+    for alarm in &status.alarms {
+        out.push_str(&format!("{} {}\n", paint("alarm:", Tone::Bad), safe(alarm)));
+    }
+    out
+}
+
+fn one(service: &ServiceStatus, now_ms: u64) -> String {
+    let mut out = format!("{}  {}  {}\n", service.name, paint(service.state.as_str(), tone(service.state)), safe(&detail(service)));
+    out.push_str(&format!("from {}\n", safe(&service.source)));
+    for route in &service.routes {
+        out.push_str(&format!("route {route}\n"));
+    }
+    out.push_str(&format!(
+        "requests {}  gateway errors {}  in flight {}  p50 {}  p95 {}  p99 {}\n\n",
+        service.requests,
+        service.gateway_errors,
+        in_flight(service),
+        milliseconds(service.p50_ms),
+        milliseconds(service.p95_ms),
+        milliseconds(service.p99_ms),
+    ));
+    let mut rows = vec![plain(&["SLOT", "RUN", "ADDRESS", "PID", "PHASE", "VERDICT", "STANDING", "SINCE", "IN FLIGHT", "REQUESTS", "FAILURES", "RESTARTS", "REASON"])];
+    rows.extend(service.instances.iter().map(|it| instance(it, now_ms)));
+    out.push_str(&table(&rows));
+    out
+}
+
+fn instance(it: &InstanceStatus, now_ms: u64) -> Vec<(String, Tone)> {
+    let tone = match it.verdict.as_str() {
+        "up" => Tone::Good,
+        "suspect" => Tone::Doubtful,
+        _ => Tone::Bad,
+    };
+    let retry = it.retry_at_ms.map_or_else(String::new, |at| format!(" (starts again in {})", duration(at.saturating_sub(now_ms))));
+    vec![
+        (it.slot.to_string(), Tone::Plain),
+        (format!("{}-{}", it.generation, it.run), Tone::Plain),
+        (it.address.clone(), Tone::Plain),
+        (it.pid.map_or_else(|| "-".to_owned(), |it| it.to_string()), Tone::Plain),
+        (it.phase.clone(), Tone::Plain),
+        (it.verdict.clone(), tone),
+        (it.standing.clone(), Tone::Plain),
+        (duration(now_ms.saturating_sub(it.since_ms)), Tone::Plain),
+        (it.in_flight.to_string(), Tone::Plain),
+        (it.requests.to_string(), Tone::Plain),
+        (it.failures.to_string(), Tone::Plain),
+        (it.restarts.to_string(), Tone::Plain),
+        (format!("{}{retry}", safe(&it.reason)), Tone::Plain),
+    ]
+}
+
+fn detail(service: &ServiceStatus) -> String {
+    match &service.by_hand {
+        Some(by_hand) => format!("{}; {} by hand ({}), file says {}", service.detail, by_hand.replicas, by_hand.who, by_hand.file_says),
+        None => service.detail.clone(),
+    }
+}
+
+fn in_flight(service: &ServiceStatus) -> String {
+    if service.queued > 0 { format!("{} +{} queued", service.in_flight, service.queued) } else { service.in_flight.to_string() }
+}
+
+fn plain(cells: &[&str]) -> Vec<(String, Tone)> {
+    cells.iter().map(|it| ((*it).to_owned(), Tone::Plain)).collect()
+}
+
+fn tone(state: ServiceState) -> Tone {
+    match state {
+        ServiceState::Ok => Tone::Good,
+        ServiceState::Settling | ServiceState::Draining | ServiceState::Degraded => Tone::Doubtful,
+        ServiceState::Down => Tone::Bad,
+    }
+}
+
+fn milliseconds(it: Option<f64>) -> String {
+    it.map_or_else(|| "-".to_owned(), |it| format!("{it:.1}ms"))
+}
+
+/// `3s`, `4m12s`, `2h03m`, `5d04h`.
+fn duration(ms: u64) -> String {
+    let seconds = Duration::from_millis(ms).as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_read_at_a_glance() {
+        let texts: Vec<String> = [3_000, 252_000, 7_380_000, 446_400_000].into_iter().map(duration).collect();
+        assert_eq!(texts, ["3s", "4m12s", "2h03m", "5d04h"]);
+    }
+}

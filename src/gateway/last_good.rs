@@ -1,0 +1,91 @@
+//! The last good table and verdicts on disk, so that a gateway serves again at once after a restart.
+
+use anyhow::Context as _;
+use minato_config::{Generation, Run, ServiceName, ServiceRecord, SlotIndex};
+use minato_health::Verdict;
+use serde::{Deserialize, Serialize};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The file in the data folder.
+const FILE: &str = "gateway.json";
+
+/// What the file holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastGood {
+    v: u32,
+    pub(crate) services: Vec<ServiceRecord>,
+    pub(crate) endpoints: Vec<LastEndpoint>,
+}
+
+/// One endpoint with the verdict it had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastEndpoint {
+    pub(crate) service: ServiceName,
+    pub(crate) slot: SlotIndex,
+    pub(crate) generation: Generation,
+    pub(crate) run: Run,
+    pub(crate) address: SocketAddr,
+    pub(crate) verdict: Verdict,
+}
+
+impl LastGood {
+    pub(crate) fn new(services: Vec<ServiceRecord>, endpoints: Vec<LastEndpoint>) -> Self {
+        Self { v: 1, services, endpoints }
+    }
+
+    /// What was saved; empty where there is none. A damaged file is said and passed over: the store knows the rest.
+    pub(crate) fn load(data: &Path) -> Self {
+        let path = data.join(FILE);
+        let Ok(bytes) = std::fs::read(&path) else { return Self::default() };
+        match serde_json::from_slice::<Self>(&bytes) {
+            Ok(it) if it.v == 1 => it,
+            Ok(it) => {
+                tracing::warn!(file = %path.display(), version = it.v, "the saved table is of another version; starting without it");
+                Self::default()
+            }
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "the saved table cannot be read; starting without it");
+                Self::default()
+            }
+        }
+    }
+
+    /// Replaces the file in one step.
+    pub(crate) fn save(&self, data: &Path) -> anyhow::Result<()> {
+        let (path, new): (PathBuf, PathBuf) = (data.join(FILE), data.join(format!("{FILE}.new")));
+        let write = || -> anyhow::Result<()> {
+            let mut file = std::fs::File::create(&new)?;
+            file.write_all(&serde_json::to_vec(self)?)?;
+            file.sync_data()?;
+            std::fs::rename(&new, &path)?;
+            Ok(())
+        };
+        write().with_context(|| format!("cannot save the table to {}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_loaded_and_damage_is_passed_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(LastGood::load(folder.path()), LastGood::default());
+        let endpoint = LastEndpoint {
+            service: ServiceName::parse("library").expect("a name"),
+            slot: SlotIndex(1),
+            generation: Generation { era: 0, counter: 3 },
+            run: Run(2),
+            address: ([127, 0, 0, 1], 20_001).into(),
+            verdict: Verdict::Suspect,
+        };
+        let saved = LastGood::new(Vec::new(), vec![endpoint]);
+        saved.save(folder.path()).expect("saved");
+        assert_eq!(LastGood::load(folder.path()), saved);
+        std::fs::write(folder.path().join(FILE), b"{\"v\":1,\"services\":[").expect("written");
+        assert_eq!(LastGood::load(folder.path()), LastGood::default());
+    }
+}

@@ -1,0 +1,17 @@
+//! The gateway's half of the state line: STORE > table < verdict < probe, and verdicts back to the store.
+//!
+//! One task ([`health_loop`]) owns all of it and decides one change at a time, so that rules over several instances
+//! (never the last, at most half) hold. What should be in the table is decided by the pure [`wanted`].
+//! Not here: requests (`proxy/server`), what makes a verdict (`health`), probes (`health/probe`).
+
+mod fleet;
+mod health_loop;
+mod last_good;
+mod reports;
+mod view;
+mod wanted;
+
+pub(crate) use health_loop::{HealthLoop, HealthLoopOptions};
+pub(crate) use last_good::LastGood;
+pub(crate) use reports::{Reporter, Reports};
+pub(crate) use view::{GatewayView, Seen};

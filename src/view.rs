@@ -1,0 +1,40 @@
+//! What the admin API asks of this process: the gateway's view and the agent's files together.
+
+use crate::gateway::GatewayView;
+use minato_config::{ServiceName, SlotIndex};
+use minato_control_server::api::RouteTest;
+use minato_control_server::{EndpointView, ServiceTraffic, View};
+use std::path::PathBuf;
+
+/// This process, as the admin API sees it.
+#[derive(Debug)]
+pub(crate) struct ProcessView {
+    pub(crate) gateway: GatewayView,
+    /// Data folder; the agent's logs are in it.
+    pub(crate) data: PathBuf,
+}
+
+impl View for ProcessView {
+    fn traffic(&self) -> Vec<ServiceTraffic> {
+        self.gateway.traffic()
+    }
+
+    fn endpoints(&self) -> Vec<EndpointView> {
+        self.gateway.endpoints()
+    }
+
+    fn route_test(&self, url: &str) -> Result<RouteTest, String> {
+        self.gateway.route_test(url)
+    }
+
+    fn logs(&self, service: &ServiceName, slot: SlotIndex, lines: usize) -> Result<Vec<String>, String> {
+        minato_control_agent::logs(&self.data, service, slot, lines).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => format!("{service}/{slot} has not written anything on this node"),
+            _ => format!("the output of {service}/{slot} cannot be read: {error}"),
+        })
+    }
+
+    fn metrics(&self) -> String {
+        self.gateway.metrics_text()
+    }
+}
