@@ -17,8 +17,9 @@ mod status;
 
 pub use serve::serve;
 
-use crate::{Folder, Journal, View};
+use crate::{Journal, View};
 use minato_config::{NodeId, SiteId, Timestamp};
+use minato_config_files::Folder;
 use minato_control::Event;
 use minato_control_store::SharedStore;
 use minato_control_store::keys::Keys;

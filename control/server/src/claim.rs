@@ -7,13 +7,13 @@
 mod decide;
 mod summary;
 
-use crate::Folder;
 use crate::clock;
 use crate::follow::Follower;
 use crate::journal::emit;
 use crate::stop::stopped;
 use crate::trouble::Trouble;
 use decide::{Claim, ClaimWrite, Seen};
+use minato_config_files::Folder;
 use minato_control::Event;
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, Compare, Revision, SharedStore, StoreError};

@@ -9,7 +9,6 @@ mod admin;
 pub mod api;
 mod claim;
 mod clock;
-mod folder;
 mod follow;
 mod journal;
 mod lead;
@@ -19,7 +18,6 @@ mod view;
 
 pub use admin::{About, Admin, serve};
 pub use claim::{ClaimOptions, claim_folder};
-pub use folder::{Folder, LoadedService};
 pub use journal::{EventCounts, Journal, JournalOptions};
 pub use lead::{LeadOptions, LeaderRecord, lead};
 pub use view::{EndpointView, ServiceTraffic, View};

@@ -25,7 +25,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\
-    Content-Length: 93\r\n\r\n\
+    Content-Length: 94\r\n\r\n\
     {\"error\":\"64 callers are connected already\",\"hint\":\"end one of them: `minato events -f`, say\"}";
 
 /// Serves the API on `listener`, a loopback address, until `stop` is true; then answers on their way get a second.

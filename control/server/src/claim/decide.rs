@@ -2,8 +2,8 @@
 //! which files are gone since when.
 
 use super::summary;
-use crate::Folder;
 use minato_config::{Problem, ServiceName, ServiceRecord, Source, Timestamp};
+use minato_config_files::Folder;
 use minato_control::{Event, EventKind, Stored};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -161,26 +161,11 @@ fn apply(seen: &Seen<'_>, decision: &mut Decision) {
     }
 }
 
-/// Living services of this source without a file, good or bad. None at all while the folder itself cannot be read.
+/// Living services of this source without a file, good or bad.
 fn gone(seen: &Seen<'_>) -> BTreeMap<ServiceName, String> {
-    let problems = &seen.folder.problems;
-    if problems
-        .iter()
-        .any(|it| service_of(&it.file).is_none() && !is_service_file(&it.file))
-    {
-        return BTreeMap::new();
-    }
-    let broken: BTreeSet<ServiceName> = problems
-        .iter()
-        .filter_map(|it| service_of(&it.file))
-        .collect();
-    seen.records
-        .iter()
-        .filter(|(name, it)| {
-            !it.value.removed
-                && !seen.folder.services.contains_key(*name)
-                && !broken.contains(*name)
-        })
+    let records = seen.records.iter();
+    records
+        .filter(|(name, it)| !it.value.removed && seen.folder.is_gone(name))
         .map(|(name, it)| {
             let Source::File { path } = &it.value.source;
             (name.clone(), path.clone())
@@ -188,12 +173,9 @@ fn gone(seen: &Seen<'_>) -> BTreeMap<ServiceName, String> {
         .collect()
 }
 
-fn is_service_file(file: &Path) -> bool {
-    file.extension().is_some_and(|it| it == "toml")
-}
-
 fn service_of(file: &Path) -> Option<ServiceName> {
-    let stem = file.file_stem().filter(|_| is_service_file(file))?;
+    let is_service = file.extension().is_some_and(|it| it == "toml");
+    let stem = file.file_stem().filter(|_| is_service)?;
     ServiceName::parse(stem.to_str()?).ok()
 }
 

@@ -1,14 +1,15 @@
 //! From a plan to commits: one service each, with a comparison for everything that its steps rely on. Pure.
 
 use minato_config::{Run, ServiceName, Slot, SlotIndex, Timestamp};
-use minato_control::{Action, Event, EventKind, Object, Plan, Relied, Step, World};
+use minato_control::{
+    Action, Event, EventKind, Object, Plan, Relied, STEPS_PER_SERVICE, Step, World,
+};
 use minato_control_store::keys::{Key, Keys};
-use minato_control_store::{Commit, Compare, Revision, StoreError};
+use minato_control_store::{Commit, Compare, MAX_WRITES, Revision, StoreError};
 use std::collections::BTreeSet;
 
-/// Steps of one commit; a longer list becomes several, since every prefix of a plan is safe. A step writes at most two
-/// keys, and a commit at most 128.
-const STEPS: usize = 32;
+/// Comparisons of one commit beside the fence. See [`comparisons`].
+const COMPARISONS: usize = MAX_WRITES - 1;
 
 /// One commit, not yet fenced, and what to tell once it is done.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(super) fn transactions(
 ) -> Result<Vec<Transaction>, StoreError> {
     plan.steps
         .chunk_by(|a, b| a.service == b.service)
-        .flat_map(|steps| steps.chunks(STEPS))
+        .flat_map(|steps| steps.chunks(STEPS_PER_SERVICE))
         .map(|steps| transaction(steps, world, keys, now))
         .collect()
 }
@@ -37,9 +38,8 @@ fn transaction(
     keys: &Keys,
     now: Timestamp,
 ) -> Result<Transaction, StoreError> {
-    let relied: BTreeSet<&Relied> = steps.iter().flat_map(|it| &it.relies_on).collect();
     let mut commit = Commit {
-        compare: relied.into_iter().map(|it| compare(it, keys)).collect(),
+        compare: comparisons(steps, keys),
         write: Vec::new(),
     };
     let mut events = Vec::new();
@@ -60,6 +60,29 @@ fn transaction(
         events.extend(event(step, world, now));
     }
     Ok(Transaction { commit, events })
+}
+
+/// Everything that the steps rely on, what they write first.
+///
+/// A service with more slots than a commit has comparisons relies on all of them. Those past the bound are left out:
+/// slots have one writer, this leader; the fence refuses any other, and it plans only after it saw its own last commit.
+fn comparisons(steps: &[Step], keys: &Keys) -> Vec<Compare> {
+    let written = |it: &Relied| match &it.object {
+        Object::Service(_) | Object::Intent(_) => true,
+        Object::Slot(_, n) => steps.iter().any(|step| slot_of(&step.action) == Some(*n)),
+    };
+    let relied: BTreeSet<&Relied> = steps.iter().flat_map(|it| &it.relies_on).collect();
+    let (first, rest): (Vec<&Relied>, Vec<&Relied>) =
+        relied.into_iter().partition(|it| written(it));
+    let all = first.into_iter().chain(rest).take(COMPARISONS);
+    all.map(|it| compare(it, keys)).collect()
+}
+
+fn slot_of(action: &Action) -> Option<SlotIndex> {
+    match action {
+        Action::Assign(n, _) | Action::Remove(n) | Action::Forget(n) => Some(*n),
+        Action::ForgetService => None,
+    }
 }
 
 fn compare(relied: &Relied, keys: &Keys) -> Compare {

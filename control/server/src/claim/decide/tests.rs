@@ -1,6 +1,6 @@
 use super::*;
-use crate::LoadedService;
 use minato_config::{Backend, Command, Health, Limits, Service, StopPolicy, Timeouts};
+use minato_config_files::{Listed, LoadedService};
 
 fn name(text: &str) -> ServiceName {
     ServiceName::parse(text).unwrap()
@@ -34,6 +34,7 @@ fn folder(services: &[(&str, u16)]) -> Folder {
     Folder {
         services: services.iter().map(loaded).collect(),
         files: services.len(),
+        listed: Listed::Names(services.iter().map(|it| name(it.0)).collect()),
         ..Folder::default()
     }
 }
@@ -187,7 +188,8 @@ fn more_than_half_at_once_is_refused_once_and_named() {
 fn a_broken_file_is_told_once_for_each_set_of_problems_and_ends_nothing() {
     let mut trial = Trial::new();
     trial.at(0, &folder(&[("a", 1), ("b", 1)]));
-    let mut broken = folder(&[("a", 1)]);
+    let mut broken = folder(&[("a", 1), ("b", 1)]);
+    broken.services.remove(&name("b"));
     broken.problems = vec![
         problem("services/b.toml", "is wrong"),
         problem("services/b.toml", "is wrong too"),
@@ -218,6 +220,7 @@ fn a_folder_that_cannot_be_read_ends_nothing() {
     trial.at(0, &folder(&[("a", 1)]));
     let mut missing = folder(&[]);
     missing.problems = vec![problem("services", "does not exist")];
+    missing.listed = Listed::Unknown;
     assert_eq!(trial.at(1, &missing), ["services:3: x: does not exist"]);
     assert_eq!(trial.at(100, &missing), NOTHING);
     assert_eq!(trial.living(), ["a"]);

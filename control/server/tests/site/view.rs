@@ -1,0 +1,75 @@
+//! A gateway and an agent that say what a test wants.
+
+use minato_config::{ServiceName, SlotIndex};
+use minato_control_server::api::{RouteCandidate, RouteTest};
+use minato_control_server::{EndpointView, ServiceTraffic, View};
+use std::sync::Mutex;
+
+#[derive(Default)]
+pub struct FakeView {
+    pub traffic: Mutex<Vec<ServiceTraffic>>,
+    pub endpoints: Mutex<Vec<EndpointView>>,
+}
+
+impl View for FakeView {
+    fn traffic(&self) -> Vec<ServiceTraffic> {
+        self.traffic.lock().unwrap().clone()
+    }
+
+    fn endpoints(&self) -> Vec<EndpointView> {
+        self.endpoints.lock().unwrap().clone()
+    }
+
+    fn route_test(&self, url: &str) -> Result<RouteTest, String> {
+        if !url.starts_with("http://") {
+            return Err(format!("`{url}` is not a URL"));
+        }
+        Ok(RouteTest {
+            url: url.to_owned(),
+            service: Some("library".to_owned()),
+            pattern: Some("example.org/library".to_owned()),
+            action: "forward".to_owned(),
+            candidates: vec![RouteCandidate {
+                slot: 0,
+                address: "127.0.0.1:20000".to_owned(),
+                standing: "serving".to_owned(),
+                in_flight: 0,
+            }],
+            chosen: Some(0),
+            why: vec!["host example.org is exact".to_owned()],
+        })
+    }
+
+    fn logs(
+        &self,
+        service: &ServiceName,
+        slot: SlotIndex,
+        lines: usize,
+    ) -> Result<Vec<String>, String> {
+        if service.as_str() != "library" || slot.0 > 1 {
+            return Err(format!("{service}/{slot} has written nothing here"));
+        }
+        Ok((0..lines.min(3)).map(|n| format!("line {n}")).collect())
+    }
+
+    fn metrics(&self) -> String {
+        // Without the last newline, as a careless exposition might be.
+        "# HELP minato_requests_total Requests.\n# TYPE minato_requests_total counter\n\
+         minato_requests_total{service=\"library\"} 7"
+            .to_owned()
+    }
+}
+
+pub fn traffic(service: &str, draining: bool, in_flight: u64) -> ServiceTraffic {
+    ServiceTraffic {
+        service: ServiceName::parse(service).unwrap(),
+        draining,
+        in_flight,
+        queued: 0,
+        requests: 7,
+        gateway_errors: 0,
+        p50_ms: Some(1.0),
+        p95_ms: None,
+        p99_ms: None,
+    }
+}
