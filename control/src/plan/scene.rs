@@ -11,7 +11,7 @@ use minato_health::{GatewayAlive, Instance, NodeAlive, Phase, Verdict, VerdictRe
 /// The time in every test; long after everything began.
 pub(in crate::plan) const NOW: Timestamp = Timestamp(1_000_000);
 
-/// A world under construction, about one service. Everything is written at revision 1 unless `at` says otherwise.
+/// A world under construction, about one service. Everything is written at revision 0 unless `at` says otherwise.
 #[derive(Clone)]
 pub(in crate::plan) struct Scene {
     pub(in crate::plan) world: World,
@@ -32,7 +32,7 @@ impl Scene {
         Self {
             world: World::default(),
             name: name("library"),
-            revision: 1,
+            revision: 0,
         }
     }
 

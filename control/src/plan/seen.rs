@@ -169,13 +169,15 @@ impl<'a> Seen<'a> {
             .filter(move |it| !taken.contains(it))
     }
 
-    /// A generation above `before` that slot `n` never had.
+    /// A generation above `before` that slot `n` never had: above every commit that is known of, and no generation is
+    /// above the commit that wrote it.
     pub(super) fn unused(&self, n: SlotIndex, before: Generation) -> Generation {
         let known = self.used.get(&n).copied().unwrap_or(0);
-        let highest = known.max(before.counter).max(self.world.revision);
+        let commits = self.relied().into_iter().filter_map(|it| it.modified);
+        let highest = commits.fold(self.world.revision, u64::max);
         Generation {
             era: self.era,
-            counter: highest.saturating_add(1),
+            counter: highest.max(known).max(before.counter).saturating_add(1),
         }
     }
 

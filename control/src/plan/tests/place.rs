@@ -79,6 +79,9 @@ fn a_new_slot_never_takes_a_used_generation() {
     scene.plans(&["library/0: assign 0.8 on node a: 1 wanted, 0 assigned"]);
     scene.world.revision = 40;
     scene.plans(&["library/0: assign 0.41 on node a: 1 wanted, 0 assigned"]);
+    // The operator's last word came after whatever the slot was before.
+    let scene = scene.at(50).intent(|it| it.replicas = Some(1));
+    scene.plans(&["library/0: assign 0.51 on node a: 1 wanted, 0 assigned"]);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn a_step_names_what_it_relies_on() {
     let relied = |object, modified| Relied { object, modified };
     let slot = |n| Object::Slot(name("library"), SlotIndex(n));
     let base = [
-        relied(Object::Service(name("library")), Some(1)),
+        relied(Object::Service(name("library")), Some(0)),
         relied(Object::Intent(name("library")), Some(6)),
         relied(slot(0), Some(5)),
     ];
@@ -128,10 +128,10 @@ fn a_step_names_what_it_relies_on() {
     assert_eq!(second.relies_on, with(3));
     // What takes a slot away relies on those that stay.
     let full = vec![
-        relied(Object::Service(name("library")), Some(1)),
+        relied(Object::Service(name("library")), Some(0)),
         relied(Object::Intent(name("library")), None),
-        relied(slot(0), Some(1)),
-        relied(slot(1), Some(1)),
+        relied(slot(0), Some(0)),
+        relied(slot(1), Some(0)),
     ];
     let two = |replicas| Scene::of(replicas).up(0, "a", 1).up(1, "a", 1);
     assert_eq!(crate::plan(&two(1).world, NOW).steps[0].relies_on, full);
