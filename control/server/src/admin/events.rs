@@ -91,7 +91,9 @@ struct Follower {
 
 impl Follower {
     fn past(&mut self, asked: &Asked) -> Vec<u8> {
-        self.position = asked.after.unwrap_or(0);
+        // A number from before the journal was lost would hide everything.
+        let newest = *self.latest.borrow();
+        self.position = asked.after.unwrap_or(0).min(newest);
         let lines = self.journal.after(self.position, usize::MAX);
         let gap = asked.after.and_then(|_| self.gap(&lines));
         let wanted: Vec<&Arc<EventLine>> = lines.iter().filter(|it| self.wants(it)).collect();

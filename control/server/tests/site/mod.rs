@@ -5,6 +5,7 @@
     reason = "each test binary uses its own part"
 )]
 
+pub mod api;
 pub mod client;
 pub mod view;
 
@@ -81,6 +82,7 @@ pub fn folder(services: &[Service]) -> Arc<Folder> {
 
 pub struct Site {
     pub store: SharedStore,
+    pub embedded: Arc<Embedded>,
     pub keys: Keys,
     pub journal: Arc<Journal>,
     pub events: mpsc::Sender<Event>,
@@ -91,11 +93,13 @@ pub struct Site {
 impl Site {
     pub fn new() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let store = Embedded::open(&data.path().join("store"), Options::default()).unwrap();
+        let embedded = Embedded::open(&data.path().join("store"), Options::default()).unwrap();
+        let embedded = Arc::new(embedded);
         let options = JournalOptions::default();
         let (journal, events) = Journal::open(data.path(), options).unwrap();
         Self {
-            store: Arc::new(store),
+            store: embedded.clone(),
+            embedded,
             keys: Keys::new(&SiteId::parse("tokyo").unwrap()),
             journal,
             events,
