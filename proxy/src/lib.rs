@@ -6,6 +6,11 @@
 //!
 //! Life of a request: `normalize` > [`Table::find`] > [`Queue::admit`] > [`pick`] > forward > [`classify`] > [`decide_retry`].
 
+#![expect(
+    unexpected_cfgs,
+    reason = "`loom` is set by hand, see `sync`, and is no cfg that cargo knows"
+)]
+
 mod endpoint;
 mod outcome;
 mod pick;
@@ -15,6 +20,7 @@ pub mod rewrite;
 #[cfg(test)]
 mod sample;
 mod service;
+mod sync;
 mod table;
 mod target;
 

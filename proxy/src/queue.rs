@@ -6,12 +6,12 @@
 //!
 //! Not here: how long a request waits (the caller drops its [`Ticket`]), what it is answered.
 
+use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 use minato_config::Limits;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// One service's admission. Cheap when the limit is not reached: one compare-and-set.
@@ -240,5 +240,7 @@ impl Drop for Ticket {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

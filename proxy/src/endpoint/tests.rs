@@ -73,6 +73,9 @@ fn marks_beside_the_standing_keep_to_themselves() {
     endpoint.remember_up();
     assert!(endpoint.has_been_up());
     assert_eq!(endpoint.standing(), Standing::Out);
+    let doubted = crate::sample::endpoint(0, 0, Verdict::Suspect);
+    doubted.set_standing(Standing::Out);
+    assert!(doubted.has_been_up());
     endpoint.set_standing(Standing::Held);
     endpoint.set_reach(Reach::Refusing);
     assert_eq!(

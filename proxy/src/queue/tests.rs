@@ -1,3 +1,7 @@
+//! The queue step by step, and under threads as the machine runs them; `model` has the orders it does not.
+
+#![cfg(not(loom))]
+
 use super::*;
 use crate::sample::limits;
 use std::pin::pin;

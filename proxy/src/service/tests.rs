@@ -110,8 +110,22 @@ fn one_that_refuses_is_stopped_or_was_never_up_is_not_held() {
     check("NU", &[("dd", "OH")]);
     // What its agent says to be gone is gone, whatever the probes still think.
     check("UU", &[("uy", "UO"), ("yy", "OO")]);
-    // A suspect may refuse and is still the last; an old refusal says nothing of one that is up.
-    check("U", &[("q", "S"), ("z", "U"), ("d", "H")]);
+    // A suspect may refuse and is still the last.
+    check("U", &[("q", "S"), ("u", "U"), ("d", "H")]);
+}
+
+#[test]
+fn an_old_refusal_says_nothing_of_one_that_is_up() {
+    let entry = entry(service("library", &[]), endpoints("UUU"));
+    for (verdicts, expected) in [
+        ("zqd", [Reach::Open, Reach::Refusing, Reach::Open]),
+        ("rxz", [Reach::Refusing, Reach::Stopped, Reach::Open]),
+        ("zzu", [Reach::Open; 3]),
+    ] {
+        settle(&entry, verdicts);
+        let reaches: Vec<_> = entry.endpoints.iter().map(|it| it.reach()).collect();
+        assert_eq!(reaches, expected, "{verdicts}");
+    }
 }
 
 #[test]

@@ -149,3 +149,41 @@ impl Claims {
         Some(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{entry, name, pattern, service};
+    use minato_config::RouteAction;
+
+    /// A deep prefix that has gone costs later lookups nothing.
+    #[test]
+    fn lengths_are_looked_at_only_while_a_prefix_has_them() {
+        let mut routes = HostRoutes::default();
+        let mut claim = |prefix: &str, of: &str| {
+            let route = TableRoute {
+                pattern: pattern(&format!("a{prefix}")),
+                action: RouteAction::Forward { strip: false },
+                service: Arc::new(entry(service(of, &[]), Vec::new())),
+            };
+            routes.claim(&Arc::new(route));
+            routes.depths.clone()
+        };
+        assert_eq!(claim("/", "one"), []);
+        assert_eq!(claim("/x/y/z", "one"), [0, 0, 1]);
+        assert_eq!(claim("/x/y/z", "two"), [0, 0, 1]);
+        assert_eq!(claim("/x", "one"), [1, 0, 1]);
+        assert_eq!(claim("/y", "one"), [2, 0, 1]);
+        let mut release = |prefix: &str, of: &str| {
+            routes.release(prefix, &name(of));
+            routes.depths.clone()
+        };
+        assert_eq!(release("/x/y/z", "one"), [2, 0, 1]);
+        assert_eq!(release("/x/y/z", "one"), [2, 0, 1]);
+        assert_eq!(release("/x/y/z", "two"), [2]);
+        assert_eq!(release("/x", "one"), [1]);
+        assert_eq!(release("/x", "one"), [1]);
+        assert_eq!(release("/y", "one"), []);
+        assert!(!routes.is_empty());
+    }
+}
