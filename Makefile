@@ -6,3 +6,26 @@ demo:
 	@scripts/install-needed.sh
 	cargo build --release --locked
 	@cargo run --release --locked --quiet -- demo $(DEMO)
+
+# Everything that must hold: formatting, lints, and all tests. CI runs exactly this.
+.PHONY: test
+test:
+	@scripts/install-needed.sh
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --workspace --locked
+
+# Licences, bans and sources of all dependencies (installs cargo-deny when it is missing).
+.PHONY: deny
+deny:
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check licenses bans sources
+
+# The figures of docs/measurements.md: faults ten times each, the store, the table.
+.PHONY: figures
+figures:
+	@scripts/install-needed.sh
+	cargo build --release --locked
+	cargo run --release --locked --quiet -- demo --once --only kill,freeze,hang,sick --repeat 10 --figures target/faults.json
+	cargo run --release --locked --quiet -p minato-control-store --example store_bench
+	cargo run --release --locked --quiet -p minato-proxy --example table_bench
