@@ -5,6 +5,7 @@
 //! Not here: what should run where (the leader), routing (`proxy`), what a verdict is (`health`).
 
 mod adopt;
+mod agent;
 mod alive;
 mod clock;
 mod error;

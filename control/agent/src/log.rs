@@ -193,7 +193,7 @@ mod tests {
                 .unwrap()
                 .0
                 .write_all(text.as_bytes())
-                .unwrap()
+                .unwrap();
         };
         let after = |cursor| logs_after(folder.path(), &service, SlotIndex(0), cursor).unwrap();
         assert_eq!(

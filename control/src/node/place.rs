@@ -183,12 +183,14 @@ impl Place {
         }
         let cause = seen
             .iter()
-            .find(|it| it.verdict == Verdict::Down)
-            .map(|it| it.reason.clone())
+            .find(|it| it.verdict == Verdict::Down && !it.reason.is_empty());
+        let cause = cause
+            .map(|it| format!(": {}", it.reason))
             .unwrap_or_default();
-        let reason = match never {
-            false => format!("down for all gateways: {cause}"),
-            true => format!("was never up: {cause}"),
+        let reason = if never {
+            format!("was never up{cause}")
+        } else {
+            format!("down for all gateways{cause}")
         };
         self.begin_killing(turn, reason);
     }
@@ -215,20 +217,25 @@ impl Place {
         NodeAction::Tell(event.of(&key.0).instance(key.1, self.generation, self.run))
     }
 
+    /// Says what is wrong with what the store wants, once for as long as it is.
     fn raise(&mut self, turn: &mut Turn<'_>, wish: &Wish) {
         let idle = matches!(self.stage, Stage::Vacant | Stage::Waiting { .. });
-        let alarm = match wish {
-            Wish::Keep(sentence) => Some(sentence.clone()),
-            Wish::Run { command: None, .. } if idle => Some(format!(
-                "{}/{} waits for a new assignment: its service no longer describes the command of this one",
-                turn.key.0, turn.key.1
+        let (service, slot) = turn.key;
+        let event = match wish {
+            Wish::Keep(sentence) => Some(Event::error(turn.now.wall, EventKind::Alarm, sentence)),
+            Wish::Run { command: None, .. } if idle => Some(Event::warn(
+                turn.now.wall,
+                EventKind::Alarm,
+                format!(
+                    "{service}/{slot} waits for a new assignment: its service does not describe the command of this one"
+                ),
             )),
             _ => None,
         };
-        if let Some(sentence) = alarm.as_ref().filter(|it| Some(*it) != self.alarm.as_ref()) {
-            let event = Event::error(turn.now.wall, EventKind::Alarm, sentence);
+        let sentence = event.as_ref().map(|it| it.message.clone());
+        if let Some(event) = event.filter(|_| sentence != self.alarm) {
             turn.actions.push(self.event(turn.key, event));
         }
-        self.alarm = alarm;
+        self.alarm = sentence;
     }
 }

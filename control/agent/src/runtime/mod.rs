@@ -1,8 +1,10 @@
 //! What runs instances: the trait, and the process implementation. Docker joins later, under the same [`contract`].
 
+pub mod contract;
 mod keeper;
 mod process;
 mod record;
+mod remains;
 
 pub use minato_control::RunName;
 pub use process::ProcessRuntime;

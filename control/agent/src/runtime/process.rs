@@ -4,6 +4,7 @@
 //! whatever moment this process dies at, the next one finds what there is.
 
 use super::keeper;
+use super::remains::unseen;
 use super::{
     Ended, Exit, Found, FoundState, Inventory, Record, Records, RunName, RunOrder, Runtime,
 };
@@ -12,7 +13,7 @@ use crate::AgentError;
 use crate::proc::{self, Process};
 use crate::shim::{Answer, INSTANCE_VARIABLE, LONGEST_ORDER, Order, marker};
 use async_trait::async_trait;
-use rustix::process::{kill_process, kill_process_group};
+use rustix::process::kill_process_group;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,20 +23,20 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::time::{sleep, timeout};
 
 /// How long a keeper may take to answer its order, or to get from its birth to its instance's.
-const ANSWER: Duration = Duration::from_secs(10);
-/// How long the remains of a run may take to die of SIGKILL.
-const REMAINS: Duration = Duration::from_secs(5);
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// How long a keeper may take to go after it has written down the end of its run.
+const PARTING: Duration = Duration::from_millis(500);
 /// Between looks where the kernel does not tell.
-const LOOK: Duration = Duration::from_millis(10);
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 /// The process runtime of one data folder. One at a time: the store's lock on the folder sees to that.
 #[derive(Debug)]
 pub struct ProcessRuntime {
     shim: Vec<OsString>,
     data: PathBuf,
-    records: Records,
+    pub(super) records: Records,
     log_bytes: u64,
-    boot: String,
+    pub(super) boot: String,
 }
 
 impl ProcessRuntime {
@@ -61,119 +62,8 @@ impl ProcessRuntime {
         })
     }
 
-    fn mark(&self, run: &RunName) -> String {
+    pub(super) fn mark(&self, run: &RunName) -> String {
         marker(&run.to_string(), &self.data)
-    }
-
-    /// Every living process of the run: by its mark, which those that cleared their environment lack.
-    fn processes(&self, run: &RunName) -> Vec<Process> {
-        let mark = self.mark(run);
-        proc::with_variable(INSTANCE_VARIABLE)
-            .into_iter()
-            .filter(|(_, value)| *value == mark)
-            .map(|(process, _)| process)
-            .collect()
-    }
-
-    /// Kills all that is left of a run, its keeper too, and waits until it is gone.
-    async fn sweep(&self, run: &RunName) {
-        let group = self
-            .records
-            .read(run)
-            .filter(|it| it.boot == self.boot)
-            .and_then(|it| it.instance);
-        let gone = async {
-            loop {
-                let left = self.processes(run);
-                let member = group.filter(|it| it.is_alive());
-                if left.is_empty() && member.is_none() {
-                    return;
-                }
-                if let Some(id) = member.and_then(Process::id) {
-                    let _ = kill_process_group(id, rustix::process::Signal::KILL);
-                }
-                for id in left.into_iter().filter_map(Process::id) {
-                    let _ = kill_process(id, rustix::process::Signal::KILL);
-                }
-                sleep(LOOK).await;
-            }
-        };
-        if timeout(REMAINS, gone).await.is_err() {
-            tracing::warn!(%run, "processes of an ended run do not die of SIGKILL");
-        }
-    }
-
-    /// Writes down an end that no keeper did.
-    fn close(&self, run: &RunName, exit: Exit) -> Ended {
-        let ended = Ended {
-            exit,
-            lasted_ms: None,
-            last_output: String::new(),
-        };
-        if let Some(mut record) = self.records.read(run) {
-            if let Some(ended) = record.ended {
-                return ended;
-            }
-            record.ended = Some(ended.clone());
-            if let Err(error) = self.records.write(&record) {
-                tracing::warn!(%run, %error, "the end of a run could not be written down");
-            }
-        }
-        ended
-    }
-
-    /// What has become of a recorded run.
-    async fn look(&self, record: &Record) -> FoundState {
-        let name = &record.name;
-        if record.ended.is_none() && record.boot != self.boot {
-            return FoundState::Ended(
-                self.close(name, Exit::Unseen("the machine was restarted".to_owned())),
-            );
-        }
-        let settled = async {
-            loop {
-                let Some(record) = self.records.read(name) else {
-                    return FoundState::Ended(
-                        self.close(name, Exit::Unseen("its record is gone".to_owned())),
-                    );
-                };
-                if let Some(ended) = record.ended {
-                    return FoundState::Ended(ended);
-                }
-                match (record.keeper, record.instance) {
-                    (Some(keeper), Some(instance)) if keeper.is_alive() && instance.is_alive() => {
-                        return FoundState::Running {
-                            pid: instance.pid,
-                            age: instance.age(),
-                        };
-                    }
-                    // Between birth and start, or between end and writing it down.
-                    (Some(keeper), _) if keeper.is_alive() => {}
-                    (None, _) if !self.processes(name).is_empty() => {}
-                    // It may have written its last since we read.
-                    (keeper, instance)
-                        if self.records.read(name).is_some_and(|it| {
-                            it.ended.is_none() && (it.keeper, it.instance) == (keeper, instance)
-                        }) =>
-                    {
-                        self.sweep(name).await;
-                        return FoundState::Ended(self.close(name, unseen(keeper, instance)));
-                    }
-                    _ => {}
-                }
-                sleep(LOOK).await;
-            }
-        };
-        match timeout(ANSWER, settled).await {
-            Ok(state) => state,
-            Err(_) => {
-                self.sweep(name).await;
-                FoundState::Ended(self.close(
-                    name,
-                    Exit::Unseen("its keeper hung and was killed".to_owned()),
-                ))
-            }
-        }
     }
 
     /// Makes the keeper and hands it the order.
@@ -218,18 +108,6 @@ impl ProcessRuntime {
             run: run.clone(),
             what: "ended without an answer; is the program that minato was started from still there and the same?".to_owned(),
         })
-    }
-}
-
-/// What is known of a run that ended without its keeper.
-fn unseen(keeper: Option<Process>, instance: Option<Process>) -> Exit {
-    match (keeper, instance) {
-        (None, _) => Exit::Never,
-        (Some(_), None) => Exit::Unseen("its keeper was killed before it could start".to_owned()),
-        (Some(_), Some(_)) => Exit::Unseen(
-            "its keeper was killed, and with it went its output; what was left was ended"
-                .to_owned(),
-        ),
     }
 }
 
@@ -364,6 +242,15 @@ impl Runtime for ProcessRuntime {
         strangers.sort();
         strangers.dedup();
         for run in strangers {
+            // The keeper of a run that has just ended is on its way out by itself.
+            let leaves = async {
+                while !self.processes(&run).is_empty() {
+                    sleep(LOOK).await;
+                }
+            };
+            if timeout(PARTING, leaves).await.is_ok() {
+                continue;
+            }
             self.sweep(&run).await;
             inventory.remarks.push(format!(
                 "processes of {run} that no record spoke of were ended"

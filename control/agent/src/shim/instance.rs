@@ -68,14 +68,15 @@ impl Instance {
         // It holds the pipe's writing ends, without which the pipe would never end.
         drop(child);
         let pid = spawned.id();
-        let started = Process::find(pid).or_else(|| Some(Process { pid, start: 0 }));
-        match (started, proc::id(pid)) {
-            (Some(process), Some(id)) => Ok(Self {
+        // One that has ended already has no start time left to tell.
+        let process = Process::find(pid).unwrap_or(Process { pid, start: 0 });
+        match proc::id(pid) {
+            Some(id) => Ok(Self {
                 process,
                 id,
                 output: output.copy(),
             }),
-            _ => Err(Answer::Machine(format!(
+            None => Err(Answer::Machine(format!(
                 "the machine gave the unusable process id {pid}"
             ))),
         }

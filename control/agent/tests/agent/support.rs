@@ -1,7 +1,5 @@
 //! A site of one node for tests: a store, an agent, and what one says to them. Leaves no process behind.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use minato_config::{
     Backend, Command, GatewayId, Generation, Health, HealthProbe, HealthTiming, NodeId, PortRange,
     Run, Service, ServiceName, ServiceRecord, SiteId, Slot, SlotIndex, Source, StopPolicy,
@@ -24,35 +22,35 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Conditions are waited for this long; a busy machine is slow, not wrong.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn child() -> PathBuf {
+pub(crate) fn child() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_minato-agent-child"))
 }
 
-pub fn shim() -> Vec<OsString> {
+pub(crate) fn shim() -> Vec<OsString> {
     vec![child().into_os_string(), OsString::from("shim")]
 }
 
 /// A folder whose processes die with it.
-pub struct Folder(pub TempDir);
+pub(crate) struct Folder(pub(crate) TempDir);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().canonicalize().unwrap()
     }
 
     /// Living processes, keepers included, whose environment names this folder.
-    pub fn processes(&self) -> Vec<u32> {
+    pub(crate) fn processes(&self) -> Vec<u32> {
         marked(&self.path())
     }
 
     /// Those of them that are no keepers.
-    pub fn instances(&self) -> Vec<u32> {
+    pub(crate) fn instances(&self) -> Vec<u32> {
         let keeper = child();
         let mut found = self.processes();
         found.retain(|pid| {
@@ -81,29 +79,26 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }
 
-pub fn signal(pid: u32, signal: Signal) {
+pub(crate) fn signal(pid: u32, signal: Signal) {
     let _ = kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal);
 }
 
-pub fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|it| it != 'Z' && it != 'X')
 }
 
-pub fn state(pid: u32) -> Option<char> {
+pub(crate) fn state(pid: u32) -> Option<char> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     text.rsplit_once(") ")?.1.chars().next()
 }
 
-pub fn parent(pid: u32) -> u32 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    text.rsplit_once(") ")
-        .unwrap()
-        .1
-        .split(' ')
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap()
+pub(crate) fn parent(pid: u32) -> u32 {
+    stat_parent(pid).unwrap()
+}
+
+pub(crate) fn stat_parent(pid: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
 fn marked(folder: &Path) -> Vec<u32> {
@@ -123,7 +118,7 @@ fn marked(folder: &Path) -> Vec<u32> {
 
 /// Waits for `look` to give something.
 #[track_caller]
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> impl Future<Output = T> {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> impl Future<Output = T> {
     let what = what.to_owned();
     async move {
         let began = tokio::time::Instant::now();
@@ -137,15 +132,15 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> impl Future<
     }
 }
 
-pub fn service_name() -> ServiceName {
+pub(crate) fn service_name() -> ServiceName {
     ServiceName::parse("library").unwrap()
 }
 
-pub fn generation(counter: u64) -> Generation {
+pub(crate) fn generation(counter: u64) -> Generation {
     Generation { era: 0, counter }
 }
 
-pub fn run_name(slot: u16, counter: u64, run: u64) -> RunName {
+pub(crate) fn run_name(slot: u16, counter: u64, run: u64) -> RunName {
     RunName {
         service: service_name(),
         slot: SlotIndex(slot),
@@ -155,7 +150,7 @@ pub fn run_name(slot: u16, counter: u64, run: u64) -> RunName {
 }
 
 /// `sh -c TEXT`, with short times.
-pub fn sh(text: &str) -> Command {
+pub(crate) fn sh(text: &str) -> Command {
     Command {
         argv: vec!["sh".into(), "-c".into(), text.into()],
         env: Default::default(),
@@ -168,7 +163,7 @@ pub fn sh(text: &str) -> Command {
     }
 }
 
-pub fn service(command: Command, health: Health) -> Service {
+pub(crate) fn service(command: Command, health: Health) -> Service {
     Service {
         name: service_name(),
         backend: Backend::Command(command),
@@ -181,7 +176,7 @@ pub fn service(command: Command, health: Health) -> Service {
     }
 }
 
-pub fn record(service: Service) -> ServiceRecord {
+pub(crate) fn record(service: Service) -> ServiceRecord {
     ServiceRecord {
         v: 1,
         source: Source::File {
@@ -192,7 +187,7 @@ pub fn record(service: Service) -> ServiceRecord {
     }
 }
 
-pub fn slot(counter: u64, command: &Command) -> Slot {
+pub(crate) fn slot(counter: u64, command: &Command) -> Slot {
     Slot {
         v: 1,
         node: NodeId::parse("here").unwrap(),
@@ -204,7 +199,7 @@ pub fn slot(counter: u64, command: &Command) -> Slot {
 }
 
 /// Probed fast by TCP.
-pub fn probed() -> Health {
+pub(crate) fn probed() -> Health {
     Health::On {
         probe: HealthProbe::Tcp,
         timing: HealthTiming {
@@ -218,15 +213,15 @@ pub fn probed() -> Health {
 }
 
 /// A store, and an agent on it.
-pub struct Site {
-    pub store: SharedStore,
-    pub keys: Keys,
-    pub options: AgentOptions,
-    pub stop: watch::Sender<Stop>,
-    pub events: mpsc::Receiver<Event>,
-    pub agent: JoinHandle<Result<(), AgentError>>,
+pub(crate) struct Site {
+    pub(crate) store: SharedStore,
+    pub(crate) keys: Keys,
+    pub(crate) options: AgentOptions,
+    pub(crate) stop: watch::Sender<Stop>,
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) agent: JoinHandle<Result<(), AgentError>>,
     /// Last: its processes end after the agent is gone.
-    pub folder: Folder,
+    pub(crate) folder: Folder,
 }
 
 impl Drop for Site {
@@ -236,11 +231,11 @@ impl Drop for Site {
 }
 
 impl Site {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
 
-    pub fn with(change: impl FnOnce(&mut AgentOptions)) -> Self {
+    pub(crate) fn with(change: impl FnOnce(&mut AgentOptions)) -> Self {
         let folder = Folder::new();
         let store: SharedStore =
             Arc::new(Embedded::open(&folder.path().join("store"), Options::default()).unwrap());
@@ -273,8 +268,12 @@ impl Site {
     }
 
     /// Ends this agent as asked and begins another on the same store and folder.
-    pub async fn again(&mut self, how: Stop) {
+    pub(crate) async fn again(&mut self, how: Stop) {
         self.end(how).await;
+        self.begin();
+    }
+
+    pub(crate) fn begin(&mut self) {
         let (stop, stopped) = watch::channel(Stop::Run);
         let (sender, events) = mpsc::channel(4096);
         (self.stop, self.events) = (stop, events);
@@ -286,7 +285,7 @@ impl Site {
         ));
     }
 
-    pub async fn end(&mut self, how: Stop) {
+    pub(crate) async fn end(&mut self, how: Stop) {
         self.stop.send_replace(how);
         let ended = tokio::time::timeout(PATIENCE, &mut self.agent).await;
         ended.expect("the agent does not end").unwrap().unwrap();
@@ -300,14 +299,14 @@ impl Site {
             .unwrap();
     }
 
-    pub async fn delete(&self, key: &Key) {
+    pub(crate) async fn delete(&self, key: &Key) {
         self.store
             .commit(Commit::delete(self.keys.text(key)))
             .await
             .unwrap();
     }
 
-    pub async fn serve(&self, command: &Command, health: Health) {
+    pub(crate) async fn serve(&self, command: &Command, health: Health) {
         self.put(
             &Key::Service(service_name()),
             &record(service(command.clone(), health)),
@@ -315,7 +314,7 @@ impl Site {
         .await;
     }
 
-    pub async fn assign(&self, n: u16, counter: u64, command: &Command) {
+    pub(crate) async fn assign(&self, n: u16, counter: u64, command: &Command) {
         self.put(
             &Key::Slot(service_name(), SlotIndex(n)),
             &slot(counter, command),
@@ -323,7 +322,7 @@ impl Site {
         .await;
     }
 
-    pub async fn unassign(&self, n: u16, counter: u64, command: &Command) {
+    pub(crate) async fn unassign(&self, n: u16, counter: u64, command: &Command) {
         let slot = Slot {
             removed: true,
             ..slot(counter, command)
@@ -332,7 +331,7 @@ impl Site {
             .await;
     }
 
-    pub async fn gateway(&self, gateway: &str) {
+    pub(crate) async fn gateway(&self, gateway: &str) {
         let gateway = GatewayId::parse(gateway).unwrap();
         self.put(
             &Key::GatewayAlive(gateway),
@@ -344,7 +343,13 @@ impl Site {
         .await;
     }
 
-    pub async fn verdict(&self, gateway: &str, run: &RunName, verdict: Verdict, drained: bool) {
+    pub(crate) async fn verdict(
+        &self,
+        gateway: &str,
+        run: &RunName,
+        verdict: Verdict,
+        drained: bool,
+    ) {
         let key = Key::Verdict(
             GatewayId::parse(gateway).unwrap(),
             run.service.clone(),
@@ -366,7 +371,7 @@ impl Site {
         self.put(&key, &report).await;
     }
 
-    pub async fn instance(&self, n: u16, counter: u64) -> Option<Instance> {
+    pub(crate) async fn instance(&self, n: u16, counter: u64) -> Option<Instance> {
         let key = Key::Instance(
             self.options.node.clone(),
             service_name(),
@@ -379,7 +384,7 @@ impl Site {
 
     /// Waits until the document is as wanted.
     #[track_caller]
-    pub fn instance_until(
+    pub(crate) fn instance_until(
         &self,
         n: u16,
         counter: u64,
@@ -403,7 +408,7 @@ impl Site {
         }
     }
 
-    pub async fn no_instance(&self, n: u16, counter: u64) {
+    pub(crate) async fn no_instance(&self, n: u16, counter: u64) {
         let began = tokio::time::Instant::now();
         while let Some(found) = self.instance(n, counter).await {
             assert!(
@@ -415,7 +420,7 @@ impl Site {
     }
 
     /// The next event of this kind; others are passed over.
-    pub async fn event(&mut self, kind: EventKind) -> Event {
+    pub(crate) async fn event(&mut self, kind: EventKind) -> Event {
         let mut seen = Vec::new();
         let next = async {
             loop {

@@ -1,0 +1,256 @@
+//! The node's state and those who serve it: carries decisions out and takes in what comes of them.
+//! Not here: when to decide (`run`), what (`minato_control::Node`).
+
+use crate::adopt::adopt;
+use crate::clock::now;
+use crate::port_file::PortFile;
+use crate::runtime::{Ended, RunOrder, Runtime, RuntimeError, Signal, Started};
+use crate::{AgentError, AgentOptions};
+use minato_config::Command;
+use minato_control::{Event, EventKind, Node, NodeAction, PlaceKey, RunName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+/// Starts under way at once.
+const STARTS: usize = 8;
+
+/// What a task of the agent has to tell.
+pub(crate) enum Seen {
+    Started {
+        name: RunName,
+        port: u16,
+        result: Result<Started, RuntimeError>,
+    },
+    Ended {
+        name: RunName,
+        ended: Ended,
+    },
+}
+
+pub(crate) struct Agent {
+    pub(crate) options: AgentOptions,
+    runtime: Arc<dyn Runtime>,
+    pub(crate) node: Node,
+    ports: PortFile,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) tasks: JoinSet<Seen>,
+    starts: Arc<Semaphore>,
+    /// Runs that the runtime remembers.
+    remembered: BTreeMap<PlaceKey, BTreeSet<RunName>>,
+    random: fastrand::Rng,
+    told_too_much: bool,
+}
+
+impl Agent {
+    pub(crate) fn new(
+        options: AgentOptions,
+        runtime: Arc<dyn Runtime>,
+        ports: PortFile,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        Self {
+            node: Node::new(options.node.clone(), options.address),
+            options,
+            runtime,
+            ports,
+            events,
+            tasks: JoinSet::new(),
+            starts: Arc::new(Semaphore::new(STARTS)),
+            remembered: BTreeMap::new(),
+            random: fastrand::Rng::new(),
+            told_too_much: false,
+        }
+    }
+
+    /// Adopts what an earlier agent left.
+    pub(crate) async fn take_over(
+        &mut self,
+        observed: &minato_control_store::Observed,
+    ) -> Result<(), AgentError> {
+        let inventory = self
+            .runtime
+            .list()
+            .await
+            .map_err(|error| AgentError::Data {
+                path: self.options.data.join("instances"),
+                cause: std::io::Error::other(error.to_string()),
+            })?;
+        for sentence in &inventory.remarks {
+            self.tell(Event::warn(now().wall, EventKind::Alarm, sentence));
+        }
+        for adoption in adopt(&self.options.node, inventory, &observed.world) {
+            for run in &adoption.known {
+                self.remember(run);
+            }
+            for run in &adoption.surplus {
+                self.signal(run, Signal::Kill).await;
+            }
+            let name = adoption.left.name.clone();
+            self.ports.hold(
+                &(name.service.clone(), name.slot),
+                adoption.left.port,
+                now().wall,
+            );
+            if adoption.lives() {
+                self.watch_over(name);
+            }
+            let jitter = self.random.f64();
+            let actions = self
+                .node
+                .adopt(adoption.left, adoption.document.as_ref(), now(), jitter);
+            self.act(actions).await;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn take_in(&mut self, seen: Seen) {
+        let jitter = self.random.f64();
+        let actions = match seen {
+            Seen::Started {
+                name,
+                port,
+                result: Ok(started),
+            } => {
+                self.forget_older(&name).await;
+                let actions = self.node.started(&name, started.pid, port, now());
+                self.watch_over(name);
+                actions
+            }
+            Seen::Started {
+                name,
+                port,
+                result: Err(error),
+            } => self
+                .node
+                .not_started(&name, port, &error.to_string(), now(), jitter),
+            Seen::Ended { name, ended } => {
+                if self.node.is_leaving(&name)
+                    && let Err(error) = self.runtime.settle(&name).await
+                {
+                    tracing::warn!(%error, "the wanted end of a run could not be written down");
+                }
+                self.node.ended(&name, &ended.to_string(), now(), jitter)
+            }
+        };
+        self.act(actions).await;
+    }
+
+    pub(crate) async fn act(&mut self, actions: Vec<NodeAction>) {
+        for action in actions {
+            match action {
+                NodeAction::Start {
+                    name,
+                    command,
+                    digest,
+                } => self.start(name, *command, digest),
+                NodeAction::Terminate(name) => self.signal(&name, Signal::Terminate).await,
+                NodeAction::Kill(name) => self.signal(&name, Signal::Kill).await,
+                NodeAction::Release(place) => self.release(&place).await,
+                NodeAction::Tell(event) => self.tell(event),
+            }
+        }
+    }
+
+    fn start(&mut self, name: RunName, command: Command, digest: String) {
+        let place = (name.service.clone(), name.slot);
+        let picked = match self.ports.pick(&place, command.port, now().wall) {
+            Ok(picked) => picked,
+            Err(refused) => {
+                let result = Err(RuntimeError::Command(refused.to_string()));
+                self.tasks.spawn(async move {
+                    Seen::Started {
+                        name,
+                        port: 0,
+                        result,
+                    }
+                });
+                return;
+            }
+        };
+        for port in &picked.passed_over {
+            let sentence = format!(
+                "another program listens on port {port}; {}/{} gets {} instead",
+                place.0, place.1, picked.port
+            );
+            let event = Event::warn(now().wall, EventKind::Alarm, sentence)
+                .of(&place.0)
+                .hint(format!("ss -ltnp sport = :{port}"));
+            self.tell(event);
+        }
+        self.remember(&name);
+        let order = RunOrder {
+            name,
+            command,
+            digest,
+            port: picked.port,
+        };
+        let (runtime, starts) = (self.runtime.clone(), self.starts.clone());
+        self.tasks.spawn(async move {
+            let _permit = starts.acquire_owned().await;
+            let result = runtime.start(&order).await;
+            Seen::Started {
+                name: order.name,
+                port: order.port,
+                result,
+            }
+        });
+    }
+
+    fn watch_over(&mut self, name: RunName) {
+        let runtime = self.runtime.clone();
+        self.tasks.spawn(async move {
+            let ended = runtime.ended(&name).await;
+            Seen::Ended { name, ended }
+        });
+    }
+
+    async fn signal(&mut self, name: &RunName, signal: Signal) {
+        if let Err(error) = self.runtime.signal(name, signal).await {
+            tracing::warn!(%error, ?signal, "a run could not be signalled");
+        }
+    }
+
+    fn remember(&mut self, name: &RunName) {
+        let place = (name.service.clone(), name.slot);
+        self.remembered
+            .entry(place)
+            .or_default()
+            .insert(name.clone());
+    }
+
+    /// Only the newest run's record is needed to go on counting.
+    async fn forget_older(&mut self, newest: &RunName) {
+        let place = (newest.service.clone(), newest.slot);
+        let Some(known) = self.remembered.get_mut(&place) else {
+            return;
+        };
+        let kept = known.split_off(newest);
+        for older in std::mem::replace(known, kept) {
+            self.remove(&older).await;
+        }
+    }
+
+    async fn release(&mut self, place: &PlaceKey) {
+        self.ports.release(place, now().wall);
+        for run in self.remembered.remove(place).unwrap_or_default() {
+            self.remove(&run).await;
+        }
+    }
+
+    async fn remove(&mut self, run: &RunName) {
+        if let Err(error) = self.runtime.remove(run).await {
+            tracing::warn!(%error, "the record of a past run could not be removed");
+        }
+    }
+
+    /// Never waits: what happens to instances must not hang on who listens.
+    pub(crate) fn tell(&mut self, event: Event) {
+        let full = self.events.try_send(event).is_err();
+        if full && !self.told_too_much {
+            tracing::warn!("events of the agent are lost: nobody takes them as fast as they come");
+        }
+        self.told_too_much = full;
+    }
+}

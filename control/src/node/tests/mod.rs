@@ -1,0 +1,268 @@
+//! Stories of one place: what happens, and what the node answers to each line.
+
+mod adopt;
+mod health;
+mod start;
+mod stop;
+
+use super::*;
+use crate::{Event, Stored};
+use minato_config::{
+    Backend, Command, GatewayId, Generation, Health, HealthProbe, NodeId, Run, Service,
+    ServiceName, ServiceRecord, Slot, SlotIndex, Source, StopPolicy, Timestamp,
+};
+use minato_health::{GatewayAlive, Verdict, VerdictReport};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// One place `a/0` of node `n`, told line by line.
+struct Story {
+    node: Node,
+    world: World,
+    origin: Instant,
+    seconds: f64,
+    said: Vec<String>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "an origin for simulated time")]
+fn origin() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}
+
+fn command(text: &str) -> Command {
+    Command {
+        argv: vec![text.to_owned()],
+        env: Default::default(),
+        directory: None,
+        port: None,
+        stop: StopPolicy {
+            drain: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+        },
+    }
+}
+
+fn stored<T>(value: T) -> Stored<T> {
+    Stored { value, modified: 1 }
+}
+
+fn name() -> ServiceName {
+    ServiceName::parse("a").unwrap()
+}
+
+fn run_name(text: &str) -> RunName {
+    let (counter, run) = text.split_once('/').unwrap();
+    RunName {
+        service: name(),
+        slot: SlotIndex(0),
+        generation: Generation {
+            era: 0,
+            counter: counter.parse().unwrap(),
+        },
+        run: Run(run.parse().unwrap()),
+    }
+}
+
+fn verdict(text: &str) -> Verdict {
+    match text {
+        "up" => Verdict::Up,
+        "suspect" => Verdict::Suspect,
+        "down" => Verdict::Down,
+        _ => panic!("{text}"),
+    }
+}
+
+impl Story {
+    fn new() -> Self {
+        Self {
+            node: Node::new(NodeId::parse("n").unwrap(), Ipv4Addr::LOCALHOST.into()),
+            world: World::default(),
+            origin: origin(),
+            seconds: 0.0,
+            said: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            instant: self.origin + Duration::from_secs_f64(self.seconds),
+            wall: Timestamp((self.seconds * 1000.0) as u64 + 1_000_000),
+        }
+    }
+
+    fn hear(&mut self, actions: Vec<NodeAction>) {
+        self.said
+            .extend(actions.into_iter().map(|action| match action {
+                NodeAction::Start { name, command, .. } => {
+                    format!(
+                        "start {}/{} {}",
+                        name.generation.counter, name.run, command.argv[0]
+                    )
+                }
+                NodeAction::Terminate(name) => {
+                    format!("term {}/{}", name.generation.counter, name.run)
+                }
+                NodeAction::Kill(name) => format!("kill {}/{}", name.generation.counter, name.run),
+                NodeAction::Release((service, slot)) => format!("release {service}/{slot}"),
+                NodeAction::Tell(Event { kind, .. }) => format!("{kind:?}").to_lowercase(),
+            }));
+    }
+
+    /// One line; the answer of the node to it, sorted as it came.
+    fn tell(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split(' ').collect();
+        let now = self.now();
+        let actions = match words.as_slice() {
+            ["at", seconds] => {
+                self.seconds = seconds.parse().unwrap();
+                Vec::new()
+            }
+            ["serve", program] | ["serve", program, "unprobed"] => {
+                let health = match words.get(2) {
+                    Some(_) => Health::Off,
+                    None => Health::On {
+                        probe: HealthProbe::Tcp,
+                        timing: Default::default(),
+                    },
+                };
+                let service = Service {
+                    name: name(),
+                    backend: Backend::Command(command(program)),
+                    replicas: 1,
+                    routes: Vec::new(),
+                    health,
+                    limits: Default::default(),
+                    timeouts: Default::default(),
+                    retries: 1,
+                };
+                let source = Source::File {
+                    path: "services/a.toml".into(),
+                };
+                let record = ServiceRecord {
+                    v: 1,
+                    source,
+                    service,
+                    removed: false,
+                };
+                self.world.services.insert(name(), stored(record));
+                Vec::new()
+            }
+            ["unserve"] => {
+                self.world.services.clear();
+                Vec::new()
+            }
+            ["slot", node, counter, program, rest @ ..] => {
+                let slot = Slot {
+                    v: 1,
+                    node: NodeId::parse(node).unwrap(),
+                    generation: Generation {
+                        era: 0,
+                        counter: counter.parse().unwrap(),
+                    },
+                    digest: command(program).digest(),
+                    restart: None,
+                    removed: rest == ["removed"],
+                };
+                self.world
+                    .slots
+                    .insert((name(), SlotIndex(0)), stored(slot));
+                Vec::new()
+            }
+            ["unslot"] => {
+                self.world.slots.clear();
+                Vec::new()
+            }
+            ["gateway", gateway] => {
+                let alive = GatewayAlive {
+                    v: 1,
+                    since: Timestamp(0),
+                };
+                self.world
+                    .gateways
+                    .insert(GatewayId::parse(gateway).unwrap(), stored(alive));
+                Vec::new()
+            }
+            ["says", gateway, run, what] => {
+                let run = run_name(run);
+                let report = VerdictReport {
+                    v: 1,
+                    generation: run.generation,
+                    run: run.run,
+                    verdict: if *what == "drained" {
+                        Verdict::Up
+                    } else {
+                        verdict(what)
+                    },
+                    reason: String::new(),
+                    since: Timestamp(0),
+                    drained: *what == "drained",
+                };
+                let key = (name(), SlotIndex(0), GatewayId::parse(gateway).unwrap());
+                self.world.verdicts.insert(key, stored(report));
+                Vec::new()
+            }
+            ["local", run, what] => {
+                self.node.local(&run_name(run), Some(verdict(what)), now);
+                Vec::new()
+            }
+            ["started", run] => self.node.started(&run_name(run), 77, 2000, now),
+            ["refused", run] => {
+                self.node
+                    .not_started(&run_name(run), 2000, "no such program", now, 0.0)
+            }
+            ["ended", run] => self
+                .node
+                .ended(&run_name(run), "exited with status 3", now, 0.0),
+            ["found", run, state, program] => {
+                let state = match *state {
+                    "running" => LeftState::Running {
+                        pid: 77,
+                        age: Duration::from_secs(5),
+                    },
+                    "dead" => LeftState::Ended("killed by signal 9".into()),
+                    "stopped" => LeftState::Stopped,
+                    _ => panic!("{state}"),
+                };
+                let left = Left {
+                    name: run_name(run),
+                    command: Some(Box::new(command(program))),
+                    digest: command(program).digest(),
+                    port: 2000,
+                    state,
+                };
+                self.node.adopt(left, None, now, 0.0)
+            }
+            ["close"] => {
+                self.node.close();
+                Vec::new()
+            }
+            ["look"] => Vec::new(),
+            _ => panic!("{line}"),
+        };
+        self.hear(actions);
+        let now = self.now();
+        let decided = self.node.reconcile(&self.world, now);
+        self.hear(decided);
+        // Nothing new is decided without anything new.
+        let again = self.node.reconcile(&self.world, now);
+        assert_eq!(again, [], "after {line}");
+        std::mem::take(&mut self.said).join(", ")
+    }
+
+    fn document(&self) -> Option<Instance> {
+        let mut documents = self.node.documents();
+        assert!(documents.len() <= 1);
+        documents.pop_first().map(|it| it.1)
+    }
+}
+
+/// Each line is `what happens => what is answered`; without `=>` nothing is.
+#[track_caller]
+fn check(text: &str) -> Story {
+    let mut story = Story::new();
+    for line in text.lines().map(str::trim).filter(|it| !it.is_empty()) {
+        let (told, expected) = line.split_once("=>").unwrap_or((line, ""));
+        assert_eq!(story.tell(told.trim()), expected.trim(), "{line}");
+    }
+    story
+}

@@ -1,0 +1,90 @@
+//! Starts and restarts.
+
+use super::check;
+use minato_config::Run;
+use minato_health::Phase;
+
+#[test]
+fn a_slot_is_filled_and_refilled() {
+    let story = check(
+        "serve web
+         slot n 1 web => start 1/1 web
+         started 1/1 => started
+         ended 1/1 => exited, start 1/2 web
+         started 1/2 => started
+         at 1
+         ended 1/2 => exited
+         at 1.9
+         at 2 => start 1/3 web",
+    );
+    let document = story.document().unwrap();
+    assert_eq!(
+        (document.phase, document.run, document.restarts),
+        (Phase::Exited, Run(2), 2)
+    );
+    assert_eq!(document.reason, "exited with status 3");
+}
+
+#[test]
+fn ends_of_other_runs_change_nothing() {
+    check(
+        "serve web
+         slot n 1 web => start 1/1 web
+         ended 1/2
+         started 1/1 => started
+         ended 2/1
+         started 3/1 => kill 3/1",
+    );
+}
+
+#[test]
+fn the_budget_is_spent_and_a_new_generation_begins_anew() {
+    let story = check(
+        "serve web
+         slot n 1 web => start 1/1 web
+         ended 1/1 => exited, start 1/2 web
+         ended 1/2 => exited
+         at 1 => start 1/3 web
+         ended 1/3 => exited
+         at 3 => start 1/4 web
+         ended 1/4 => exited
+         at 7 => start 1/5 web
+         ended 1/5 => exited
+         at 15 => start 1/6 web
+         ended 1/6 => exited, failed
+         at 5000
+         slot n 2 web => start 2/1 web
+         ended 2/1 => exited, start 2/2 web",
+    );
+    assert!(story.node.next_wake().is_none());
+}
+
+#[test]
+fn a_command_that_cannot_be_executed_is_said_once() {
+    check(
+        "serve web
+         slot n 1 web => start 1/1 web
+         refused 1/1 => exited, start 1/2 web
+         refused 1/2
+         at 1 => start 1/3 web
+         refused 1/3
+         at 3 => start 1/4 web
+         refused 1/4
+         at 7 => start 1/5 web
+         refused 1/5
+         at 15 => start 1/6 web
+         refused 1/6 => failed",
+    );
+}
+
+#[test]
+fn an_assignment_runs_its_own_command_or_waits() {
+    check(
+        "serve other
+         slot n 1 web => alarm
+         serve web => start 1/1 web
+         started 1/1 => started
+         serve other
+         ended 1/1 => exited, start 1/2 web",
+    );
+}
