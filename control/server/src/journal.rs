@@ -22,7 +22,7 @@ const BATCH: usize = 256;
 const TEXT: usize = 8 << 10;
 
 /// Bounds of the journal.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct JournalOptions {
     /// Lines kept in memory. Default 2,000.
     pub keep: usize,

@@ -19,6 +19,7 @@ async fn status_shows_services_files_and_store() {
         ("tokyo", "one")
     );
     assert!(!status.leading && status.leader.is_none());
+    assert!(status.alarms[0].starts_with("nobody leads"), "{status:?}");
     assert!(status.store.healthy && status.store.revision > 0);
     assert_eq!((status.config.files, status.config.services), (2, 2));
     let names: Vec<&str> = status.services.iter().map(|it| it.name.as_str()).collect();
@@ -191,7 +192,7 @@ async fn who_leads_is_shown() {
     };
     api.site.put(&Key::Leader, &record).await;
     let status: Status = api.get("/v1/status").await.json();
-    assert!(status.leading);
+    assert!(status.leading && status.alarms.is_empty(), "{status:?}");
     assert!(
         api.get("/metrics")
             .await

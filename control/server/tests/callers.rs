@@ -125,3 +125,12 @@ async fn stopping_ends_followers_too() {
         .unwrap();
     assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
 }
+
+#[tokio::test]
+async fn half_a_head_is_not_waited_for() {
+    let api = Api::start().await;
+    let half = format!("GET /v1/status HTTP/1.1\r\nHost: {}\r\n", api.at);
+    let answer = tokio::time::timeout(PATIENCE, raw(api.at, &half)).await;
+    let text = answer.expect("the connection is closed after 10 s");
+    assert!(!text.contains(" 200 "), "{text}");
+}

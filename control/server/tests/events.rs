@@ -1,5 +1,7 @@
 //! `GET /v1/events`: the past, and what comes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod site;
 
 use http_body_util::BodyExt;

@@ -1,5 +1,7 @@
 //! The leader loop against the embedded store.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod site;
 
 use minato_config::{NodeId, SlotIndex, Timestamp};

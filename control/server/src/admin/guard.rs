@@ -122,13 +122,13 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn answer(method: Method, target: &str, fields: &[(&str, &str)]) -> u16 {
+    fn answer(method: &Method, target: &str, fields: &[(&str, &str)]) -> u16 {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             let name: http::HeaderName = name.parse().unwrap();
             headers.append(name, value.parse().unwrap());
         }
-        match check(&method, &target.parse().unwrap(), &headers, 7070) {
+        match check(method, &target.parse().unwrap(), &headers, 7070) {
             Ok(()) => 200,
             Err(refusal) => refusal.status.as_u16(),
         }
@@ -162,21 +162,21 @@ mod tests {
         ];
         for (host, expected) in cases {
             assert_eq!(
-                answer(Method::GET, "/", &[("host", host)]),
+                answer(&Method::GET, "/", &[("host", host)]),
                 expected,
                 "{host}"
             );
         }
-        assert_eq!(answer(Method::GET, "/", &[]), 403);
+        assert_eq!(answer(&Method::GET, "/", &[]), 403);
         let twice = [("host", "localhost"), ("host", "localhost")];
-        assert_eq!(answer(Method::GET, "/", &twice), 403);
+        assert_eq!(answer(&Method::GET, "/", &twice), 403);
     }
 
     #[test]
     fn an_absolute_target_agrees_with_the_host() {
         let host = [("host", "localhost:7070")];
-        assert_eq!(answer(Method::GET, "http://localhost:7070/", &host), 200);
-        assert_eq!(answer(Method::GET, "http://evil.example/", &host), 403);
+        assert_eq!(answer(&Method::GET, "http://localhost:7070/", &host), 200);
+        assert_eq!(answer(&Method::GET, "http://evil.example/", &host), 403);
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
         for (field, value, expected) in cases {
             let fields = [("host", "127.0.0.1:7070"), (field, value)];
             assert_eq!(
-                answer(Method::GET, "/", &fields),
+                answer(&Method::GET, "/", &fields),
                 expected,
                 "{field}: {value}"
             );
@@ -217,7 +217,11 @@ mod tests {
         for (kind, expected) in cases {
             let mut fields = vec![("host", "localhost")];
             fields.extend(kind.map(|it| ("content-type", it)));
-            assert_eq!(answer(Method::POST, "/v1/x", &fields), expected, "{kind:?}");
+            assert_eq!(
+                answer(&Method::POST, "/v1/x", &fields),
+                expected,
+                "{kind:?}"
+            );
         }
     }
 }

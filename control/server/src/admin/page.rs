@@ -73,23 +73,29 @@ fn verdict(status: &Status) -> (ServiceState, String) {
         (degraded, "degraded"),
         (count(ServiceState::Settling), "settling"),
         (count(ServiceState::Draining), "draining"),
+        (count(ServiceState::Ok), "ok"),
     ] {
         if count > 0 {
             words.push(format!("{count} {word}"));
         }
     }
-    let sentence = match (words.is_empty(), all) {
+    let well = count(ServiceState::Ok) == all;
+    let sentence = match (well, all) {
         (true, 0) => "no services yet".to_owned(),
         (true, 1) => "the service is ok".to_owned(),
         (true, _) => format!("all {all} services are ok"),
-        (false, _) => format!("of {all} services: {}", words.join(", ")),
+        (false, 1) => format!(
+            "the service is {}",
+            words.join(", ").trim_start_matches("1 ")
+        ),
+        (false, _) => format!("{all} services: {}", words.join(", ")),
     };
     let state = match () {
         () if down > 0 || !status.store.healthy => ServiceState::Down,
         () if degraded > 0 || !status.config.problems.is_empty() || !status.alarms.is_empty() => {
             ServiceState::Degraded
         }
-        () if words.is_empty() => ServiceState::Ok,
+        () if well => ServiceState::Ok,
         () => ServiceState::Settling,
     };
     (state, sentence)
@@ -209,10 +215,7 @@ fn service(out: &mut Html, it: &ServiceStatus, now_ms: u64) {
 }
 
 fn facts(it: &ServiceStatus) -> String {
-    let mut facts = vec![
-        format!("{} of {} up", it.up, it.wanted),
-        format!("{} in flight", it.in_flight),
-    ];
+    let mut facts = vec![format!("{} in flight", it.in_flight)];
     if it.queued > 0 {
         facts.push(format!("{} queued", it.queued));
     }

@@ -239,7 +239,9 @@ async fn overview(shared: &Shared) -> Status {
             let notes = plan.notes.into_iter().map(|(_, text)| text);
             let undecodable = observed.undecodable.iter();
             let undecodable = undecodable.map(|(key, why)| format!("{key}: {why}"));
-            let alarms: Vec<String> = notes.chain(undecodable).collect();
+            let nobody = "nobody leads: slots are neither assigned nor replaced until someone does";
+            let nobody = leader.is_none().then(|| nobody.to_owned());
+            let alarms: Vec<String> = nobody.into_iter().chain(notes).chain(undecodable).collect();
             (
                 sources.services(),
                 alarms,

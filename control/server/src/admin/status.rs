@@ -58,7 +58,11 @@ impl<'a> Sources<'a> {
         ServiceStatus {
             name: name.to_string(),
             state,
-            detail: detail(record, &instances, wanted, up, settled.detail),
+            detail: if draining {
+                settled.detail
+            } else {
+                detail(record, &instances, wanted, up, settled.detail)
+            },
             source: record.map_or_else(
                 || "none: its record vanished".to_owned(),
                 |it| match &it.source {

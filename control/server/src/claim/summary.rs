@@ -21,10 +21,10 @@ pub(super) fn changes(old: &ServiceRecord, new: &ServiceRecord) -> String {
         }
         (Backend::Endpoints(a), Backend::Endpoints(b)) => note(a != b, "endpoints"),
         (Backend::Command(_), Backend::Endpoints(_)) => {
-            note(true, "endpoints instead of a command")
+            note(true, "endpoints instead of a command");
         }
         (Backend::Endpoints(_), Backend::Command(_)) => {
-            note(true, "a command instead of endpoints")
+            note(true, "a command instead of endpoints");
         }
     }
     let replicas = format!("replicas {} -> {}", a.replicas, b.replicas);

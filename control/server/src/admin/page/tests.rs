@@ -1,6 +1,5 @@
 use super::*;
 use crate::api::{ByHand, ConfigStatus, StoreStatus};
-use minato_config::ServiceName;
 use minato_control::{Event, EventKind};
 
 fn service(name: &str, state: ServiceState) -> ServiceStatus {
@@ -116,7 +115,7 @@ fn states_are_words_and_trouble_comes_first() {
         service("zeta", ServiceState::Down),
     ];
     let page = render(&status(services), &[], Refresh::Off, "n0");
-    assert!(page.contains("of 2 services: 1 down"), "{page}");
+    assert!(page.contains("<h1>2 services: 1 down, 1 ok</h1>"), "{page}");
     let at = |text: &str| page.find(text).unwrap();
     assert!(at("zeta") < at("alpha"));
     assert!(at(">down</span>") < at(">ok</span>"));
@@ -128,7 +127,11 @@ fn states_are_words_and_trouble_comes_first() {
 fn a_broken_file_or_store_is_seen_although_all_services_are_ok() {
     let mut broken = status(vec![service("library", ServiceState::Ok)]);
     broken.config.problems = vec!["services/x.toml:3: retries: at most 3".to_owned()];
-    assert_eq!(verdict(&broken).0, ServiceState::Degraded);
+    let (state, sentence) = verdict(&broken);
+    assert_eq!(
+        (state, sentence.as_str()),
+        (ServiceState::Degraded, "the service is ok")
+    );
     let page = render(&broken, &[], Refresh::Every2s, "n0");
     assert!(page.contains("services/x.toml:3: retries: at most 3"));
     broken.store.healthy = false;
