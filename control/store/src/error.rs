@@ -32,7 +32,8 @@ pub enum StoreError {
         /// Its process id as it wrote it, or `unknown`.
         holder: String,
     },
-    /// No room, no permission, a failing disk: the write did not happen. Keep serving what is known.
+    /// No room, no permission, a failing disk: the write did not happen. Keep serving what is known. Only where the
+    /// process ends before the next write succeeds, it may be found to have happened, whole.
     #[error("the store file {} cannot be written: {cause}", path.display())]
     Disk {
         /// The file.

@@ -100,9 +100,9 @@ pub enum Write {
 /// All of it or nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Commit {
-    /// All must hold.
+    /// All must hold. At most 128.
     pub compare: Vec<Compare>,
-    /// At most 128; a key at most once. No writes: only the comparison.
+    /// At most 128; a key at most once, of 1 to 512 bytes; a value of at most 1 MiB; 4 MiB in all.
     pub write: Vec<Write>,
 }
 
@@ -157,13 +157,17 @@ pub trait Store: Send + Sync + 'static {
     /// All keys that begin with `prefix`, at one revision.
     async fn list(&self, prefix: &str) -> Result<Listing, StoreError>;
 
-    /// Changes under `prefix` made by commits from `from` on, that one included.
+    /// Changes under `prefix` made by commits from `from` on, that one included; one that lies ahead is waited for.
+    /// [`StoreError::Compacted`], here or from the first [`Watch::next`], where history no longer goes back so far.
     async fn watch(&self, prefix: &str, from: Revision) -> Result<Box<dyn Watch>, StoreError>;
 
-    /// Applies all writes if all comparisons hold. Durable when it returns.
+    /// Applies all writes if all comparisons hold. Durable when it returns. Commits that change nothing (no writes, or
+    /// deletes of missing keys) make no revision and return the last one. Dropping the call does not take it back: it
+    /// happens or not, read back which.
     async fn commit(&self, commit: Commit) -> Result<Revision, StoreError>;
 
-    /// A new lease that lives for `ttl` unless kept alive.
+    /// A new lease that lives for `ttl` unless kept alive; above zero, at most a day, and no backend needs to grant less
+    /// than a second. Its id is never given again.
     async fn grant(&self, ttl: Duration) -> Result<LeaseId, StoreError>;
 
     /// Starts the lease's time anew; [`StoreError::LeaseGone`] when it has ended.

@@ -5,6 +5,7 @@ mod disk;
 mod faults;
 mod lease;
 mod reopen;
+mod stage;
 mod watchers;
 
 use super::*;
