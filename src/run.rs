@@ -4,7 +4,9 @@
 //! Order of stopping: the gateway stops accepting and lets requests end, then the agent, then control and the admin API.
 
 use crate::clock;
-use crate::gateway::{GatewayView, HealthLoop, HealthLoopOptions, LastGood, Reporter, Reports, Seen};
+use crate::gateway::{
+    GatewayView, HealthLoop, HealthLoopOptions, LastGood, Reporter, Reports, Seen,
+};
 use crate::view::ProcessView;
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
@@ -50,7 +52,8 @@ pub(crate) struct RunArgs {
 pub(crate) fn main(args: &RunArgs) -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("MINATO_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+            tracing_subscriber::EnvFilter::try_from_env("MINATO_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
@@ -61,7 +64,10 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
             for problem in &problems {
                 eprintln!("{problem}");
             }
-            eprintln!("minato: {} problem(s) in the settings; nothing was started. `minato check` reports on all files", problems.len());
+            eprintln!(
+                "minato: {} problem(s) in the settings; nothing was started. `minato check` reports on all files",
+                problems.len()
+            );
             return ExitCode::from(3);
         }
     };
@@ -76,13 +82,32 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
 
 fn run(args: &RunArgs, settings: &Settings) -> anyhow::Result<()> {
     raise_descriptors();
-    let http = bind_all(&settings.gateway.http, "[gateway] http")?;
+    let is_gateway = settings.roles.contains(&Role::Gateway);
+    let http = if is_gateway {
+        bind_all(&settings.gateway.http, "[gateway] http")?
+    } else {
+        Vec::new()
+    };
     let admin = bind(settings.admin, "[admin] listen")?;
     let store = Embedded::open(&settings.data, minato_control_store::Options::default())?;
-    let control = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()?;
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
     // Requests have threads of their own: probes, the store and the API never hold them up.
-    let serving = tokio::runtime::Builder::new_multi_thread().thread_name("gateway").enable_all().build()?;
-    let started = Start { args, settings, http, admin, store: Arc::new(store), serving: serving.handle().clone() };
+    let serving = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("gateway")
+        .enable_all()
+        .build()?;
+    let started = Start {
+        args,
+        settings,
+        http,
+        admin,
+        store: Arc::new(store),
+        serving: serving.handle().clone(),
+    };
     let result = control.block_on(started.run());
     serving.shutdown_timeout(Duration::from_secs(1));
     control.shutdown_timeout(Duration::from_secs(1));
@@ -105,7 +130,12 @@ impl Start<'_> {
         let node = node_id(settings)?;
         let keys = Keys::new(&settings.site);
         let (journal, events) = Journal::open(&settings.data, JournalOptions::default())
-            .with_context(|| format!("the event journal in {} cannot be opened", settings.data.display()))?;
+            .with_context(|| {
+                format!(
+                    "the event journal in {} cannot be opened",
+                    settings.data.display()
+                )
+            })?;
         let (stop, stopped) = watch::channel(false);
         let shared: SharedStore = self.store.clone();
 
@@ -128,14 +158,25 @@ impl Start<'_> {
             metrics: Arc::clone(&metrics),
             trusted_proxies: settings.gateway.trusted_proxies.clone(),
             sorry: sorry_page(settings)?,
-            access_log: if settings.gateway.access_log { AccessLog::On } else { AccessLog::Off },
+            access_log: if settings.gateway.access_log {
+                AccessLog::On
+            } else {
+                AccessLog::Off
+            },
             connections: CONNECTIONS,
         });
-        let listeners: Vec<SocketAddr> = self.http.iter().filter_map(|it| it.local_addr().ok()).collect();
-        let serving = self.serving.spawn(serve(gateway, self.http, stopped.clone()));
+        let listeners: Vec<SocketAddr> = self
+            .http
+            .iter()
+            .filter_map(|it| it.local_addr().ok())
+            .collect();
+        let serving = self
+            .serving
+            .spawn(serve(gateway, self.http, stopped.clone()));
 
         let follower = minato_control_store::follow(shared.clone(), keys.clone()).await?;
-        let watcher = Watcher::start(settings, clock::wall).context("no thread for watching the folder of services")?;
+        let watcher = Watcher::start(settings, clock::wall)
+            .context("no thread for watching the folder of services")?;
         let folder = watcher.subscribe();
         let admin_address = self.admin.local_addr()?;
         self.admin.set_nonblocking(true)?;
@@ -157,7 +198,11 @@ impl Start<'_> {
             events: events.clone(),
             folder: folder.clone(),
             view: Arc::new(ProcessView {
-                gateway: GatewayView { table, metrics, seen },
+                gateway: GatewayView {
+                    table,
+                    metrics,
+                    seen,
+                },
                 data: settings.data.clone(),
             }),
         });
@@ -170,22 +215,47 @@ impl Start<'_> {
                 tracing::error!(%error, "the admin API ended");
             }
         });
-        let gateway_id = GatewayId::parse(node.as_str()).context("the node's name does not fit a gateway")?;
-        let reporter = Reporter { store: shared.clone(), keys: keys.clone(), gateway: gateway_id, since, reports };
-        late.spawn(reporter.run(late_stopped.clone()));
-        late.spawn(health.run(follower, witnessed, late_stopped.clone()));
+        // Without the gateway's role nothing is probed or reported: the store says what other gateways think.
+        if settings.roles.contains(&Role::Gateway) {
+            let gateway = GatewayId::parse(node.as_str())
+                .context("the node's name does not fit a gateway")?;
+            let reporter = Reporter {
+                store: shared.clone(),
+                keys: keys.clone(),
+                gateway,
+                since,
+                reports,
+            };
+            late.spawn(reporter.run(late_stopped.clone()));
+            late.spawn(health.run(follower, witnessed, late_stopped.clone()));
+        }
         if settings.roles.contains(&Role::Control) {
             let claim = ClaimOptions::new(keys.clone());
-            late.spawn(minato_control_server::claim_folder(claim, shared.clone(), folder, events.clone(), late_stopped.clone()));
+            late.spawn(minato_control_server::claim_folder(
+                claim,
+                shared.clone(),
+                folder,
+                events.clone(),
+                late_stopped.clone(),
+            ));
             let options = LeadOptions::new(keys.clone(), node.clone());
-            late.spawn(minato_control_server::lead(options, shared.clone(), events.clone(), late_stopped));
+            late.spawn(minato_control_server::lead(
+                options,
+                shared.clone(),
+                events.clone(),
+                late_stopped,
+            ));
         }
         let (agent_stop, agent_stopped) = watch::channel(Stop::Run);
         let agent = agent_options(settings, node, keys)?;
-        let mut agent = settings
-            .roles
-            .contains(&Role::Agent)
-            .then(|| tokio::spawn(minato_control_agent::run(agent, shared, events.clone(), agent_stopped)));
+        let mut agent = settings.roles.contains(&Role::Agent).then(|| {
+            tokio::spawn(minato_control_agent::run(
+                agent,
+                shared,
+                events.clone(),
+                agent_stopped,
+            ))
+        });
         announce(&events, &listeners, admin_address, since);
 
         let ended_early = tokio::select! {
@@ -197,18 +267,30 @@ impl Start<'_> {
             tracing::error!("the gateway ended with a panic");
         }
         let result = match ended_early {
-            Some(ended) => ended.context("the agent ended with a panic")?.context("the agent cannot go on"),
+            Some(ended) => ended
+                .context("the agent ended with a panic")?
+                .context("the agent cannot go on"),
             None => {
-                let how = if self.args.stop_instances { Stop::StopInstances } else { Stop::LeaveInstances };
+                let how = if self.args.stop_instances {
+                    Stop::StopInstances
+                } else {
+                    Stop::LeaveInstances
+                };
                 let _ = agent_stop.send(how);
                 match agent {
-                    Some(task) => task.await.context("the agent ended with a panic")?.context("the agent stopped badly"),
+                    Some(task) => task
+                        .await
+                        .context("the agent ended with a panic")?
+                        .context("the agent stopped badly"),
                     None => Ok(()),
                 }
             }
         };
         let _ = late_stop.send(true);
-        let _ = tokio::time::timeout(Duration::from_secs(5), async { while late.join_next().await.is_some() {} }).await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), async {
+            while late.join_next().await.is_some() {}
+        })
+        .await;
         drop(watcher);
         self.store.close().await;
         result
@@ -218,7 +300,10 @@ impl Start<'_> {
 async fn serve(gateway: Arc<Gateway>, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {
     let mut ready = Vec::new();
     for listener in listeners {
-        match listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener)) {
+        match listener
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::TcpListener::from_std(listener))
+        {
             Ok(listener) => ready.push(listener),
             Err(error) => tracing::error!(%error, "a listener cannot be used"),
         }
@@ -241,7 +326,10 @@ async fn asked_to_stop(with_parent: bool) -> &'static str {
         if with_parent {
             let mut input = tokio::io::stdin();
             let mut nothing = [0; 64];
-            while tokio::io::AsyncReadExt::read(&mut input, &mut nothing).await.is_ok_and(|n| n > 0) {}
+            while tokio::io::AsyncReadExt::read(&mut input, &mut nothing)
+                .await
+                .is_ok_and(|n| n > 0)
+            {}
         } else {
             std::future::pending::<()>().await;
         }
@@ -253,9 +341,18 @@ async fn asked_to_stop(with_parent: bool) -> &'static str {
     }
 }
 
-fn announce(events: &mpsc::Sender<Event>, listeners: &[SocketAddr], admin: SocketAddr, since: Timestamp) {
+fn announce(
+    events: &mpsc::Sender<Event>,
+    listeners: &[SocketAddr],
+    admin: SocketAddr,
+    since: Timestamp,
+) {
     let serving: Vec<String> = listeners.iter().map(|it| format!("http://{it}")).collect();
-    let message = format!("minato {} serves {}; status page http://{admin}/", env!("CARGO_PKG_VERSION"), serving.join(", "));
+    let message = format!(
+        "minato {} serves {}; status page http://{admin}/",
+        env!("CARGO_PKG_VERSION"),
+        serving.join(", ")
+    );
     let _ = events.try_send(Event::info(since, EventKind::Process, message));
 }
 
@@ -267,12 +364,19 @@ fn bind(address: SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(address) {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!("{address} is taken by another program (`ss -ltnp 'sport = :{}'` names it): stop that one, or change {field}", address.port())
+            bail!(
+                "{address} is taken by another program (`ss -ltnp 'sport = :{}'` names it): stop that one, or change {field}",
+                address.port()
+            )
         }
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            bail!("no permission to listen on {address}: ports below 1024 need root or CAP_NET_BIND_SERVICE; or change {field}")
+            bail!(
+                "no permission to listen on {address}: ports below 1024 need root or CAP_NET_BIND_SERVICE; or change {field}"
+            )
         }
-        Err(error) => Err(error).with_context(|| format!("cannot listen on {address}; change {field}")),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot listen on {address}; change {field}"))
+        }
     }
 }
 
@@ -284,7 +388,8 @@ fn sorry_page(settings: &Settings) -> anyhow::Result<SorryPage> {
 }
 
 fn agent_options(settings: &Settings, node: NodeId, keys: Keys) -> anyhow::Result<AgentOptions> {
-    let program = std::env::current_exe().context("this program's own path is unknown; it is needed to keep instances")?;
+    let program = std::env::current_exe()
+        .context("this program's own path is unknown; it is needed to keep instances")?;
     Ok(AgentOptions {
         node,
         keys,
@@ -305,18 +410,28 @@ fn node_id(settings: &Settings) -> anyhow::Result<NodeId> {
     if let Some(node) = &settings.node {
         return Ok(node.clone());
     }
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().to_ascii_lowercase();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let short = host.trim().split('.').next().unwrap_or_default();
-    let name: String = short.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();
+    let name: String = short
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(63)
+        .collect();
     let name = name.trim_matches('-');
-    NodeId::parse(if name.is_empty() { "node" } else { name }).context("the host name gives no node name; set `node` in the settings")
+    NodeId::parse(if name.is_empty() { "node" } else { name })
+        .context("the host name gives no node name; set `node` in the settings")
 }
 
 /// Two descriptors for each client connection: as many as the system lets us have.
 fn raise_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit on open files stays as it is");
     }

@@ -1,8 +1,10 @@
 //! The last good table and verdicts on disk, so that a gateway serves again at once after a restart.
 
+use super::wanted::{Use, Wanted};
 use anyhow::Context as _;
 use minato_config::{Generation, Run, ServiceName, ServiceRecord, SlotIndex};
 use minato_health::Verdict;
+use minato_proxy::EndpointId;
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -30,15 +32,54 @@ pub(crate) struct LastEndpoint {
     pub(crate) verdict: Verdict,
 }
 
+impl LastEndpoint {
+    pub(crate) fn new(id: &EndpointId, address: SocketAddr, verdict: Verdict) -> Self {
+        Self {
+            service: id.service.clone(),
+            slot: id.slot,
+            generation: id.generation,
+            run: id.run,
+            address,
+            verdict,
+        }
+    }
+
+    pub(crate) fn id(&self) -> EndpointId {
+        EndpointId {
+            service: self.service.clone(),
+            slot: self.slot,
+            generation: self.generation,
+            run: self.run,
+        }
+    }
+
+    /// As the store would want it.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted {
+            slot: self.slot,
+            generation: self.generation,
+            run: self.run,
+            address: self.address,
+            usage: Use::Serve,
+        }
+    }
+}
+
 impl LastGood {
     pub(crate) fn new(services: Vec<ServiceRecord>, endpoints: Vec<LastEndpoint>) -> Self {
-        Self { v: 1, services, endpoints }
+        Self {
+            v: 1,
+            services,
+            endpoints,
+        }
     }
 
     /// What was saved; empty where there is none. A damaged file is said and passed over: the store knows the rest.
     pub(crate) fn load(data: &Path) -> Self {
         let path = data.join(FILE);
-        let Ok(bytes) = std::fs::read(&path) else { return Self::default() };
+        let Ok(bytes) = std::fs::read(&path) else {
+            return Self::default();
+        };
         match serde_json::from_slice::<Self>(&bytes) {
             Ok(it) if it.v == 1 => it,
             Ok(it) => {

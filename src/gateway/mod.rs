@@ -7,6 +7,7 @@
 mod fleet;
 mod health_loop;
 mod last_good;
+mod news;
 mod reports;
 mod view;
 mod wanted;

@@ -141,9 +141,15 @@ impl Reporter {
             }
         }
         let granted = self.store.grant(LEASE).await?;
-        let alive = serde_json::to_vec(&GatewayAlive { v: 1, since: self.since }).map_err(invalid)?;
+        let alive = serde_json::to_vec(&GatewayAlive {
+            v: 1,
+            since: self.since,
+        })
+        .map_err(invalid)?;
         let key = self.keys.text(&Key::GatewayAlive(self.gateway.clone()));
-        self.store.commit(Commit::default().and_put(key, alive, Some(granted))).await?;
+        self.store
+            .commit(Commit::default().and_put(key, alive, Some(granted)))
+            .await?;
         self.reports.all_unsaid();
         *lease = Some(granted);
         Ok(())
@@ -160,14 +166,21 @@ impl Reporter {
             }
             let mut commit = Commit::default();
             for (place, report) in &batch {
-                let key = self.keys.text(&Key::Verdict(self.gateway.clone(), place.0.clone(), place.1));
+                let key = self.keys.text(&Key::Verdict(
+                    self.gateway.clone(),
+                    place.0.clone(),
+                    place.1,
+                ));
                 commit = match report {
-                    Some(report) => commit.and_put(key, serde_json::to_vec(report).map_err(invalid)?, *lease),
+                    Some(report) => {
+                        commit.and_put(key, serde_json::to_vec(report).map_err(invalid)?, *lease)
+                    }
                     None => commit.and_delete(key),
                 };
             }
             if let Err(error) = self.store.commit(commit).await {
-                self.reports.unsaid(batch.into_iter().map(|(place, _)| place));
+                self.reports
+                    .unsaid(batch.into_iter().map(|(place, _)| place));
                 if matches!(error, StoreError::LeaseGone { .. }) {
                     *lease = None;
                 }
@@ -183,5 +196,7 @@ async fn asked(stop: &mut watch::Receiver<bool>) {
 }
 
 fn invalid(error: serde_json::Error) -> StoreError {
-    StoreError::Invalid { detail: error.to_string() }
+    StoreError::Invalid {
+        detail: error.to_string(),
+    }
 }

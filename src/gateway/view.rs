@@ -26,15 +26,25 @@ pub(crate) struct Seen(Arc<Mutex<BTreeMap<EndpointId, Thought>>>);
 
 impl Seen {
     pub(crate) fn set(&self, id: &EndpointId, thought: Thought) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), thought);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.clone(), thought);
     }
 
     pub(crate) fn remove(&self, id: &EndpointId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
     }
 
     fn thought(&self, id: &EndpointId) -> Option<Thought> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
     }
 }
 
@@ -71,7 +81,11 @@ impl GatewayView {
 
     pub(crate) fn endpoints(&self) -> Vec<EndpointView> {
         let services = self.table.load().services();
-        services.iter().flat_map(|entry| entry.endpoints.iter()).map(|it| self.endpoint(it)).collect()
+        services
+            .iter()
+            .flat_map(|entry| entry.endpoints.iter())
+            .map(|it| self.endpoint(it))
+            .collect()
     }
 
     fn endpoint(&self, endpoint: &Endpoint) -> EndpointView {
@@ -86,7 +100,9 @@ impl GatewayView {
             address: endpoint.address(),
             verdict: thought.as_ref().map_or(Verdict::Down, |it| it.verdict),
             standing: standing_text(endpoint.standing()).to_owned(),
-            reason: thought.as_ref().map_or_else(String::new, |it| it.reason.clone()),
+            reason: thought
+                .as_ref()
+                .map_or_else(String::new, |it| it.reason.clone()),
             since: thought.map_or(Timestamp(0), |it| it.since),
             in_flight: endpoint.in_flight().into(),
             requests: counts.requests,
@@ -95,9 +111,18 @@ impl GatewayView {
     }
 
     pub(crate) fn route_test(&self, url: &str) -> Result<RouteTest, String> {
-        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or(url);
-        let (authority, target) = rest.find(['/', '?']).map_or((rest, "/"), |at| rest.split_at(at));
-        let raw_path = target.split('?').next().filter(|it| !it.is_empty()).unwrap_or("/");
+        let rest = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"))
+            .unwrap_or(url);
+        let (authority, target) = rest
+            .find(['/', '?'])
+            .map_or((rest, "/"), |at| rest.split_at(at));
+        let raw_path = target
+            .split('?')
+            .next()
+            .filter(|it| !it.is_empty())
+            .unwrap_or("/");
         let host = normalize_host(authority).map_err(|error| format!("`{url}`: {error}"))?;
         let path = normalize_path(raw_path).map_err(|error| format!("`{url}`: {error}"))?;
         let mut test = RouteTest {
@@ -110,34 +135,52 @@ impl GatewayView {
             why: vec![format!("host `{host}`, path `{path}`")],
         };
         let Some(found) = self.table.load().find(&host, &path) else {
-            test.why.push("no route takes it: add one to a service's `routes`".to_owned());
+            test.why
+                .push("no route takes it: add one to a service's `routes`".to_owned());
             return Ok(test);
         };
         let entry = &found.route.service;
         test.service = Some(entry.service.name.to_string());
         test.pattern = Some(found.route.pattern.to_string());
-        test.why.push(format!("`{}` of {} takes it: the most exact host, then the longest prefix", found.route.pattern, entry.service.name));
+        test.why.push(format!(
+            "`{}` of {} takes it: the most exact host, then the longest prefix",
+            found.route.pattern, entry.service.name
+        ));
         match &found.route.action {
             RouteAction::Redirect { to } => {
                 test.action = format!("redirect to {to}");
                 return Ok(test);
             }
-            RouteAction::Forward { strip: true } => test.action = "forward, prefix stripped".to_owned(),
+            RouteAction::Forward { strip: true } => {
+                test.action = "forward, prefix stripped".to_owned()
+            }
             RouteAction::Forward { strip: false } => test.action = "forward".to_owned(),
         }
-        test.candidates = entry.endpoints.iter().map(|it| self.candidate(it)).collect();
+        test.candidates = entry
+            .endpoints
+            .iter()
+            .map(|it| self.candidate(it))
+            .collect();
         if entry.draining {
             test.action = "503".to_owned();
-            test.why.push(format!("{} is drained by hand: `minato drain {} --reset` ends it", entry.service.name, entry.service.name));
+            test.why.push(format!(
+                "{} is drained by hand: `minato drain {} --reset` ends it",
+                entry.service.name, entry.service.name
+            ));
             return Ok(test);
         }
         let chosen = pick(entry, None, clock::now(), &mut |n| fastrand::usize(..n));
         test.chosen = chosen.as_ref().map(|it| it.id().slot.0);
         match chosen {
-            Some(it) => test.why.push(format!("two random choices among the best, the less loaded: slot {} at {}", it.id().slot, it.address())),
+            Some(it) => test.why.push(format!(
+                "two random choices among the best, the less loaded: slot {} at {}",
+                it.id().slot,
+                it.address()
+            )),
             None => {
                 test.action = "503".to_owned();
-                test.why.push("no instance may take it now: the sorry page".to_owned());
+                test.why
+                    .push("no instance may take it now: the sorry page".to_owned());
             }
         }
         Ok(test)
@@ -146,15 +189,28 @@ impl GatewayView {
     /// All metrics as text, gauges of this moment included.
     pub(crate) fn metrics_text(&self) -> String {
         for entry in self.table.load().services() {
-            self.metrics.set_load(&entry.service.name, entry.shared.queue.in_flight(), entry.shared.queue.waiting());
+            self.metrics.set_load(
+                &entry.service.name,
+                entry.shared.queue.in_flight(),
+                entry.shared.queue.waiting(),
+            );
         }
         self.metrics.text()
     }
 
     fn candidate(&self, endpoint: &Endpoint) -> RouteCandidate {
         let view = self.endpoint(endpoint);
-        let standing = if view.reason.is_empty() { view.standing } else { format!("{}: {}", view.standing, view.reason) };
-        RouteCandidate { slot: view.slot.0, address: view.address.to_string(), standing, in_flight: view.in_flight }
+        let standing = if view.reason.is_empty() {
+            view.standing
+        } else {
+            format!("{}: {}", view.standing, view.reason)
+        };
+        RouteCandidate {
+            slot: view.slot.0,
+            address: view.address.to_string(),
+            standing,
+            in_flight: view.in_flight,
+        }
     }
 }
 

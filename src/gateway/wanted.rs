@@ -30,7 +30,9 @@ pub(crate) struct Wanted {
 /// Of several instances of a slot the highest generation that runs serves; the others finish what they have. Instances
 /// that have exited or failed are absent.
 pub(crate) fn wanted(world: &World, service: &ServiceName) -> Vec<Wanted> {
-    let Some(record) = world.services.get(service) else { return Vec::new() };
+    let Some(record) = world.services.get(service) else {
+        return Vec::new();
+    };
     match &record.value.service.backend {
         Backend::Endpoints(addresses) => (0_u16..)
             .zip(addresses)
@@ -49,7 +51,10 @@ pub(crate) fn wanted(world: &World, service: &ServiceName) -> Vec<Wanted> {
 fn instances(world: &World, service: &ServiceName) -> Vec<Wanted> {
     let mut found: Vec<Wanted> = Vec::new();
     let mut serving: BTreeMap<SlotIndex, Generation> = BTreeMap::new();
-    let of_service = world.instances.iter().filter(|(key, _)| key.service == *service);
+    let of_service = world
+        .instances
+        .iter()
+        .filter(|(key, _)| key.service == *service);
     for (key, instance) in of_service {
         let usage = match instance.value.phase {
             Phase::Running => Use::Serve,
@@ -61,7 +66,13 @@ fn instances(world: &World, service: &ServiceName) -> Vec<Wanted> {
             *best = (*best).max(key.generation);
         }
         let instance = &instance.value;
-        found.push(Wanted { slot: key.slot, generation: key.generation, run: instance.run, address: instance.address, usage });
+        found.push(Wanted {
+            slot: key.slot,
+            generation: key.generation,
+            run: instance.run,
+            address: instance.address,
+            usage,
+        });
     }
     for it in &mut found {
         if it.usage == Use::Serve && serving.get(&it.slot) != Some(&it.generation) {
@@ -97,15 +108,31 @@ mod tests {
             timeouts: Default::default(),
             retries: 1,
         };
-        let record = ServiceRecord { v: 1, source: Source::File { path: "library.toml".into() }, service, removed: false };
+        let record = ServiceRecord {
+            v: 1,
+            source: Source::File {
+                path: "library.toml".into(),
+            },
+            service,
+            removed: false,
+        };
         let mut world = World::default();
-        world.services.insert(name.clone(), Stored { value: record, modified: 1 });
+        world.services.insert(
+            name.clone(),
+            Stored {
+                value: record,
+                modified: 1,
+            },
+        );
         for (slot, counter, phase) in phases {
             let key = InstanceKey {
                 node: NodeId::parse("n").expect("a node"),
                 service: name.clone(),
                 slot: SlotIndex(*slot),
-                generation: Generation { era: 0, counter: *counter },
+                generation: Generation {
+                    era: 0,
+                    counter: *counter,
+                },
             };
             let value = Instance {
                 v: 1,
@@ -127,17 +154,29 @@ mod tests {
     #[track_caller]
     fn check(phases: &[(u16, u64, Phase)], expected: &[(u16, u64, Use)]) {
         let (world, name) = world(phases);
-        let found: Vec<_> = wanted(&world, &name).iter().map(|it| (it.slot.0, it.generation.counter, it.usage)).collect();
+        let found: Vec<_> = wanted(&world, &name)
+            .iter()
+            .map(|it| (it.slot.0, it.generation.counter, it.usage))
+            .collect();
         assert_eq!(found, expected);
     }
 
     #[test]
     fn one_generation_of_a_slot_serves() {
         use Phase::{Exited, Failed, Running, Stopping};
-        check(&[(0, 1, Running), (1, 1, Running)], &[(0, 1, Use::Serve), (1, 1, Use::Serve)]);
+        check(
+            &[(0, 1, Running), (1, 1, Running)],
+            &[(0, 1, Use::Serve), (1, 1, Use::Serve)],
+        );
         check(&[(0, 1, Stopping), (1, 1, Exited)], &[(0, 1, Use::Drain)]);
-        check(&[(0, 1, Running), (0, 2, Running)], &[(0, 1, Use::Drain), (0, 2, Use::Serve)]);
+        check(
+            &[(0, 1, Running), (0, 2, Running)],
+            &[(0, 1, Use::Drain), (0, 2, Use::Serve)],
+        );
         check(&[(0, 1, Running), (0, 2, Failed)], &[(0, 1, Use::Serve)]);
-        check(&[(0, 1, Stopping), (0, 2, Running)], &[(0, 1, Use::Drain), (0, 2, Use::Serve)]);
+        check(
+            &[(0, 1, Stopping), (0, 2, Running)],
+            &[(0, 1, Use::Drain), (0, 2, Use::Serve)],
+        );
     }
 }
