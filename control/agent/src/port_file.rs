@@ -2,7 +2,7 @@
 
 use crate::AgentError;
 use crate::ports::{NoPort, Picked, Ports};
-use crate::runtime::write_whole;
+use crate::runtime::{Durable, write_whole};
 use minato_config::{PortRange, Timestamp};
 use minato_control::PlaceKey;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
@@ -56,7 +56,7 @@ impl PortFile {
         let answer = change(&mut self.ports);
         if self.ports != before {
             let text = serde_json::to_vec(&self.ports).unwrap_or_default();
-            if let Err(error) = write_whole(&self.path, &text) {
+            if let Err(error) = write_whole(&self.path, &text, Durable::Always) {
                 tracing::warn!(path = %self.path.display(), %error, "the table of ports could not be written");
             }
         }

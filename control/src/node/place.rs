@@ -163,6 +163,9 @@ impl Place {
             return;
         };
         let now = turn.now.instant;
+        if let Some(document) = &mut self.document {
+            document.restarts = self.restarts.count(now);
+        }
         let seen = turn.reports(self.generation, self.run);
         let verdicts: Vec<Verdict> = seen.iter().map(|it| it.verdict).collect();
         let up = verdicts

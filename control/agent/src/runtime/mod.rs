@@ -8,7 +8,7 @@ mod remains;
 
 pub use minato_control::RunName;
 pub use process::ProcessRuntime;
-pub(crate) use record::{Record, Records, private_folder, write_whole};
+pub(crate) use record::{Durable, Record, Records, private_folder, write_whole};
 
 use async_trait::async_trait;
 use minato_config::Command;

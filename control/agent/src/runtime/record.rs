@@ -61,10 +61,11 @@ impl Records {
         self.folder.join(format!("{name}.json"))
     }
 
-    /// Replaces the record. A reader sees the old one or the new one.
+    /// Replaces the record. A reader sees the old one or the new one. Not forced to disk: what runs does not outlive the
+    /// machine's start either, and the store remembers the run's number.
     pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
         let text = serde_json::to_vec(record)?;
-        write_whole(&self.path(&record.name), &text)
+        write_whole(&self.path(&record.name), &text, Durable::WhileUp)
     }
 
     /// `None` when there is none, or none that can be read.
@@ -114,8 +115,17 @@ pub(crate) fn private_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
+/// What a written file must survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// The end of any process.
+    WhileUp,
+    /// The end of the machine, too.
+    Always,
+}
+
 /// Writes a file beside `path`, then puts it in its place.
-pub(crate) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, text: &[u8], durable: Durable) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     let written = OpenOptions::new()
@@ -126,7 +136,10 @@ pub(crate) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
         .open(&beside)
         .and_then(|mut file| {
             file.write_all(text)?;
-            file.sync_all()
+            match durable {
+                Durable::WhileUp => Ok(()),
+                Durable::Always => file.sync_all(),
+            }
         })
         .and_then(|()| fs::rename(&beside, path));
     if written.is_err() {

@@ -145,25 +145,27 @@ async fn an_agent_killed_with_9_loses_nothing() {
 /// slot, and one that has been seen alive has never been replaced.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_there_is_one_process_and_always_the_same() {
-    const ROUNDS: u32 = 12;
-    const KILLS: u32 = 20;
+    const ROUNDS: u32 = 70;
+    const KILLS: u32 = 4;
     let seed = std::env::var("SEED")
         .ok()
         .and_then(|it| it.parse().ok())
         .unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut kept = 0;
+    let (mut early, mut kept) = (0, 0);
     for round in 0..ROUNDS {
         let folder = prepared(&sh("exec sleep 1000"));
         let mut seen = None;
         for _ in 0..KILLS {
             let mut agent = Agent::start(&folder);
-            tokio::time::sleep(Duration::from_millis(random.u64(0..120))).await;
+            tokio::time::sleep(Duration::from_millis(random.u64(0..80))).await;
             agent.kill();
             if let Some(pid) = seen {
                 assert!(is_alive(pid), "round {round}: {pid} was replaced");
                 kept += 1;
+            } else {
+                early += 1;
             }
             // A keeper that has its order may still be at it.
             let alive = folder.instances();
@@ -181,7 +183,7 @@ async fn killed_at_any_moment_there_is_one_process_and_always_the_same() {
             "round {round}: {seen:?} became {last}"
         );
     }
-    assert!(kept > 0, "no kill ever met a running instance");
+    assert!(kept > 0 && early > 0, "{kept} {early}");
     println!(
         "{} kills, {kept} of them beside a running instance",
         ROUNDS * KILLS

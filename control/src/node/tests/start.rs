@@ -88,3 +88,18 @@ fn an_assignment_runs_its_own_command_or_waits() {
          ended 1/1 => exited, start 1/2 web",
     );
 }
+
+#[test]
+fn restarts_are_forgotten_after_ten_minutes() {
+    let mut story = check(
+        "serve web
+         slot n 1 web => start 1/1 web
+         started 1/1 => started
+         ended 1/1 => exited, start 1/2 web
+         started 1/2 => started
+         at 599",
+    );
+    assert_eq!(story.document().unwrap().restarts, 1);
+    assert_eq!(story.tell("at 600"), "");
+    assert_eq!(story.document().unwrap().restarts, 0);
+}
