@@ -5,6 +5,7 @@
 //! Not here: reading files and what is wrong with them (`config/files`).
 
 mod decide;
+mod gone;
 mod summary;
 
 use crate::clock;
@@ -12,6 +13,8 @@ use crate::follow::Follower;
 use crate::journal::emit;
 use crate::stop::stopped;
 use crate::trouble::Trouble;
+pub(crate) use gone::Gone;
+
 use decide::{Claim, ClaimWrite, Seen};
 use minato_config_files::Folder;
 use minato_control::Event;

@@ -213,3 +213,17 @@ async fn who_leads_is_shown() {
             .contains("\nminato_leader 0\n")
     );
 }
+
+#[tokio::test]
+async fn files_that_are_gone_are_shown() {
+    let api = Api::start().await;
+    api.folder
+        .send_replace(site::folder(&[site::command("library", 2)]));
+    let status: Status = api.get("/v1/status").await.json();
+    let one = "services/fixed.toml is gone: fixed ends unless it comes back soon";
+    assert!(status.alarms.iter().any(|it| it == one), "{status:?}");
+    api.folder.send_replace(site::folder(&[]));
+    let status: Status = api.get("/v1/status").await.json();
+    let all = "the files of 2 of 2 services are gone at once (fixed, library): nothing is ended";
+    assert!(status.alarms.iter().any(|it| it == all), "{status:?}");
+}

@@ -10,6 +10,7 @@ use super::status::Sources;
 use super::{change, events};
 use crate::LeaderRecord;
 use crate::api::{ConfigStatus, LogLines, RouteTest, ServiceStatus, Settled, Status, StoreStatus};
+use crate::claim::Gone;
 use crate::clock;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
@@ -241,7 +242,13 @@ async fn overview(shared: &Shared) -> Status {
             let undecodable = undecodable.map(|(key, why)| format!("{key}: {why}"));
             let nobody = "nobody leads: slots are neither assigned nor replaced until someone does";
             let nobody = leader.is_none().then(|| nobody.to_owned());
-            let alarms: Vec<String> = nobody.into_iter().chain(notes).chain(undecodable).collect();
+            let gone = Gone::of(&folder, &observed.world.services).alarms();
+            let alarms: Vec<String> = nobody
+                .into_iter()
+                .chain(gone)
+                .chain(notes)
+                .chain(undecodable)
+                .collect();
             (
                 sources.services(),
                 alarms,

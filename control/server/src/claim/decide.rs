@@ -1,6 +1,7 @@
 //! What a reading of the folder means for the records in the store. Pure, but for its memory of what it said and of
 //! which files are gone since when.
 
+use super::gone::Gone;
 use super::summary;
 use minato_config::{Problem, ServiceName, ServiceRecord, Source, Timestamp};
 use minato_config_files::Folder;
@@ -89,31 +90,29 @@ impl Claim {
 
     /// Ends services whose files are gone for long enough.
     fn end(&mut self, seen: &Seen<'_>, decision: &mut Decision) {
-        let gone = gone(seen);
-        self.gone.retain(|service, _| gone.contains_key(service));
-        for (service, path) in &gone {
-            if !self.gone.contains_key(service) {
-                self.gone.insert(service.clone(), seen.now);
-                decision
-                    .events
-                    .push(notice(seen, service, path, self.grace));
-            }
-        }
-        let living = seen.records.values().filter(|it| !it.value.removed).count();
-        if gone.len() > 1 && gone.len() * 2 > living {
-            let names: BTreeSet<ServiceName> = gone.into_keys().collect();
+        let gone = Gone::of(seen.folder, seen.records);
+        if gone.are_too_many() {
+            let names: BTreeSet<ServiceName> = gone.files.keys().cloned().collect();
             if self.refused != names {
-                decision.events.push(refusal(seen, &names, living));
+                decision.events.push(refusal(seen, &gone));
                 self.refused = names;
             }
             return;
         }
-        self.refused.clear();
-        for (service, path) in gone {
-            let Some(since) = self.gone.get(&service) else {
-                continue;
-            };
-            let due = *since + self.grace;
+        if !self.refused.is_empty() {
+            // Someone puts files back, one after the other: the rest gets its whole time.
+            self.refused.clear();
+            self.gone.clear();
+        }
+        self.gone
+            .retain(|service, _| gone.files.contains_key(service));
+        for (service, path) in gone.files {
+            let since = *self.gone.entry(service.clone()).or_insert_with(|| {
+                let event = notice(seen, &service, &path, self.grace);
+                decision.events.push(event);
+                seen.now
+            });
+            let due = since + self.grace;
             if due > seen.now {
                 decision.wake = Some(decision.wake.map_or(due, |it| it.min(due)));
             } else if let Some(stored) = seen.records.get(&service) {
@@ -161,18 +160,6 @@ fn apply(seen: &Seen<'_>, decision: &mut Decision) {
     }
 }
 
-/// Living services of this source without a file, good or bad.
-fn gone(seen: &Seen<'_>) -> BTreeMap<ServiceName, String> {
-    let records = seen.records.iter();
-    records
-        .filter(|(name, it)| !it.value.removed && seen.folder.is_gone(name))
-        .map(|(name, it)| {
-            let Source::File { path } = &it.value.source;
-            (name.clone(), path.clone())
-        })
-        .collect()
-}
-
 fn service_of(file: &Path) -> Option<ServiceName> {
     let is_service = file.extension().is_some_and(|it| it == "toml");
     let stem = file.file_stem().filter(|_| is_service)?;
@@ -215,27 +202,11 @@ fn notice(seen: &Seen<'_>, service: &ServiceName, path: &str, grace: Duration) -
     .hint("put the file back before that and nothing happens")
 }
 
-fn refusal(seen: &Seen<'_>, names: &BTreeSet<ServiceName>, living: usize) -> Event {
-    let listed: Vec<&str> = names
-        .iter()
-        .take(PROBLEMS)
-        .map(ServiceName::as_str)
-        .collect();
-    let more = if names.len() > listed.len() {
-        ", ..."
-    } else {
-        ""
-    };
-    Event::error(
-        seen.wall,
-        EventKind::Alarm,
-        format!(
-            "the files of {} of {living} services are gone at once ({}{more}): nothing is ended",
-            names.len(),
-            listed.join(", "),
-        ),
+fn refusal(seen: &Seen<'_>, gone: &Gone) -> Event {
+    Event::error(seen.wall, EventKind::Alarm, gone.refusal()).hint(
+        "put the files back; if these services shall end, delete at most half of the files at a time and wait \
+         until each step took effect",
     )
-    .hint("put the files back; if these services shall end, delete at most half of the files at a time and wait until each step took effect")
 }
 
 #[cfg(test)]

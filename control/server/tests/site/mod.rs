@@ -1,5 +1,9 @@
 //! A site for tests: an embedded store, a journal, documents, and a client of the admin API.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its own part"
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,7 @@
 use super::*;
 use crate::api::{ByHand, ConfigStatus, StoreStatus};
+use crate::api::{InstanceStatus, ServiceStatus};
+use minato_config::Timestamp;
 use minato_control::{Event, EventKind};
 
 fn service(name: &str, state: ServiceState) -> ServiceStatus {

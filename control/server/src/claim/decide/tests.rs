@@ -165,13 +165,18 @@ fn more_than_half_at_once_is_refused_once_and_named() {
     // One after the other within the grace still is at once.
     trial.at(1, &folder(&[("a", 1), ("b", 1)]));
     let told = trial.at(2, &folder(&[("a", 1)]));
-    assert!(told[1].starts_with("the files of 2 of 3 services are gone at once (b, c)"));
+    assert!(told[0].starts_with("the files of 2 of 3 services are gone at once (b, c)"));
     for second in [3, 40, 400] {
         assert_eq!(trial.at(second, &folder(&[("a", 1)])), NOTHING);
     }
     assert_eq!(trial.living(), ["a", "b", "c"]);
-    // One of them back: the other is gone long enough.
-    trial.at(401, &folder(&[("a", 1), ("b", 1)]));
+    // One of them back: the other gets its whole time, for someone is putting files back.
+    assert_eq!(
+        trial.at(401, &folder(&[("a", 1), ("b", 1)])),
+        ["services/c.toml is gone: c ends in 30s"]
+    );
+    assert_eq!(trial.living(), ["a", "b", "c"]);
+    trial.at(431, &folder(&[("a", 1), ("b", 1)]));
     assert_eq!(trial.living(), ["a", "b"]);
     // An empty folder of two is refused, of one it is not.
     trial.at(500, &folder(&[]));
