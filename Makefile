@@ -28,4 +28,4 @@ figures:
 	cargo build --release --locked
 	cargo run --release --locked --quiet -- demo --once --only kill,freeze,hang,sick --repeat 10 --figures target/faults.json
 	cargo run --release --locked --quiet -p minato-control-store --example store_bench
-	cargo run --release --locked --quiet -p minato-proxy --example table_bench
+	cargo bench --locked --bench table

@@ -1,6 +1,6 @@
 //! Times of the table: lookups, and the work of changing one service, beside 1, 100 and 10,000 services.
 //!
-//! `cargo run --release -p minato-proxy --example table_bench`
+//! `cargo bench --bench table`
 
 #![expect(clippy::print_stdout, reason = "a table of figures is what it is for")]
 #![expect(
