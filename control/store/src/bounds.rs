@@ -11,6 +11,8 @@ pub const MAX_KEY_BYTES: usize = 512;
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 /// Bytes of all keys and values of one commit.
 pub const MAX_COMMIT_BYTES: usize = 4 << 20;
+/// Bytes of all keys and values that a store holds; puts past it are [`StoreError::Invalid`], deletes always work.
+pub const MAX_STORE_BYTES: usize = 256 << 20;
 
 impl Commit {
     /// Whether every bound holds; [`StoreError::Invalid`] names the first that does not. Backends call this first.

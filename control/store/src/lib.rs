@@ -13,7 +13,7 @@ pub mod keys;
 mod store;
 mod world;
 
-pub use bounds::{MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, MAX_WRITES};
+pub use bounds::{MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_STORE_BYTES, MAX_VALUE_BYTES, MAX_WRITES};
 pub use embedded::{Embedded, Options};
 pub use error::StoreError;
 pub use follow::{Follower, follow};

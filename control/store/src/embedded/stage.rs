@@ -17,10 +17,13 @@ pub(super) struct Keep {
 pub(super) struct Stage<'a> {
     base: &'a State,
     delta: Delta,
+    /// Bytes of all entries with the batch's changes.
+    bytes: usize,
+    most_bytes: usize,
 }
 
 impl<'a> Stage<'a> {
-    pub(super) fn new(base: &'a State) -> Self {
+    pub(super) fn new(base: &'a State, most_bytes: usize) -> Self {
         let delta = Delta {
             revision: base.revision,
             sequence: base.sequence,
@@ -28,7 +31,12 @@ impl<'a> Stage<'a> {
             oldest: base.history.oldest,
             ..Delta::default()
         };
-        Self { base, delta }
+        Self {
+            base,
+            delta,
+            bytes: base.bytes,
+            most_bytes,
+        }
     }
 
     /// All writes, or the reason why none.
@@ -46,6 +54,7 @@ impl<'a> Stage<'a> {
                 self.ttl(*lease)?;
             }
         }
+        self.check_room(&commit)?;
         let next = Revision(self.delta.revision.0 + 1);
         let changes: Vec<Change> = commit
             .write
@@ -114,10 +123,37 @@ impl<'a> Stage<'a> {
                 Change::Put(entry) => (entry.key.clone(), Some(entry.clone())),
                 Change::Delete(key) => (key.clone(), None),
             };
+            self.bytes += entry.as_ref().map_or(0, |it| it.bytes());
+            self.bytes -= self.entry(&key).map_or(0, |it| it.bytes());
             self.delta.entries.insert(key, entry);
         }
         self.delta.commits.push(changes.into());
         self.delta.revision
+    }
+
+    fn check_room(&self, commit: &Commit) -> Result<(), StoreError> {
+        let (mut added, mut freed) = (0, 0);
+        for write in &commit.write {
+            let key = match write {
+                Write::Put { key, value, .. } => {
+                    added += key.len() + value.len();
+                    key
+                }
+                Write::Delete { key } => key,
+            };
+            freed += self.entry(key).map_or(0, |it| it.bytes());
+        }
+        if added <= freed || self.bytes + added - freed <= self.most_bytes {
+            return Ok(());
+        }
+        Err(StoreError::Invalid {
+            detail: format!(
+                "the store holds {} bytes and at most {}; {} more do not fit",
+                self.bytes,
+                self.most_bytes,
+                added - freed
+            ),
+        })
     }
 
     fn trim(&mut self, keep: Keep) {

@@ -40,9 +40,16 @@ impl Change {
         const OVERHEAD: usize = 64;
         OVERHEAD
             + match self {
-                Self::Put(entry) => entry.key.len() + entry.value.len(),
+                Self::Put(entry) => entry.bytes(),
                 Self::Delete(key) => key.len(),
             }
+    }
+}
+
+impl Entry {
+    /// Bytes of key and value.
+    pub(super) fn bytes(&self) -> usize {
+        self.key.len() + self.value.len()
     }
 }
 
@@ -104,6 +111,8 @@ pub(super) struct State {
     /// The last lease id given out.
     pub(super) last_lease: u64,
     pub(super) entries: BTreeMap<String, Arc<Entry>>,
+    /// Bytes of the keys and values in `entries`.
+    pub(super) bytes: usize,
     pub(super) leases: BTreeMap<LeaseId, Duration>,
     pub(super) history: History,
 }
@@ -133,13 +142,24 @@ impl State {
             .take_while(move |entry| entry.key.starts_with(prefix))
     }
 
+    pub(super) fn insert(&mut self, entry: Arc<Entry>) {
+        self.bytes += entry.bytes();
+        let before = self.entries.insert(entry.key.clone(), entry);
+        self.bytes -= before.map_or(0, |it| it.bytes());
+    }
+
+    fn remove(&mut self, key: &str) {
+        let before = self.entries.remove(key);
+        self.bytes -= before.map_or(0, |it| it.bytes());
+    }
+
     /// Takes a durable difference over.
     pub(super) fn apply(&mut self, delta: Delta) {
         for (key, entry) in delta.entries {
             match entry {
-                Some(entry) => self.entries.insert(key, entry),
-                None => self.entries.remove(&key),
-            };
+                Some(entry) => self.insert(entry),
+                None => self.remove(&key),
+            }
         }
         for (lease, ttl) in delta.leases {
             match ttl {

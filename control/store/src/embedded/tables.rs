@@ -191,7 +191,7 @@ pub(super) fn read(database: &Database) -> Result<(Identity, State), Failed> {
                 entry.key
             )));
         }
-        state.entries.insert(entry.key.clone(), Arc::new(entry));
+        state.insert(Arc::new(entry));
     }
     for row in transaction.open_table(LEASES)?.iter()? {
         let (lease, ttl) = row?;

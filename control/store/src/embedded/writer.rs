@@ -7,7 +7,7 @@ use super::file::StoreFile;
 use super::lease;
 use super::stage::{Keep, Stage};
 use super::state::Delta;
-use crate::{Commit, LeaseId, Revision, StoreError};
+use crate::{Commit, LeaseId, MAX_STORE_BYTES, Revision, StoreError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -143,7 +143,7 @@ impl Writer {
     /// Answers for when the difference is durable.
     fn decide(&self, batch: Vec<Request>) -> (Option<Delta>, Vec<Decided>) {
         let state = self.shared.state();
-        let mut stage = Stage::new(&state);
+        let mut stage = Stage::new(&state, MAX_STORE_BYTES);
         for lease in &self.ending {
             // Its holder may have revoked it just before.
             let _ = stage.revoke(*lease);

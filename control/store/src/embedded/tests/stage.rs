@@ -9,6 +9,8 @@ const KEEP: Keep = Keep {
     commits: 100,
     bytes: 1 << 20,
 };
+/// Bytes that fit in.
+const ROOM: usize = 1000;
 const TTL: Duration = Duration::from_secs(1);
 
 fn on(lease: LeaseId, key: &str) -> Commit {
@@ -17,7 +19,7 @@ fn on(lease: LeaseId, key: &str) -> Commit {
 
 /// The state after one batch.
 fn after(mut state: State, batch: impl FnOnce(&mut Stage<'_>)) -> State {
-    let mut stage = Stage::new(&state);
+    let mut stage = Stage::new(&state, ROOM);
     batch(&mut stage);
     if let Some(delta) = stage.finish(KEEP) {
         state.apply(delta);
@@ -94,7 +96,7 @@ fn a_lease_that_ended_in_the_batch_takes_no_more_keys() {
 #[test]
 fn a_batch_that_changes_nothing_is_not_written() {
     let state = leased();
-    let mut stage = Stage::new(&state);
+    let mut stage = Stage::new(&state, ROOM);
     stage.commit(Commit::default()).unwrap();
     stage.commit(Commit::delete("/missing")).unwrap();
     stage.compact(Revision(0));
@@ -111,4 +113,26 @@ fn compacting_ahead_forgets_everything_and_no_more() {
     });
     let kept: Vec<Revision> = state.history.since(Revision(0)).map(|it| it.0).collect();
     assert_eq!(kept, [Revision(3)]);
+}
+
+#[test]
+fn a_full_store_takes_no_more_but_gives_back() {
+    let put = |key: &str, size| Commit::put(key, vec![0; size]);
+    let full = |it: Result<Revision, StoreError>| matches!(it, Err(StoreError::Invalid { .. }));
+    let state = after(State::default(), |stage| {
+        stage.commit(put("/a", ROOM / 2)).unwrap();
+        assert!(full(stage.commit(put("/b", ROOM / 2))));
+        stage.commit(put("/b", ROOM / 2 - 4)).unwrap();
+    });
+    assert_eq!(state.bytes, ROOM);
+    let state = after(state, |stage| {
+        assert!(full(stage.commit(put("/c", 0))));
+        // The same size in another place, and a batch that makes room first.
+        stage.commit(put("/d", 0).and_delete("/b")).unwrap();
+        assert!(full(stage.commit(put("/e", ROOM / 2))));
+        stage.commit(Commit::delete("/a")).unwrap();
+        stage.commit(put("/e", ROOM / 2)).unwrap();
+    });
+    assert_eq!(keys(&state), ["/d", "/e"]);
+    assert_eq!(state.bytes, 4 + ROOM / 2);
 }
