@@ -20,7 +20,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Where the running minato listens for commands.
-    #[arg(long, global = true, default_value = "127.0.0.1:7070", env = "MINATO_ADMIN", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "127.0.0.1:7070",
+        env = "MINATO_ADMIN",
+        value_name = "ADDRESS"
+    )]
     pub(crate) admin: SocketAddr,
     /// Print JSON instead of text.
     #[arg(long, global = true)]
@@ -77,7 +83,10 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
 }
 
 fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     let client = Client::new(global.admin);
     runtime.block_on(async {
         match command {

@@ -36,27 +36,52 @@ impl Client {
         self.call(Method::GET, path, None).await
     }
 
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
-        self.call(Method::POST, path, Some(serde_json::to_vec(body)?)).await
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        self.call(Method::POST, path, Some(serde_json::to_vec(body)?))
+            .await
     }
 
-    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> anyhow::Result<T> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> anyhow::Result<T> {
         let call = async {
             let response = self.send(method, path, body).await?;
             let status = response.status();
-            let bytes = Limited::new(response.into_body(), LARGEST).collect().await.map_err(|error| anyhow!("the answer broke off: {error}"))?;
+            let bytes = Limited::new(response.into_body(), LARGEST)
+                .collect()
+                .await
+                .map_err(|error| anyhow!("the answer broke off: {error}"))?;
             understand(status, &bytes.to_bytes())
         };
-        tokio::time::timeout(CALL, call).await.map_err(|_| anyhow!("{} did not answer within {CALL:?}; is that minato frozen?", self.address))?
+        tokio::time::timeout(CALL, call).await.map_err(|_| {
+            anyhow!(
+                "{} did not answer within {CALL:?}; is that minato frozen?",
+                self.address
+            )
+        })?
     }
 
     /// A stream of lines; `each` returns whether to go on.
-    pub(crate) async fn lines(&self, path: &str, mut each: impl FnMut(&str) -> bool) -> anyhow::Result<()> {
+    pub(crate) async fn lines(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&str) -> bool,
+    ) -> anyhow::Result<()> {
         let response = self.send(Method::GET, path, None).await?;
         let status = response.status();
         let mut body = response.into_body();
         if !status.is_success() {
-            let bytes = Limited::new(body, LARGEST).collect().await.map_err(|error| anyhow!("the answer broke off: {error}"))?;
+            let bytes = Limited::new(body, LARGEST)
+                .collect()
+                .await
+                .map_err(|error| anyhow!("the answer broke off: {error}"))?;
             return Err(refusal(status, &bytes.to_bytes()));
         }
         let mut rest = Vec::new();
@@ -75,18 +100,32 @@ impl Client {
         Ok(())
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> anyhow::Result<Response<Incoming>> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> anyhow::Result<Response<Incoming>> {
         let tcp = tokio::net::TcpStream::connect(self.address).await.with_context(|| {
             format!("no minato answers at {}; start it with `minato run`, or name its admin address with --admin", self.address)
         })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await?;
         tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header("Host", self.address.to_string());
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("Host", self.address.to_string());
         if body.is_some() {
             request = request.header("Content-Type", "application/json");
         }
         let request = request.body(Full::new(Bytes::from(body.unwrap_or_default())))?;
-        sender.send_request(request).await.with_context(|| format!("{} closed the connection; is it minato's admin address?", self.address))
+        sender.send_request(request).await.with_context(|| {
+            format!(
+                "{} closed the connection; is it minato's admin address?",
+                self.address
+            )
+        })
     }
 }
 
@@ -96,7 +135,9 @@ fn understand<T: DeserializeOwned>(status: StatusCode, bytes: &[u8]) -> anyhow::
     }
     match serde_json::from_slice(bytes) {
         Ok(it) => Ok(it),
-        Err(error) => bail!("the answer is not understood ({error}); is that minato another version?"),
+        Err(error) => {
+            bail!("the answer is not understood ({error}); is that minato another version?")
+        }
     }
 }
 
@@ -111,5 +152,13 @@ fn refusal(status: StatusCode, bytes: &[u8]) -> anyhow::Error {
 /// Bytes that may not stand in a query as they are.
 pub(crate) fn encode(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/:".contains(&b);
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| {
+            if plain(b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
 }

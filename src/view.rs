@@ -27,10 +27,19 @@ impl View for ProcessView {
         self.gateway.route_test(url)
     }
 
-    fn logs(&self, service: &ServiceName, slot: SlotIndex, lines: usize) -> Result<Vec<String>, String> {
-        minato_control_agent::logs(&self.data, service, slot, lines).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => format!("{service}/{slot} has not written anything on this node"),
-            _ => format!("the output of {service}/{slot} cannot be read: {error}"),
+    fn logs(
+        &self,
+        service: &ServiceName,
+        slot: SlotIndex,
+        lines: usize,
+    ) -> Result<Vec<String>, String> {
+        minato_control_agent::logs(&self.data, service, slot, lines).map_err(|error| {
+            match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    format!("{service}/{slot} has not written anything on this node")
+                }
+                _ => format!("the output of {service}/{slot} cannot be read: {error}"),
+            }
         })
     }
 

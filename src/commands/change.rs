@@ -4,7 +4,9 @@ use super::terminal::{Tone, paint, print};
 use crate::cli::Global;
 use crate::client::{Client, encode};
 use anyhow::bail;
-use minato_control_server::api::{ChangeAnswer, DrainRequest, RestartRequest, ScaleRequest, Settled};
+use minato_control_server::api::{
+    ChangeAnswer, DrainRequest, RestartRequest, ScaleRequest, Settled,
+};
 use serde::Serialize;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -18,7 +20,11 @@ pub(crate) struct ScaleArgs {
     /// The service.
     service: String,
     /// Instances wanted.
-    #[arg(required_unless_present = "reset", conflicts_with = "reset", value_name = "N")]
+    #[arg(
+        required_unless_present = "reset",
+        conflicts_with = "reset",
+        value_name = "N"
+    )]
     replicas: Option<u16>,
     /// What the file says counts again.
     #[arg(long)]
@@ -53,32 +59,78 @@ struct WaitArgs {
     timeout: u64,
 }
 
-pub(crate) async fn scale(args: &ScaleArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
-    let request = ScaleRequest { replicas: args.replicas, who: who() };
+pub(crate) async fn scale(
+    args: &ScaleArgs,
+    client: &Client,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
+    let request = ScaleRequest {
+        replicas: args.replicas,
+        who: who(),
+    };
     change(client, global, &args.service, "scale", &request, &args.wait).await
 }
 
-pub(crate) async fn restart(args: &RestartArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
-    change(client, global, &args.service, "restart", &RestartRequest { who: who() }, &args.wait).await
+pub(crate) async fn restart(
+    args: &RestartArgs,
+    client: &Client,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
+    change(
+        client,
+        global,
+        &args.service,
+        "restart",
+        &RestartRequest { who: who() },
+        &args.wait,
+    )
+    .await
 }
 
-pub(crate) async fn drain(args: &DrainArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
-    let request = DrainRequest { drain: !args.reset, who: who() };
+pub(crate) async fn drain(
+    args: &DrainArgs,
+    client: &Client,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
+    let request = DrainRequest {
+        drain: !args.reset,
+        who: who(),
+    };
     change(client, global, &args.service, "drain", &request, &args.wait).await
 }
 
 /// Exit 0 when it is true (or accepted, with `--no-wait`), 1 when the wait is over before that.
-async fn change(client: &Client, global: &Global, service: &str, verb: &str, request: &impl Serialize, wait: &WaitArgs) -> anyhow::Result<ExitCode> {
-    let answer: ChangeAnswer = client.post(&format!("/v1/services/{}/{verb}", encode(service)), request).await?;
+async fn change(
+    client: &Client,
+    global: &Global,
+    service: &str,
+    verb: &str,
+    request: &impl Serialize,
+    wait: &WaitArgs,
+) -> anyhow::Result<ExitCode> {
+    let answer: ChangeAnswer = client
+        .post(&format!("/v1/services/{}/{verb}", encode(service)), request)
+        .await?;
     if !global.json {
         print(&format!("{}\n", answer.message));
     }
-    let settled = if global.no_wait { None } else { Some(settle(client, global, service, Duration::from_secs(wait.timeout)).await?) };
+    let settled = if global.no_wait {
+        None
+    } else {
+        Some(settle(client, global, service, Duration::from_secs(wait.timeout)).await?)
+    };
     if global.json {
-        print(&format!("{}\n", serde_json::to_string(&serde_json::json!({ "change": answer, "settled": settled }))?));
+        print(&format!(
+            "{}\n",
+            serde_json::to_string(&serde_json::json!({ "change": answer, "settled": settled }))?
+        ));
     } else {
         if let Some(settled) = &settled {
-            print(&format!("{}: {}\n", paint("done", Tone::Good), settled.detail));
+            print(&format!(
+                "{}: {}\n",
+                paint("done", Tone::Good),
+                settled.detail
+            ));
         }
         if let Some(undo) = &answer.undo {
             print(&format!("undo: {undo}\n"));
@@ -87,7 +139,12 @@ async fn change(client: &Client, global: &Global, service: &str, verb: &str, req
     Ok(ExitCode::SUCCESS)
 }
 
-async fn settle(client: &Client, global: &Global, service: &str, limit: Duration) -> anyhow::Result<Settled> {
+async fn settle(
+    client: &Client,
+    global: &Global,
+    service: &str,
+    limit: Duration,
+) -> anyhow::Result<Settled> {
     let path = format!("/v1/services/{}/settled", encode(service));
     let began = crate::clock::now();
     let mut shown = String::new();
@@ -103,8 +160,15 @@ async fn settle(client: &Client, global: &Global, service: &str, limit: Duration
                 settled.detail
             );
         }
-        if settled.detail != shown && !global.json && (std::io::stdout().is_terminal() || !shown.is_empty()) {
-            print(&format!("  {:>3}s {}\n", began.elapsed().as_secs(), settled.detail));
+        if settled.detail != shown
+            && !global.json
+            && (std::io::stdout().is_terminal() || !shown.is_empty())
+        {
+            print(&format!(
+                "  {:>3}s {}\n",
+                began.elapsed().as_secs(),
+                settled.detail
+            ));
         }
         shown = settled.detail;
         tokio::time::sleep(LOOK).await;
@@ -113,5 +177,7 @@ async fn settle(client: &Client, global: &Global, service: &str, limit: Duration
 
 /// The caller's name, for status and events.
 fn who() -> String {
-    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()))
+    std::env::var("SUDO_USER")
+        .or_else(|_| std::env::var("USER"))
+        .unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()))
 }

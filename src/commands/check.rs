@@ -18,7 +18,10 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode>
     let found = minato_config_files::locate(args.config.as_deref());
     let (name, problems) = match &found {
         Some(path) => (path.display().to_string(), minato_config_files::check(path)),
-        None => ("the defaults (no minato.toml)".to_owned(), minato_config_files::check_services_of(&Settings::default())),
+        None => (
+            "the defaults (no minato.toml)".to_owned(),
+            minato_config_files::check_services_of(&Settings::default()),
+        ),
     };
     if global.json {
         let lines: Vec<_> = problems
@@ -27,12 +30,23 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode>
             .collect();
         print(&format!("{}\n", serde_json::to_string_pretty(&lines)?));
     } else if problems.is_empty() {
-        print(&format!("{}: {} and all services\n", paint("ok", Tone::Good), name));
+        print(&format!(
+            "{}: {} and all services\n",
+            paint("ok", Tone::Good),
+            name
+        ));
     } else {
         for problem in &problems {
             print(&format!("{problem}\n"));
         }
-        print(&format!("{}\n", paint(&format!("{} problem(s)", problems.len()), Tone::Bad)));
+        print(&format!(
+            "{}\n",
+            paint(&format!("{} problem(s)", problems.len()), Tone::Bad)
+        ));
     }
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    Ok(if problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(3)
+    })
 }

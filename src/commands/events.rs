@@ -20,7 +20,11 @@ pub(crate) struct EventsArgs {
     last: usize,
 }
 
-pub(crate) async fn run(args: &EventsArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    args: &EventsArgs,
+    client: &Client,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
     let mut path = format!("/v1/events?last={}", args.last);
     if let Some(service) = &args.service {
         path.push_str(&format!("&service={}", encode(service)));

@@ -27,9 +27,20 @@ pub(crate) struct LogsArgs {
     follow: bool,
 }
 
-pub(crate) async fn run(args: &LogsArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
-    let service: ServiceStatus = client.get(&format!("/v1/services/{}", encode(&args.service))).await?;
-    let mut slots: Vec<u16> = service.instances.iter().map(|it| it.slot).filter(|it| args.slot.is_none_or(|slot| slot == *it)).collect();
+pub(crate) async fn run(
+    args: &LogsArgs,
+    client: &Client,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
+    let service: ServiceStatus = client
+        .get(&format!("/v1/services/{}", encode(&args.service)))
+        .await?;
+    let mut slots: Vec<u16> = service
+        .instances
+        .iter()
+        .map(|it| it.slot)
+        .filter(|it| args.slot.is_none_or(|slot| slot == *it))
+        .collect();
     slots.sort_unstable();
     slots.dedup();
     if slots.is_empty() {
@@ -53,8 +64,18 @@ pub(crate) async fn run(args: &LogsArgs, client: &Client, global: &Global) -> an
     Ok(ExitCode::SUCCESS)
 }
 
-async fn fetch(client: &Client, service: &str, slot: u16, lines: usize) -> anyhow::Result<Vec<String>> {
-    let answer: LogLines = client.get(&format!("/v1/logs/{}?slot={slot}&lines={lines}", encode(service))).await?;
+async fn fetch(
+    client: &Client,
+    service: &str,
+    slot: u16,
+    lines: usize,
+) -> anyhow::Result<Vec<String>> {
+    let answer: LogLines = client
+        .get(&format!(
+            "/v1/logs/{}?slot={slot}&lines={lines}",
+            encode(service)
+        ))
+        .await?;
     Ok(answer.lines)
 }
 
@@ -72,7 +93,12 @@ fn fresh<'a>(before: &[String], now: &'a [String]) -> &'a [String] {
 fn show(service: &str, slot: u16, lines: &[String], global: &Global) -> anyhow::Result<()> {
     for line in lines {
         if global.json {
-            print(&format!("{}\n", serde_json::to_string(&serde_json::json!({ "service": service, "slot": slot, "line": line }))?));
+            print(&format!(
+                "{}\n",
+                serde_json::to_string(
+                    &serde_json::json!({ "service": service, "slot": slot, "line": line })
+                )?
+            ));
         } else {
             print(&format!("{service}/{slot} | {}\n", safe(line)));
         }

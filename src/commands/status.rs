@@ -13,11 +13,17 @@ pub(crate) struct StatusArgs {
     service: Option<String>,
 }
 
-/// Exit 0 where every service shown is ok or settling, 1 otherwise.
-pub(crate) async fn run(args: &StatusArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+/// Exit 0 where every service shown is ok or settling, and store and files are well; 1 otherwise.
+pub(crate) async fn run(
+    args: &StatusArgs,
+    client: &Client,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
     let fine = match &args.service {
         Some(name) => {
-            let service: ServiceStatus = client.get(&format!("/v1/services/{}", encode(name))).await?;
+            let service: ServiceStatus = client
+                .get(&format!("/v1/services/{}", encode(name)))
+                .await?;
             if global.json {
                 print(&format!("{}\n", serde_json::to_string_pretty(&service)?));
             } else {
@@ -33,10 +39,16 @@ pub(crate) async fn run(args: &StatusArgs, client: &Client, global: &Global) -> 
             } else {
                 print(&all(&status, client));
             }
-            status.services.iter().all(is_fine) && status.store.healthy
+            status.services.iter().all(is_fine)
+                && status.store.healthy
+                && status.config.problems.is_empty()
         }
     };
-    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if fine {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }
 
 fn is_fine(service: &ServiceStatus) -> bool {
@@ -50,15 +62,41 @@ fn all(status: &Status, client: &Client) -> String {
         status.node,
         status.version,
         duration(status.now_ms.saturating_sub(status.since_ms)),
-        if status.leading { "leads".to_owned() } else { format!("leader {}", status.leader.as_deref().unwrap_or("none")) },
+        if status.leading {
+            "leads".to_owned()
+        } else {
+            format!("leader {}", status.leader.as_deref().unwrap_or("none"))
+        },
     );
-    let listeners: Vec<String> = status.listeners.iter().map(|it| format!("http://{it}")).collect();
-    out.push_str(&format!("serves {}  page http://{}/\n", listeners.join(", "), client.address()));
+    let listeners: Vec<String> = status
+        .listeners
+        .iter()
+        .map(|it| format!("http://{it}"))
+        .collect();
+    out.push_str(&format!(
+        "serves {}  page http://{}/\n",
+        listeners.join(", "),
+        client.address()
+    ));
     if !status.store.healthy {
-        out.push_str(&format!("{} {}\n", paint("store:", Tone::Bad), safe(&status.store.detail)));
+        out.push_str(&format!(
+            "{} {}\n",
+            paint("store:", Tone::Bad),
+            safe(&status.store.detail)
+        ));
     }
     out.push('\n');
-    let mut rows = vec![plain(&["SERVICE", "STATE", "UP", "IN FLIGHT", "REQUESTS", "ERRORS", "P50", "P99", "DETAIL"])];
+    let mut rows = vec![plain(&[
+        "SERVICE",
+        "STATE",
+        "UP",
+        "IN FLIGHT",
+        "REQUESTS",
+        "ERRORS",
+        "P50",
+        "P99",
+        "DETAIL",
+    ])];
     for it in &status.services {
         rows.push(vec![
             (it.name.clone(), Tone::Plain),
@@ -66,7 +104,14 @@ fn all(status: &Status, client: &Client) -> String {
             (format!("{}/{}", it.up, it.wanted), Tone::Plain),
             (in_flight(it), Tone::Plain),
             (it.requests.to_string(), Tone::Plain),
-            (it.gateway_errors.to_string(), if it.gateway_errors > 0 { Tone::Doubtful } else { Tone::Plain }),
+            (
+                it.gateway_errors.to_string(),
+                if it.gateway_errors > 0 {
+                    Tone::Doubtful
+                } else {
+                    Tone::Plain
+                },
+            ),
             (milliseconds(it.p50_ms), Tone::Plain),
             (milliseconds(it.p99_ms), Tone::Plain),
             (safe(&detail(it)), Tone::Plain),
@@ -74,10 +119,17 @@ fn all(status: &Status, client: &Client) -> String {
     }
     out.push_str(&table(&rows));
     if status.services.is_empty() {
-        out.push_str(&format!("no service yet: put a file into {}\n", status.config.folder));
+        out.push_str(&format!(
+            "no service yet: put a file into {}\n",
+            status.config.folder
+        ));
     }
     for problem in &status.config.problems {
-        out.push_str(&format!("{} {}\n", paint("config:", Tone::Bad), safe(problem)));
+        out.push_str(&format!(
+            "{} {}\n",
+            paint("config:", Tone::Bad),
+            safe(problem)
+        ));
     }
     for alarm in &status.alarms {
         out.push_str(&format!("{} {}\n", paint("alarm:", Tone::Bad), safe(alarm)));
@@ -86,7 +138,12 @@ fn all(status: &Status, client: &Client) -> String {
 }
 
 fn one(service: &ServiceStatus, now_ms: u64) -> String {
-    let mut out = format!("{}  {}  {}\n", service.name, paint(service.state.as_str(), tone(service.state)), safe(&detail(service)));
+    let mut out = format!(
+        "{}  {}  {}\n",
+        service.name,
+        paint(service.state.as_str(), tone(service.state)),
+        safe(&detail(service))
+    );
     out.push_str(&format!("from {}\n", safe(&service.source)));
     for route in &service.routes {
         out.push_str(&format!("route {route}\n"));
@@ -100,7 +157,21 @@ fn one(service: &ServiceStatus, now_ms: u64) -> String {
         milliseconds(service.p95_ms),
         milliseconds(service.p99_ms),
     ));
-    let mut rows = vec![plain(&["SLOT", "RUN", "ADDRESS", "PID", "PHASE", "VERDICT", "STANDING", "SINCE", "IN FLIGHT", "REQUESTS", "FAILURES", "RESTARTS", "REASON"])];
+    let mut rows = vec![plain(&[
+        "SLOT",
+        "RUN",
+        "ADDRESS",
+        "PID",
+        "PHASE",
+        "VERDICT",
+        "STANDING",
+        "SINCE",
+        "IN FLIGHT",
+        "REQUESTS",
+        "FAILURES",
+        "RESTARTS",
+        "REASON",
+    ])];
     rows.extend(service.instances.iter().map(|it| instance(it, now_ms)));
     out.push_str(&table(&rows));
     out
@@ -112,12 +183,17 @@ fn instance(it: &InstanceStatus, now_ms: u64) -> Vec<(String, Tone)> {
         "suspect" => Tone::Doubtful,
         _ => Tone::Bad,
     };
-    let retry = it.retry_at_ms.map_or_else(String::new, |at| format!(" (starts again in {})", duration(at.saturating_sub(now_ms))));
+    let retry = it.retry_at_ms.map_or_else(String::new, |at| {
+        format!(" (starts again in {})", duration(at.saturating_sub(now_ms)))
+    });
     vec![
         (it.slot.to_string(), Tone::Plain),
         (format!("{}-{}", it.generation, it.run), Tone::Plain),
         (it.address.clone(), Tone::Plain),
-        (it.pid.map_or_else(|| "-".to_owned(), |it| it.to_string()), Tone::Plain),
+        (
+            it.pid.map_or_else(|| "-".to_owned(), |it| it.to_string()),
+            Tone::Plain,
+        ),
         (it.phase.clone(), Tone::Plain),
         (it.verdict.clone(), tone),
         (it.standing.clone(), Tone::Plain),
@@ -132,17 +208,27 @@ fn instance(it: &InstanceStatus, now_ms: u64) -> Vec<(String, Tone)> {
 
 fn detail(service: &ServiceStatus) -> String {
     match &service.by_hand {
-        Some(by_hand) => format!("{}; {} by hand ({}), file says {}", service.detail, by_hand.replicas, by_hand.who, by_hand.file_says),
+        Some(by_hand) => format!(
+            "{}; {} by hand ({}), file says {}",
+            service.detail, by_hand.replicas, by_hand.who, by_hand.file_says
+        ),
         None => service.detail.clone(),
     }
 }
 
 fn in_flight(service: &ServiceStatus) -> String {
-    if service.queued > 0 { format!("{} +{} queued", service.in_flight, service.queued) } else { service.in_flight.to_string() }
+    if service.queued > 0 {
+        format!("{} +{} queued", service.in_flight, service.queued)
+    } else {
+        service.in_flight.to_string()
+    }
 }
 
 fn plain(cells: &[&str]) -> Vec<(String, Tone)> {
-    cells.iter().map(|it| ((*it).to_owned(), Tone::Plain)).collect()
+    cells
+        .iter()
+        .map(|it| ((*it).to_owned(), Tone::Plain))
+        .collect()
 }
 
 fn tone(state: ServiceState) -> Tone {
@@ -174,7 +260,10 @@ mod tests {
 
     #[test]
     fn durations_read_at_a_glance() {
-        let texts: Vec<String> = [3_000, 252_000, 7_380_000, 446_400_000].into_iter().map(duration).collect();
+        let texts: Vec<String> = [3_000, 252_000, 7_380_000, 446_400_000]
+            .into_iter()
+            .map(duration)
+            .collect();
         assert_eq!(texts, ["3s", "4m12s", "2h03m", "5d04h"]);
     }
 }

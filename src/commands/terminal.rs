@@ -34,19 +34,37 @@ pub(crate) fn paint(text: &str, tone: Tone) -> String {
 
 /// Control characters in what services wrote must not reach the terminal.
 pub(crate) fn safe(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\t' {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 /// Columns aligned by their widest cell; the last is not padded. Tones colour whole cells.
 pub(crate) fn table(rows: &[Vec<(String, Tone)>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|(text, _)| text.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|(text, _)| text.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();
         for (column, (text, tone)) in row.iter().enumerate() {
-            let padding = if column + 1 == row.len() { 0 } else { widths[column] + 2 - text.chars().count() };
+            let padding = if column + 1 == row.len() {
+                0
+            } else {
+                widths[column] + 2 - text.chars().count()
+            };
             line.push_str(&paint(text, *tone));
             line.push_str(&" ".repeat(padding));
         }
@@ -63,7 +81,10 @@ mod tests {
     #[test]
     fn columns_line_up_and_lines_carry_no_trailing_blanks() {
         let row = |a: &str, b: &str| vec![(a.to_owned(), Tone::Plain), (b.to_owned(), Tone::Plain)];
-        assert_eq!(table(&[row("service", "up"), row("a", ""), row("library", "2/2")]), "service  up\na\nlibrary  2/2\n");
+        assert_eq!(
+            table(&[row("service", "up"), row("a", ""), row("library", "2/2")]),
+            "service  up\na\nlibrary  2/2\n"
+        );
     }
 
     #[test]
