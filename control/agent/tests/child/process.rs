@@ -1,4 +1,4 @@
-//! Started by the tests: `shim ...` keeps a run, `agent FOLDER` runs an agent on an embedded store until it is killed.
+//! Started by the tests: `shim ...` keeps a run, `slow-shim ...` after a while, `agent FOLDER` runs an agent on an embedded store until it is killed.
 
 use minato_config::{NodeId, PortRange, ServiceName, ServiceRecord, SiteId, Slot, SlotIndex};
 use minato_control_agent::{AgentOptions, Stop, run, shim};
@@ -16,12 +16,22 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_deref().and_then(|it| it.to_str()) {
         Some("shim") => shim::run(arguments.collect()),
+        Some("slow-shim") => {
+            dawdle();
+            shim::run(arguments.collect())
+        }
         Some("agent") => match agent(&arguments.map(PathBuf::from).collect::<Vec<_>>()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },
         _ => ExitCode::from(2),
     }
+}
+
+/// Makes the time between a keeper's birth and its first deed long enough for an agent to die and another to look.
+#[expect(clippy::disallowed_methods, reason = "the delay is the point")]
+fn dawdle() {
+    std::thread::sleep(std::time::Duration::from_millis(fastrand::u64(0..150)));
 }
 
 /// FOLDER holds `service.json` (a service's record) and `slot.json`, which are put into the store where it has none.
@@ -48,7 +58,7 @@ async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
         log_bytes: 1 << 20,
         shim: vec![
             std::env::current_exe()?.into_os_string(),
-            OsString::from("shim"),
+            OsString::from("slow-shim"),
         ],
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
