@@ -55,12 +55,8 @@ pub(crate) async fn strike(
         .await;
     stage.calm().await;
     seen.answered = first_answer(stage, of, answered, at);
-    let excuse = Excuse {
-        service: of,
-        from: at,
-        to: died.unwrap_or_else(|| at + seen.ejected.as_ref().map_or(LIMIT, |it| it.after)),
-    };
-    let counts = count(&stage.cut().await?, Some(excuse));
+    let excuse = excuse(of, at, died, &seen);
+    let counts = count(&stage.cut().await?, excuse);
     let mut report = StepReport::new(act, turn, at, counts);
     report.excused = of == Service::Orders;
     report.victim = Some(victim.clone());
@@ -125,6 +121,29 @@ async fn inflict(fault: Fault, victim: &Victim) -> anyhow::Result<()> {
         Fault::Sick => tell(victim, "/sick").await?,
     }
     Ok(())
+}
+
+/// Killed: what was out between the kill and the death. Else: what was sent before it was suspect and was out when it was
+/// ejected. Event times are cut to milliseconds.
+fn excuse(
+    service: Service,
+    fault: Duration,
+    died: Option<Duration>,
+    seen: &Timeline,
+) -> Option<Excuse> {
+    let (sent_by, ended_from) = match died {
+        Some(died) => (died, fault),
+        None => {
+            let (suspect, ejected) = (seen.suspect.as_ref()?, seen.ejected.as_ref()?);
+            let cut = Duration::from_millis(1);
+            (fault + suspect.after + cut, fault + ejected.after)
+        }
+    };
+    Some(Excuse {
+        service,
+        sent_by,
+        ended_from,
+    })
 }
 
 fn did(fault: Fault, victim: &Victim) -> String {

@@ -82,6 +82,7 @@ pub(crate) async fn run(args: DemoArgs, admin: SocketAddr) -> anyhow::Result<Exi
     let mut terminated = signal(SignalKind::terminate())?;
     let clock = Clock::start();
     let site = Site::create(args.listen, admin)?;
+    screen.leave_out(site.folder());
     introduce(&mut screen, &args, &site);
     let mut process = Process::start(&site)?;
     let end = tokio::select! {
@@ -278,7 +279,7 @@ fn conclude(screen: &mut Screen, summary: &Summary) {
     screen.line(
         tone,
         format!(
-            "   the load itself was late by at most {} ms for 99 % of the requests, {} ms at worst (valid up to {} ms)",
+            "   the load itself was late by less than {} ms for 99 % of the requests, {} ms at worst (the former is valid up to {} ms)",
             late.percentile(99).as_millis(),
             late.worst().as_millis(),
             figure::Lateness::LIMIT.as_millis(),

@@ -118,20 +118,21 @@ pub(crate) fn classify(ask: Ask, end: End) -> Outcome {
     }
 }
 
-/// The time in which an instance of a service was dying: a POST to it that was out at a moment of it may be cut.
+/// Which POSTs may have been on an instance that died: those sent while it was still picked and not ended before it
+/// was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Excuse {
     pub(crate) service: Service,
-    /// The fault.
-    pub(crate) from: Duration,
-    /// The process was seen dead, or its gateway had ejected it.
-    pub(crate) to: Duration,
+    /// The last moment that it can have been picked: it was dead, or suspect.
+    pub(crate) sent_by: Duration,
+    /// The first moment that a request on it can have been given up: the kill, or its ejection.
+    pub(crate) ended_from: Duration,
 }
 
 impl Excuse {
     /// Whether a request of `service` that was out from `sent` to `ended` may have been on the dying instance.
     pub(crate) fn covers(&self, service: Service, sent: Duration, ended: Duration) -> bool {
-        service == self.service && sent <= self.to && ended >= self.from
+        service == self.service && sent <= self.sent_by && ended >= self.ended_from
     }
 }
 
@@ -174,27 +175,31 @@ mod tests {
     }
 
     #[test]
-    fn only_posts_out_while_it_died_are_excused() {
+    fn only_posts_that_may_have_been_on_it_are_excused() {
         let ms = Duration::from_millis;
-        let excuse = Excuse {
+        let killed = Excuse {
             service: Service::Orders,
-            from: ms(1000),
-            to: ms(1010),
+            sent_by: ms(1010),
+            ended_from: ms(1000),
+        };
+        let frozen = Excuse {
+            service: Service::Orders,
+            sent_by: ms(2000),
+            ended_from: ms(3000),
         };
         let table = [
-            (Service::Orders, 990, 1005, true),
-            (Service::Orders, 1005, 3000, true),
-            (Service::Orders, 990, 3000, true),
-            (Service::Orders, 900, 999, false),
-            (Service::Orders, 1011, 1012, false),
-            (Service::Pages, 990, 1005, false),
+            (killed, Service::Orders, 990, 1005, true),
+            (killed, Service::Orders, 1005, 3000, true),
+            (killed, Service::Orders, 900, 999, false),
+            (killed, Service::Orders, 1011, 1012, false),
+            (killed, Service::Pages, 990, 1005, false),
+            (frozen, Service::Orders, 1500, 3100, true),
+            (frozen, Service::Orders, 1500, 2900, false),
+            (frozen, Service::Orders, 2001, 3100, false),
         ];
-        for (service, sent, ended, wanted) in table {
-            assert_eq!(
-                excuse.covers(service, ms(sent), ms(ended)),
-                wanted,
-                "{service} {sent} {ended}"
-            );
+        for (excuse, service, sent, ended, wanted) in table {
+            let covers = excuse.covers(service, ms(sent), ms(ended));
+            assert_eq!(covers, wanted, "{excuse:?} {service} {sent} {ended}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::demo::report::StepReport;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::Duration;
 
 /// Standard output. A reader that has gone away is no reason to stop before everything is put away.
@@ -11,6 +12,8 @@ pub(crate) struct Screen {
     terminal: bool,
     colour: bool,
     progress: String,
+    /// Left out of notes.
+    folder: String,
 }
 
 /// What a text means.
@@ -31,7 +34,13 @@ impl Screen {
             terminal,
             colour: terminal && !plain,
             progress: String::new(),
+            folder: String::new(),
         }
+    }
+
+    /// Paths in this folder are shown without it.
+    pub(crate) fn leave_out(&mut self, folder: &Path) {
+        self.folder = format!("{}/", folder.display());
     }
 
     /// A whole line.
@@ -84,7 +93,8 @@ impl Screen {
     /// A finished step with its timeline.
     pub(crate) fn step(&mut self, report: &StepReport) {
         for mark in &report.marks {
-            let note: String = one_line(&mark.note).chars().take(120).collect();
+            let note = one_line(&mark.note).replace(&self.folder, "");
+            let note: String = note.chars().take(140).collect();
             let line = format!(
                 "   {:>8} ms  {:<14} {note}",
                 mark.after.as_millis(),
@@ -95,17 +105,17 @@ impl Screen {
         let counts = &report.counts;
         let mut parts = Vec::new();
         parts.extend(report.eject.map(|it| format!("ejected in {}", seconds(it))));
-        parts.extend(
-            report
-                .whole
-                .map(|it| format!("whole again in {}", seconds(it))),
-        );
+        let whole = match report.victim {
+            Some(_) => "whole again in",
+            None => "true after",
+        };
+        parts.extend(report.whole.map(|it| format!("{whole} {}", seconds(it))));
         parts.push(format!("{} requests", counts.requests));
         parts.push(format!("{} failed", counts.failed));
         if report.excused {
             let bound = counts.cut_bound;
             parts.push(format!(
-                "{} POSTs cut in flight (of {bound} in flight)",
+                "{} POSTs cut in flight (at most {bound})",
                 counts.cut
             ));
         }

@@ -33,7 +33,7 @@ pub(crate) struct Counts {
     pub(crate) failed: usize,
     /// POSTs cut in flight, each of them excused.
     pub(crate) cut: usize,
-    /// POSTs that were out at some moment of the excuse: `cut` can be no more.
+    /// POSTs that may have been on the dying instance: `cut` can be no more.
     pub(crate) cut_bound: usize,
     pub(crate) longest: Duration,
     /// How the failed ones ended.
@@ -211,8 +211,8 @@ mod tests {
         ];
         let excuse = Excuse {
             service: Service::Orders,
-            from: Duration::from_millis(100),
-            to: Duration::from_millis(110),
+            sent_by: Duration::from_millis(110),
+            ended_from: Duration::from_millis(100),
         };
         let with = count(&records, Some(excuse));
         assert_eq!((with.requests, with.failed), (5, 2));
