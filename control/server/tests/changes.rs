@@ -167,7 +167,7 @@ async fn drain_waits_for_the_gateway_and_for_what_is_in_flight() {
     let api = Api::start().await;
     let path = "/v1/services/library/drain";
     let answer = api.change(path, r#"{"drain": true, "who": "alice"}"#).await;
-    assert_eq!(answer.undo.as_deref(), Some("minato drain library --off"));
+    assert_eq!(answer.undo.as_deref(), Some("minato drain library --reset"));
     for (draining, in_flight, done) in [(false, 3, false), (true, 3, false), (true, 0, true)] {
         *api.view.traffic.lock().unwrap() = vec![traffic("library", draining, in_flight)];
         let settled: Settled = api.get("/v1/services/library/settled").await.json();

@@ -122,7 +122,7 @@ pub(super) async fn drain(
             (false, false) => format!("{name} takes requests already"),
         };
         let undo = if asked.drain {
-            format!("minato drain {name} --off")
+            format!("minato drain {name} --reset")
         } else {
             format!("minato drain {name}")
         };
