@@ -1,0 +1,64 @@
+//! A service that someone else keeps alive.
+
+use crate::support::clock::until;
+use crate::support::http::{get, until_status};
+use crate::support::processes::{beside, python};
+use crate::support::site::Site;
+use std::process::{Child, Command, Stdio};
+
+/// Killed when it goes out of scope.
+struct Server(Child);
+
+impl Server {
+    fn start(site: &Site) -> Self {
+        let child = Command::new(python())
+            .arg(beside("service.py"))
+            .arg(site.ports.own(5).port().to_string())
+            .arg(site.ledger())
+            .stdout(Stdio::null())
+            .spawn();
+        Self(child.unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_fixed_endpoint_is_ejected_while_it_is_gone_and_routed_when_it_is_back() {
+    let mut site = Site::new();
+    let server = Server::start(&site);
+    site.write(
+        "elsewhere",
+        &format!(
+            "endpoints = [\"{}\"]\nroutes = [\"*\"]\nhealth = {{ path = \"/healthz\", interval = \"200ms\", fast = \"50ms\", timeout = \"150ms\" }}\n",
+            site.ports.own(5)
+        ),
+    );
+    site.start();
+    assert_eq!(until_status(site.gateway(), "e2e.test", "/page", 200).text(), "the page");
+    site.wait_ok("elsewhere", 1);
+
+    drop(server);
+    let answer = until_status(site.gateway(), "e2e.test", "/page", 503);
+    assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    // The last instance is held rather than ejected, and status says what is wrong with it.
+    let reason = until("the verdict", || {
+        let it = site.instance("elsewhere", 0)?;
+        (it["verdict"] == "down").then(|| it["reason"].as_str().unwrap_or_default().to_owned())
+    });
+    assert!(reason.contains("refused"), "{reason}");
+    assert_eq!(site.cli(&["status", "elsewhere"]).status.code(), Some(1));
+
+    let _server = Server::start(&site);
+    until_status(site.gateway(), "e2e.test", "/page", 200);
+    site.wait_ok("elsewhere", 1);
+    assert_eq!(get(site.gateway(), "e2e.test", "/page").unwrap().status, 200);
+    let output = site.cli(&["restart", "elsewhere"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("fixed"), "{said}");
+}

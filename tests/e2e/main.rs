@@ -1,0 +1,23 @@
+//! The real binary from end to end: a process with a folder and ports of its own, driven by real clients.
+//!
+//! Conditions are waited for, through the admin API where it shows them; every guard stops what it started.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what stands around the tests fails as they do, by a panic"
+)]
+
+mod changes;
+mod commands;
+mod config_edits;
+mod crash;
+mod disk;
+mod faults;
+mod fixed;
+mod metrics;
+mod overload;
+mod protocol;
+mod refusals;
+mod stop;
+mod support;

@@ -1,0 +1,9 @@
+//! What the tests stand on: a site with the real binary, a client, a load, servers.
+
+pub(crate) mod clock;
+pub(crate) mod http;
+pub(crate) mod load;
+pub(crate) mod origin;
+pub(crate) mod ports;
+pub(crate) mod processes;
+pub(crate) mod site;
