@@ -27,5 +27,5 @@ figures:
 	@scripts/install-needed.sh
 	cargo build --release --locked
 	cargo run --release --locked --quiet -- demo --once --only kill,freeze,hang,sick --repeat 10 --figures target/faults.json
-	cargo run --release --locked --quiet -p minato-control-store --example store_bench
+	cargo bench --locked --bench store
 	cargo bench --locked --bench table

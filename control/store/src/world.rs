@@ -109,6 +109,7 @@ impl Observed {
             self.apply(&Event::Put(entry.clone()));
         }
         self.revision = listing.revision;
+        self.world.revision = self.revision.0;
     }
 
     fn take(&mut self, event: &Event, touched: &mut TouchedSet) {
@@ -117,6 +118,7 @@ impl Observed {
             Event::Delete { key, revision } => (key, *revision),
         };
         self.revision = self.revision.max(revision);
+        self.world.revision = self.revision.0;
         let Some(key) = self.keys.parse(text) else {
             return;
         };

@@ -1,4 +1,4 @@
-//! Measures the embedded store: `cargo run --release -p minato-control-store --example store_bench [FOLDER]`.
+//! Measures the embedded store: `cargo bench --bench store -- [FOLDER]`.
 //!
 //! Prints commits per second with 1, 8 and 64 writers, the time from a commit's call to its answer and to a watcher,
 //! and from opening to usable after SIGKILL. FOLDER must lie on the disk that is to be measured; default: the
@@ -27,7 +27,10 @@ const KILLS: usize = 20;
 const CHILD: &str = "--write-until-killed";
 
 fn main() -> Outcome {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|it| it != "--bench")
+        .collect();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
