@@ -88,10 +88,14 @@ async fn linger(connection: &Connection) {
 
 fn reason_of(error: &pingora_core::Error) -> Reason {
     let text = error.to_string();
+    // The request's own bytes stand in the text too, before the parser's words.
+    let words = text.rsplit(" cause: ").next().unwrap_or_default();
     match error.etype() {
         ErrorType::ReadTimedout => Reason::SlowRequest,
-        ErrorType::InvalidHTTPHeader if text.contains("larger than") || text.contains("TooManyHeaders") => Reason::HeadTooLarge,
-        ErrorType::InvalidHTTPHeader if text.contains("Version") => Reason::Version,
+        ErrorType::InvalidHTTPHeader if words == "too many headers" || words.contains("context: Request header larger than") => {
+            Reason::HeadTooLarge
+        }
+        ErrorType::InvalidHTTPHeader if words == "invalid HTTP version" => Reason::Version,
         _ => Reason::Malformed,
     }
 }
