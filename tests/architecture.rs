@@ -11,24 +11,60 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("minato-health", &["minato-config"]),
     ("minato-health-probe", &["minato-health", "minato-config"]),
     ("minato-proxy", &["minato-health", "minato-config"]),
-    ("minato-proxy-server", &["minato-proxy", "minato-health", "minato-config"]),
+    (
+        "minato-proxy-server",
+        &["minato-proxy", "minato-health", "minato-config"],
+    ),
     ("minato-control", &["minato-health", "minato-config"]),
-    ("minato-control-store", &["minato-control", "minato-health", "minato-config"]),
+    (
+        "minato-control-store",
+        &["minato-control", "minato-health", "minato-config"],
+    ),
     (
         "minato-control-agent",
-        &["minato-control", "minato-control-store", "minato-health", "minato-health-probe", "minato-config"],
+        &[
+            "minato-control",
+            "minato-control-store",
+            "minato-health",
+            "minato-health-probe",
+            "minato-config",
+        ],
     ),
     (
         "minato-control-server",
-        &["minato-control", "minato-control-store", "minato-config-files", "minato-health", "minato-config"],
+        &[
+            "minato-control",
+            "minato-control-store",
+            "minato-config-files",
+            "minato-health",
+            "minato-config",
+        ],
     ),
 ];
 
 /// No I/O, no runtime, no clock.
-const PURE: [&str; 4] = ["minato-config", "minato-health", "minato-proxy", "minato-control"];
+const PURE: [&str; 4] = [
+    "minato-config",
+    "minato-health",
+    "minato-proxy",
+    "minato-control",
+];
 /// What gives a crate I/O, a runtime or a log.
 const WORLDLY: [&str; 14] = [
-    "tokio", "hyper", "hyper-util", "rustix", "mio", "axum", "pingora-core", "pingora-http", "notify", "redb", "async-trait", "tracing", "socket2", "libc",
+    "tokio",
+    "hyper",
+    "hyper-util",
+    "rustix",
+    "mio",
+    "axum",
+    "pingora-core",
+    "pingora-http",
+    "notify",
+    "redb",
+    "async-trait",
+    "tracing",
+    "socket2",
+    "libc",
 ];
 
 /// What holds for what a crate is made of, and what for its tests too.
@@ -42,21 +78,42 @@ enum Kind {
 fn manifests() -> BTreeMap<String, Vec<(String, Kind)>> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version",
+            "1",
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     packages
         .iter()
         .map(|package| {
-            let dependencies = package["dependencies"].as_array().unwrap().iter().map(|it| {
-                let kind = if it["kind"] == "dev" { Kind::Tests } else { Kind::Normal };
-                (it["name"].as_str().unwrap().to_owned(), kind)
-            });
-            (package["name"].as_str().unwrap().to_owned(), dependencies.collect())
+            let dependencies = package["dependencies"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|it| {
+                    let kind = if it["kind"] == "dev" {
+                        Kind::Tests
+                    } else {
+                        Kind::Normal
+                    };
+                    (it["name"].as_str().unwrap().to_owned(), kind)
+                });
+            (
+                package["name"].as_str().unwrap().to_owned(),
+                dependencies.collect(),
+            )
         })
         .collect()
 }
@@ -64,14 +121,21 @@ fn manifests() -> BTreeMap<String, Vec<(String, Kind)>> {
 #[test]
 fn crates_depend_downwards_only() {
     let manifests = manifests();
-    let allowed: BTreeMap<&str, BTreeSet<&str>> = EDGES.iter().map(|(name, below)| (*name, below.iter().copied().collect())).collect();
+    let allowed: BTreeMap<&str, BTreeSet<&str>> = EDGES
+        .iter()
+        .map(|(name, below)| (*name, below.iter().copied().collect()))
+        .collect();
     let mut wrong = Vec::new();
     for (name, dependencies) in manifests.iter().filter(|(name, _)| *name != "minato") {
         let Some(below) = allowed.get(name.as_str()) else {
             wrong.push(format!("{name} is new: say in tests/architecture.rs and ARCHITECTURE.md what it may depend on"));
             continue;
         };
-        let ours: BTreeSet<&str> = dependencies.iter().map(|(it, _)| it.as_str()).filter(|it| it.starts_with("minato")).collect();
+        let ours: BTreeSet<&str> = dependencies
+            .iter()
+            .map(|(it, _)| it.as_str())
+            .filter(|it| it.starts_with("minato"))
+            .collect();
         for it in ours.difference(below) {
             // A crate may name itself for its own tests.
             if it != name {
@@ -89,8 +153,12 @@ fn pure_crates_do_not_touch_the_world() {
     let manifests = manifests();
     let mut wrong = Vec::new();
     for name in PURE {
-        let named = manifests.get(name).unwrap_or_else(|| panic!("{name} is gone"));
-        let worldly = named.iter().filter(|(it, kind)| *kind == Kind::Normal && WORLDLY.contains(&it.as_str()));
+        let named = manifests
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} is gone"));
+        let worldly = named
+            .iter()
+            .filter(|(it, kind)| *kind == Kind::Normal && WORLDLY.contains(&it.as_str()));
         wrong.extend(worldly.map(|(it, _)| format!("{name} is pure and must not depend on {it}; that belongs into a crate nested inside it")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -108,7 +176,12 @@ fn the_table_of_edges_has_no_circle_and_keeps_proxy_and_control_apart() {
             }
         }
         assert!(!reached.contains(name), "{name} depends on itself");
-        let side = |prefix: &str| name.starts_with(prefix) || reached.iter().any(|it| it.starts_with(prefix));
-        assert!(!(side("minato-proxy") && side("minato-control")), "{name} joins proxy and control; only the root may");
+        let side = |prefix: &str| {
+            name.starts_with(prefix) || reached.iter().any(|it| it.starts_with(prefix))
+        };
+        assert!(
+            !(side("minato-proxy") && side("minato-control")),
+            "{name} joins proxy and control; only the root may"
+        );
     }
 }

@@ -7,8 +7,12 @@ use crate::support::site::Site;
 /// What follows `undo: `, as it would be typed after `minato`.
 #[track_caller]
 fn undo(printed: &str) -> Vec<&str> {
-    let line = printed.lines().find_map(|it| it.strip_prefix("undo: minato "));
-    line.unwrap_or_else(|| panic!("no undo: {printed}")).split(' ').collect()
+    let line = printed
+        .lines()
+        .find_map(|it| it.strip_prefix("undo: minato "));
+    line.unwrap_or_else(|| panic!("no undo: {printed}"))
+        .split(' ')
+        .collect()
 }
 
 #[test]
@@ -21,7 +25,10 @@ fn scale_waits_until_it_is_true_and_its_undo_takes_it_back() {
 
     let printed = site.type_in(&["scale", "app", "3"]);
     let service = site.service("app");
-    assert!(service["up"] == 3 && service["by_hand"]["replicas"] == 3, "{service:#}");
+    assert!(
+        service["up"] == 3 && service["by_hand"]["replicas"] == 3,
+        "{service:#}"
+    );
     let status = site.type_in(&["status"]);
     assert!(status.contains("file says 2"), "{status}");
 
@@ -53,7 +60,10 @@ fn restart_replaces_every_instance_without_a_failed_request() {
     load.wait_for(20);
     load.stop().nothing_failed();
     let after = site.pids("app");
-    assert!(after.len() == 2 && after.iter().all(|it| !pids.contains(it)), "{pids:?} {after:?}");
+    assert!(
+        after.len() == 2 && after.iter().all(|it| !pids.contains(it)),
+        "{pids:?} {after:?}"
+    );
 }
 
 #[test]
@@ -67,8 +77,20 @@ fn a_drained_service_shows_the_sorry_page_until_its_undo() {
     let printed = site.type_in(&["drain", "app"]);
     let answer = get(site.gateway(), "e2e.test", "/page").unwrap();
     assert_eq!(answer.status, 503);
-    assert!(answer.header("retry-after").is_some_and(|it| it.parse::<u64>().is_ok()), "{answer:?}");
-    assert!(answer.text().contains("<html") && answer.header("content-type").unwrap().starts_with("text/html"), "{answer:?}");
+    assert!(
+        answer
+            .header("retry-after")
+            .is_some_and(|it| it.parse::<u64>().is_ok()),
+        "{answer:?}"
+    );
+    assert!(
+        answer.text().contains("<html")
+            && answer
+                .header("content-type")
+                .unwrap()
+                .starts_with("text/html"),
+        "{answer:?}"
+    );
 
     site.type_in(&undo(&printed));
     until_status(site.gateway(), "e2e.test", "/page", 200);
@@ -88,7 +110,10 @@ fn what_cannot_be_changed_is_refused_with_a_reason() {
     ] {
         let output = site.cli(arguments);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(word) && said.lines().count() == 1, "{arguments:?}: {said}");
+        assert!(
+            !output.status.success() && said.contains(word) && said.lines().count() == 1,
+            "{arguments:?}: {said}"
+        );
     }
     assert_eq!(site.cli(&["scale", "app"]).status.code(), Some(2));
 }

@@ -14,7 +14,11 @@ fn commands_say_what_is_and_give_the_documented_exit_codes() {
 
     let logs = site.type_in(&["logs", "app"]);
     for slot in 0..2 {
-        assert!(logs.lines().any(|it| it.starts_with(&format!("app/{slot} | listening on "))), "{logs}");
+        assert!(
+            logs.lines()
+                .any(|it| it.starts_with(&format!("app/{slot} | listening on "))),
+            "{logs}"
+        );
     }
     let logs = site.type_in(&["logs", "app", "--slot", "1", "--json"]);
     let line: Value = serde_json::from_str(logs.lines().next().unwrap()).unwrap();
@@ -22,19 +26,39 @@ fn commands_say_what_is_and_give_the_documented_exit_codes() {
 
     let events = site.type_in(&["events", "--json", "-n", "500"]);
     let events: Vec<_> = events.lines().map(event).collect();
-    assert!(events.windows(2).all(|it| it[0].seq < it[1].seq), "{events:?}");
-    assert_eq!(events.iter().filter(|it| it.kind == "started" && it.service == "app").count(), 2);
+    assert!(
+        events.windows(2).all(|it| it[0].seq < it[1].seq),
+        "{events:?}"
+    );
+    assert_eq!(
+        events
+            .iter()
+            .filter(|it| it.kind == "started" && it.service == "app")
+            .count(),
+        2
+    );
     let printed = site.type_in(&["events", "--service", "app"]);
-    assert!(printed.lines().all(|it| it.contains("app")) && printed.contains("was started"), "{printed}");
+    assert!(
+        printed.lines().all(|it| it.contains("app")) && printed.contains("was started"),
+        "{printed}"
+    );
 
     let status: Value = serde_json::from_str(&site.type_in(&["status", "--json"])).unwrap();
     assert_eq!(status["pid"], site.pid());
     assert_eq!(status["listeners"][0], site.gateway().to_string());
-    assert!(status["leading"] == true && status["store"]["healthy"] == true && status["config"]["files"] == 1, "{status:#}");
+    assert!(
+        status["leading"] == true
+            && status["store"]["healthy"] == true
+            && status["config"]["files"] == 1,
+        "{status:#}"
+    );
     let service: Value = serde_json::from_str(&site.type_in(&["status", "app", "--json"])).unwrap();
     assert_eq!(service["instances"].as_array().unwrap().len(), 2);
     let printed = site.type_in(&["status", "app"]);
-    assert!(printed.contains("route e2e.test/app") && printed.contains("running"), "{printed}");
+    assert!(
+        printed.contains("route e2e.test/app") && printed.contains("running"),
+        "{printed}"
+    );
 
     for (url, code, words) in [
         ("http://e2e.test/app/book?x=1", 0, ["app", "forward", "->"]),
@@ -44,13 +68,25 @@ fn commands_say_what_is_and_give_the_documented_exit_codes() {
         let output = site.cli(&["route", "test", url]);
         let printed = text(&output.stdout);
         assert_eq!(output.status.code(), Some(code), "{url}: {printed}");
-        assert!(words.iter().all(|it| printed.contains(it)), "{url}: {printed}");
+        assert!(
+            words.iter().all(|it| printed.contains(it)),
+            "{url}: {printed}"
+        );
     }
     let output = site.cli(&["route", "test", "http://e2e.test/app", "--json"]);
     let test: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(test["service"] == "app" && test["candidates"].as_array().is_some_and(|it| it.len() == 2), "{test:#}");
+    assert!(
+        test["service"] == "app"
+            && test["candidates"]
+                .as_array()
+                .is_some_and(|it| it.len() == 2),
+        "{test:#}"
+    );
     let answer = crate::support::http::get(site.gateway(), "e2e.test", "/old/x?y=1").unwrap();
-    assert_eq!((answer.status, answer.header("location")), (308, Some("https://new.test/x?y=1")));
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (308, Some("https://new.test/x?y=1"))
+    );
 
     let check = site.type_in(&["check", "--config", site.settings().to_str().unwrap()]);
     assert!(check.starts_with("ok"), "{check}");
@@ -63,7 +99,12 @@ fn without_a_running_minato_commands_say_how_to_start_one() {
     let output = site.cli(&["status"]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains(&site.admin().to_string()) && said.contains("minato run") && said.lines().count() == 1, "{said}");
+    assert!(
+        said.contains(&site.admin().to_string())
+            && said.contains("minato run")
+            && said.lines().count() == 1,
+        "{said}"
+    );
 }
 
 #[test]
@@ -74,7 +115,14 @@ fn the_status_page_is_there_and_strangers_are_turned_away() {
     site.start();
     site.wait_ok("app", 1);
     let page = site.api("/");
-    assert!(page.status == 200 && page.text().contains("app") && page.header("content-type").unwrap().starts_with("text/html"));
+    assert!(
+        page.status == 200
+            && page.text().contains("app")
+            && page
+                .header("content-type")
+                .unwrap()
+                .starts_with("text/html")
+    );
     // A page of another site cannot reach it by a name of its own.
     let stranger = get(site.admin(), "evil.test", "/v1/status").unwrap();
     assert!(matches!(stranger.status, 400..=499), "{stranger:?}");

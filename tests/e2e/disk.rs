@@ -2,7 +2,7 @@
 
 use crate::support::clock::until;
 use crate::support::http::get;
-use crate::support::site::Site;
+use crate::support::site::{Event, Site};
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::Command;
@@ -12,12 +12,27 @@ fn in_a_small_disk(site: &Site) -> Option<Command> {
     let data = site.path("data");
     fs::create_dir(&data).unwrap();
     let mut command = Command::new("unshare");
-    let script = format!("mount -t tmpfs -o size=24m tmpfs '{}' && exec \"$@\"", data.display());
+    let script = format!(
+        "mount -t tmpfs -o size=24m tmpfs '{}' && exec \"$@\"",
+        data.display()
+    );
     command.args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"]);
     let mut probe = Command::new("unshare");
-    probe.args(["-m", "--propagation", "private", "sh", "-c", &script, "sh", "true"]);
+    probe.args([
+        "-m",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        &script,
+        "sh",
+        "true",
+    ]);
     let works = probe.output().is_ok_and(|it| it.status.success());
-    assert!(works || std::env::var_os("CI").is_none_or(|it| it != "true"), "no private mount: this test needs root or user namespaces");
+    assert!(
+        works || std::env::var_os("CI").is_none_or(|it| it != "true"),
+        "no private mount: this test needs root or user namespaces"
+    );
     command.arg(env!("CARGO_BIN_EXE_minato"));
     works.then_some(command)
 }
@@ -36,7 +51,11 @@ fn a_full_disk_stops_no_request_is_told_and_is_got_over() {
     let load = site.load();
 
     // minato's own view of its data folder.
-    let filler = format!("/proc/{}/root{}", site.pid(), site.path("data/filler").display());
+    let filler = format!(
+        "/proc/{}/root{}",
+        site.pid(),
+        site.path("data/filler").display()
+    );
     let mut file = File::create(&filler).unwrap();
     while file.write_all(&[0; 4096]).is_ok() {}
     let _ = file.flush();
@@ -47,21 +66,51 @@ fn a_full_disk_stops_no_request_is_told_and_is_got_over() {
         let output = site.cli(&["--no-wait", "scale", "app", &wanted.to_string()]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         (!output.status.success()).then(|| {
-            assert!(said.contains("nothing was changed") && said.lines().count() == 1, "{said}");
+            assert!(
+                said.contains("nothing was changed") && said.lines().count() == 1,
+                "{said}"
+            );
         })
     });
-    let event = site.wait_event("the full disk", |it| it.kind == "store");
-    eprintln!("{}", event.message);
-    assert!(event.message.contains("store.redb"), "{event:?}");
-    assert_eq!(get(site.gateway(), "e2e.test", "/page").unwrap().status, 200);
+    let told = |it: &Event| it.kind == "store" && it.message.contains("cannot be written");
+    let event = site.wait_event("the full disk", told);
+    assert!(
+        event.message.contains("store.redb") && event.message.contains("No space left"),
+        "{event:?}"
+    );
+    let output = site.cli(&["status"]);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.code() == Some(1) && printed.contains("No space left"),
+        "{printed}"
+    );
+    assert_eq!(
+        get(site.gateway(), "e2e.test", "/page").unwrap().status,
+        200
+    );
     load.wait_for(50);
 
     drop(file);
     fs::remove_file(filler).unwrap();
-    until("a change to work again", || site.cli(&["scale", "app", "--reset"]).status.success().then_some(()));
-    site.wait_event("that it works again", |it| it.seq > event.seq && it.kind == "store" && it.message.contains("works again"));
+    until("a change to work again", || {
+        site.cli(&["scale", "app", "--reset"])
+            .status
+            .success()
+            .then_some(())
+    });
+    site.wait_event("that it works again", |it| {
+        it.seq > event.seq && it.kind == "store" && !told(it)
+    });
     site.wait_ok("app", 2);
     load.stop().nothing_failed();
-    assert!(site.pids("app").iter().filter(|it| pids.contains(it)).count() >= 1);
-    until("the store to be healthy", || (site.json("/v1/status")["store"]["healthy"] == true).then_some(()));
+    assert!(
+        site.pids("app")
+            .iter()
+            .filter(|it| pids.contains(it))
+            .count()
+            >= 1
+    );
+    until("the store to be healthy", || {
+        (site.json("/v1/status")["store"]["healthy"] == true).then_some(())
+    });
 }

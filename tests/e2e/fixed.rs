@@ -2,9 +2,12 @@
 
 use crate::support::clock::until;
 use crate::support::http::{get, until_status};
+use crate::support::origin::{Origin, ok, say};
 use crate::support::processes::{beside, python};
 use crate::support::site::Site;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Killed when it goes out of scope.
 struct Server(Child);
@@ -40,7 +43,10 @@ fn a_fixed_endpoint_is_ejected_while_it_is_gone_and_routed_when_it_is_back() {
         ),
     );
     site.start();
-    assert_eq!(until_status(site.gateway(), "e2e.test", "/page", 200).text(), "the page");
+    assert_eq!(
+        until_status(site.gateway(), "e2e.test", "/page", 200).text(),
+        "the page"
+    );
     site.wait_ok("elsewhere", 1);
 
     drop(server);
@@ -57,8 +63,50 @@ fn a_fixed_endpoint_is_ejected_while_it_is_gone_and_routed_when_it_is_back() {
     let _server = Server::start(&site);
     until_status(site.gateway(), "e2e.test", "/page", 200);
     site.wait_ok("elsewhere", 1);
-    assert_eq!(get(site.gateway(), "e2e.test", "/page").unwrap().status, 200);
+    assert_eq!(
+        get(site.gateway(), "e2e.test", "/page").unwrap().status,
+        200
+    );
     let output = site.cli(&["restart", "elsewhere"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(1) && said.contains("fixed"), "{said}");
+    assert!(
+        output.status.code() == Some(1) && said.contains("fixed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_last_instance_is_held_while_it_still_answers() {
+    let sick = Arc::new(AtomicBool::new(false));
+    let mood = Arc::clone(&sick);
+    let origin = Origin::start(move |head, wire| {
+        if head.path() == "/healthz" && mood.load(Ordering::SeqCst) {
+            say(
+                wire,
+                "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+            )?;
+            return Ok(true);
+        }
+        ok(wire, b"the page")
+    });
+    let mut site = Site::new();
+    site.write(
+        "only",
+        &format!(
+            "endpoints = [\"{}\"]\nroutes = [\"*\"]\nhealth = {{ path = \"/healthz\", interval = \"200ms\", fast = \"50ms\", timeout = \"150ms\" }}\n",
+            origin.address
+        ),
+    );
+    site.start();
+    site.wait_ok("only", 1);
+    let load = site.load();
+    sick.store(true, Ordering::SeqCst);
+    let event = site.wait_event("that it is held", |it| it.kind == "held");
+    assert!(event.message.contains("500"), "{event:?}");
+    load.wait_for(50);
+    sick.store(false, Ordering::SeqCst);
+    site.wait_event("that it is up again", |it| {
+        it.seq > event.seq && it.kind == "up"
+    });
+    load.stop().nothing_failed();
 }

@@ -19,5 +19,6 @@ mod metrics;
 mod overload;
 mod protocol;
 mod refusals;
+mod retries;
 mod stop;
 mod support;

@@ -14,18 +14,29 @@ fn lets_a_slow_request_end(signal: Signal) {
     site.wait_ok("app", 1);
     let pids = site.pids("app");
     let mut slow = Connection::open(site.gateway()).unwrap();
-    slow.send(b"GET /slow/2000 HTTP/1.1\r\nHost: e2e.test\r\n\r\n").unwrap();
-    until("it to be in flight", || (site.service("app")["in_flight"] == 1).then_some(()));
+    slow.send(b"GET /slow/2000 HTTP/1.1\r\nHost: e2e.test\r\n\r\n")
+        .unwrap();
+    until("it to be in flight", || {
+        (site.service("app")["in_flight"] == 1).then_some(())
+    });
     let gateway = site.gateway();
     let reader = std::thread::spawn(move || {
-        until("new connections to be refused", || get(gateway, "e2e.test", "/page").is_err().then_some(()));
+        until("new connections to be refused", || {
+            get(gateway, "e2e.test", "/page").is_err().then_some(())
+        });
         slow.read(Expect::Body)
     });
     let status = site.stop(signal);
     let answer = reader.join().unwrap().unwrap();
-    assert_eq!((answer.status, answer.text().as_str()), (200, "slow but whole"));
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (200, "slow but whole")
+    );
     assert!(status.success(), "{status:?}");
-    assert!(pids.iter().all(|it| !is_alive(*it)), "told to stop them: {pids:?}");
+    assert!(
+        pids.iter().all(|it| !is_alive(*it)),
+        "told to stop them: {pids:?}"
+    );
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 
-#[expect(clippy::disallowed_methods, reason = "where these tests read the clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where these tests read the clock"
+)]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
@@ -14,12 +17,17 @@ pub(crate) fn now() -> Instant {
 /// Milliseconds since the Unix epoch, as in events.
 #[expect(clippy::disallowed_methods, reason = "events carry the wall clock")]
 pub(crate) fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Between two looks at a condition, or two requests of a load.
-#[expect(clippy::disallowed_methods, reason = "where these tests pause between two looks at a condition")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where these tests pause between two looks at a condition"
+)]
 pub(crate) fn pause(length: Duration) {
     std::thread::sleep(length);
 }
@@ -38,7 +46,10 @@ pub(crate) fn within<T>(limit: Duration, what: &str, mut found: impl FnMut() -> 
         if let Some(found) = found() {
             return found;
         }
-        assert!(began.elapsed() < limit, "waited {limit:?} for this in vain: {what}");
+        assert!(
+            began.elapsed() < limit,
+            "waited {limit:?} for this in vain: {what}"
+        );
         pause(LOOK);
     }
 }

@@ -19,7 +19,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(it, _)| it == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn text(&self) -> String {
@@ -47,7 +50,9 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TOO_LONG))?;
         stream.set_write_timeout(Some(TOO_LONG))?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self {
+            stream: BufReader::new(stream),
+        })
     }
 
     pub(crate) fn patience(&self, limit: Duration) -> io::Result<()> {
@@ -61,11 +66,17 @@ impl Connection {
     /// One answer, interim ones included.
     pub(crate) fn read(&mut self, expect: Expect) -> io::Result<Answer> {
         let (status, headers) = self.head()?;
-        let mut answer = Answer { status, headers, body: Vec::new() };
+        let mut answer = Answer {
+            status,
+            headers,
+            body: Vec::new(),
+        };
         if expect == Expect::HeadOnly || matches!(status, 100..=199 | 204 | 304) {
             return Ok(answer);
         }
-        let length = answer.header("content-length").and_then(|it| it.parse::<usize>().ok());
+        let length = answer
+            .header("content-length")
+            .and_then(|it| it.parse::<usize>().ok());
         if answer.header("transfer-encoding").is_some() {
             self.chunks(&mut answer.body)?;
         } else if let Some(length) = length {
@@ -87,7 +98,9 @@ impl Connection {
             if line.is_empty() {
                 return Ok((status, headers));
             }
-            let (name, value) = line.split_once(':').ok_or_else(|| broken(&format!("no header: {line:?}")))?;
+            let (name, value) = line
+                .split_once(':')
+                .ok_or_else(|| broken(&format!("no header: {line:?}")))?;
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }
@@ -97,13 +110,16 @@ impl Connection {
         if self.stream.read_line(&mut line)? == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        line.strip_suffix("\r\n").map(str::to_owned).ok_or_else(|| broken("a line without CRLF"))
+        line.strip_suffix("\r\n")
+            .map(str::to_owned)
+            .ok_or_else(|| broken("a line without CRLF"))
     }
 
     fn chunks(&mut self, body: &mut Vec<u8>) -> io::Result<()> {
         loop {
             let size = self.line()?;
-            let size = usize::from_str_radix(&size, 16).map_err(|_| broken(&format!("no chunk size: {size:?}")))?;
+            let size = usize::from_str_radix(&size, 16)
+                .map_err(|_| broken(&format!("no chunk size: {size:?}")))?;
             let at = body.len();
             body.resize(at + size, 0);
             self.stream.read_exact(&mut body[at..])?;
@@ -123,13 +139,21 @@ fn broken(what: &str) -> io::Error {
 
 /// One GET on a connection of its own.
 pub(crate) fn get(address: SocketAddr, host: &str, path: &str) -> io::Result<Answer> {
-    request(address, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    request(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+    )
 }
 
 /// One POST on a connection of its own.
 pub(crate) fn post(address: SocketAddr, host: &str, path: &str, body: &str) -> io::Result<Answer> {
     let length = body.len();
-    request(address, &format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"))
+    request(
+        address,
+        &format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        ),
+    )
 }
 
 fn request(address: SocketAddr, bytes: &str) -> io::Result<Answer> {
@@ -142,10 +166,14 @@ fn request(address: SocketAddr, bytes: &str) -> io::Result<Answer> {
 #[track_caller]
 pub(crate) fn until_status(address: SocketAddr, host: &str, path: &str, status: u16) -> Answer {
     let mut last = None;
-    within(super::clock::PATIENCE, &format!("{status} for {host}{path}"), || {
-        let answer = get(address, host, path);
-        last = Some(format!("{answer:?}"));
-        pause(Duration::from_millis(5));
-        answer.ok().filter(|it| it.status == status)
-    })
+    within(
+        super::clock::PATIENCE,
+        &format!("{status} for {host}{path}"),
+        || {
+            let answer = get(address, host, path);
+            last = Some(format!("{answer:?}"));
+            pause(Duration::from_millis(5));
+            answer.ok().filter(|it| it.status == status)
+        },
+    )
 }

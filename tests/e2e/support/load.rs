@@ -45,7 +45,10 @@ pub(crate) struct Report {
 
 impl Load {
     pub(crate) fn start(gateway: SocketAddr, host: &str, ask: &Ask) -> Self {
-        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stop, sent) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
         let threads = (0..THREADS)
             .map(|thread| {
                 let worker = Worker {
@@ -60,7 +63,11 @@ impl Load {
                 std::thread::spawn(move || worker.run())
             })
             .collect();
-        Self { stop, sent, threads }
+        Self {
+            stop,
+            sent,
+            threads,
+        }
     }
 
     /// Requests begun so far.
@@ -99,7 +106,10 @@ impl Drop for Load {
 impl Report {
     #[track_caller]
     pub(crate) fn nothing_failed(&self) {
-        assert!(self.sent >= 50, "too few requests to say anything: {self:?}");
+        assert!(
+            self.sent >= 50,
+            "too few requests to say anything: {self:?}"
+        );
         assert_eq!(self.failed, 0, "{self:?}");
     }
 }
@@ -141,7 +151,9 @@ impl Worker {
         let host = &self.host;
         let request = match &self.ask {
             Ask::Get { path, .. } => format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
-            Ask::Orders => format!("POST /orders/{number} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\n\r\nmore"),
+            Ask::Orders => format!(
+                "POST /orders/{number} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\n\r\nmore"
+            ),
         };
         connection.send(request.as_bytes())?;
         let answer = connection.read(Expect::Body)?;
@@ -175,7 +187,9 @@ impl Worker {
         };
         report.failed += 1;
         if report.failures.len() < SHOWN {
-            report.failures.push(format!("{number} after {took:?}: {failure}"));
+            report
+                .failures
+                .push(format!("{number} after {took:?}: {failure}"));
         }
     }
 }

@@ -21,16 +21,25 @@ pub(crate) struct Head(pub(crate) Vec<String>);
 
 impl Head {
     pub(crate) fn method(&self) -> &str {
-        self.0.first().and_then(|it| it.split(' ').next()).unwrap_or_default()
+        self.0
+            .first()
+            .and_then(|it| it.split(' ').next())
+            .unwrap_or_default()
     }
 
     pub(crate) fn path(&self) -> &str {
-        self.0.first().and_then(|it| it.split(' ').nth(1)).unwrap_or_default()
+        self.0
+            .first()
+            .and_then(|it| it.split(' ').nth(1))
+            .unwrap_or_default()
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let fields = self.0.iter().skip(1).filter_map(|it| it.split_once(':'));
-        fields.filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+        fields
+            .filter(|(it, _)| it.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
+            .next()
     }
 }
 
@@ -39,12 +48,17 @@ pub(crate) type Wire = BufReader<TcpStream>;
 
 impl Origin {
     /// `answer` serves one request whose head was read; it returns whether the connection goes on.
-    pub(crate) fn start(answer: impl Fn(&Head, &mut Wire) -> std::io::Result<bool> + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(
+        answer: impl Fn(&Head, &mut Wire) -> std::io::Result<bool> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         Self::on(listener, answer)
     }
 
-    pub(crate) fn on(listener: TcpListener, answer: impl Fn(&Head, &mut Wire) -> std::io::Result<bool> + Send + Sync + 'static) -> Self {
+    pub(crate) fn on(
+        listener: TcpListener,
+        answer: impl Fn(&Head, &mut Wire) -> std::io::Result<bool> + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, answer) = (Arc::clone(&stop), Arc::new(answer));
@@ -59,7 +73,11 @@ impl Origin {
                 });
             }
         });
-        Self { address, stop, thread: Some(thread) }
+        Self {
+            address,
+            stop,
+            thread: Some(thread),
+        }
     }
 
     /// A service file with this as its only endpoint.
@@ -79,7 +97,10 @@ impl Drop for Origin {
     }
 }
 
-fn serve(stream: TcpStream, answer: &(impl Fn(&Head, &mut Wire) -> std::io::Result<bool> + ?Sized)) -> std::io::Result<()> {
+fn serve(
+    stream: TcpStream,
+    answer: &(impl Fn(&Head, &mut Wire) -> std::io::Result<bool> + ?Sized),
+) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     // Idle connections of the gateway's pool end after 4 s.
     stream.set_read_timeout(Some(TOO_LONG * 2))?;
@@ -135,7 +156,10 @@ pub(crate) fn say(wire: &mut Wire, bytes: impl AsRef<[u8]>) -> std::io::Result<(
 
 /// 200 with this body.
 pub(crate) fn ok(wire: &mut Wire, body: &[u8]) -> std::io::Result<bool> {
-    say(wire, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()))?;
+    say(
+        wire,
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()),
+    )?;
     say(wire, body)?;
     Ok(true)
 }

@@ -25,7 +25,8 @@ impl Ports {
         for _ in 0..blocks {
             let n = NEXT.fetch_add(1, Ordering::SeqCst);
             let base = FIRST + (shift + n) % blocks * BLOCK;
-            let free = (base..base + BLOCK).all(|it| TcpListener::bind((Ipv4Addr::LOCALHOST, it)).is_ok());
+            let free =
+                (base..base + BLOCK).all(|it| TcpListener::bind((Ipv4Addr::LOCALHOST, it)).is_ok());
             if free {
                 return Self { base };
             }

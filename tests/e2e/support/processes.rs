@@ -16,7 +16,9 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
 /// A process that has not ended; a zombie has.
 pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    let state = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.trim_start().chars().next());
     !matches!(state, None | Some('Z' | 'X'))
 }
 
@@ -24,14 +26,17 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 pub(crate) fn of(folder: &Path) -> Vec<(u32, String)> {
     let mark = folder.as_os_str().as_encoded_bytes();
     let has = |bytes: &[u8]| bytes.windows(mark.len()).any(|it| it == mark);
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     processes
         .flatten()
         .filter_map(|process| {
             let pid: u32 = process.file_name().to_str()?.parse().ok()?;
             let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
             let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-            let ours = (has(&line) || has(&environment)) && pid != std::process::id() && is_alive(pid);
+            let ours =
+                (has(&line) || has(&environment)) && pid != std::process::id() && is_alive(pid);
             ours.then(|| (pid, String::from_utf8_lossy(&line).replace('\0', " ")))
         })
         .collect()
@@ -57,7 +62,9 @@ pub(crate) fn end_all(folder: &Path) -> Vec<(u32, String)> {
 pub(crate) fn python() -> &'static str {
     static FOUND: OnceLock<String> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+        let output = Command::new("python3")
+            .args(["-c", "import sys; print(sys.executable)"])
+            .output();
         let output = output.expect("these tests need python3 (apt-get install python3)");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     })
@@ -65,5 +72,7 @@ pub(crate) fn python() -> &'static str {
 
 /// Where a file of these tests is.
 pub(crate) fn beside(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/support").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/e2e/support")
+        .join(name)
 }

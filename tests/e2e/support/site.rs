@@ -27,6 +27,16 @@ pub(crate) struct Site {
     folder: TempDir,
     pub(crate) ports: Ports,
     child: Option<Child>,
+    /// From the next start on.
+    pub(crate) at_stop: AtStop,
+}
+
+/// What a stop of minato does with its instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtStop {
+    StopInstances,
+    /// As without a flag.
+    LeaveInstances,
 }
 
 /// One event, as `minato events --json` prints it.
@@ -44,8 +54,16 @@ pub(crate) struct Event {
 impl Site {
     /// Files only; nothing runs yet.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("minato-e2e-").tempdir().unwrap();
-        let site = Self { folder, ports: Ports::take(), child: None };
+        let folder = tempfile::Builder::new()
+            .prefix("minato-e2e-")
+            .tempdir()
+            .unwrap();
+        let site = Self {
+            folder,
+            ports: Ports::take(),
+            child: None,
+            at_stop: AtStop::StopInstances,
+        };
         fs::create_dir(site.path("services")).unwrap();
         site.write_settings("");
         site
@@ -105,9 +123,17 @@ impl Site {
     /// The same, by a command that becomes minato.
     #[track_caller]
     pub(crate) fn start_as(&mut self, mut command: Command) {
-        let log = File::options().create(true).append(true).open(self.log()).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .unwrap();
+        command.arg("run");
+        if self.at_stop == AtStop::StopInstances {
+            command.arg("--stop-instances");
+        }
         let child = command
-            .args(["run", "--stop-instances", "--exit-with-parent", "--config"])
+            .args(["--exit-with-parent", "--config"])
             .arg(self.settings())
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
@@ -117,8 +143,14 @@ impl Site {
         self.child = Some(child);
         until("the admin API", || {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(ended.is_none(), "minato ended early ({ended:?}):\n{}", self.log_text());
-            http::get(self.admin(), &self.admin().to_string(), "/healthz").ok().filter(|it| it.status == 200)
+            assert!(
+                ended.is_none(),
+                "minato ended early ({ended:?}):\n{}",
+                self.log_text()
+            );
+            http::get(self.admin(), &self.admin().to_string(), "/healthz")
+                .ok()
+                .filter(|it| it.status == 200)
         });
     }
 
@@ -154,7 +186,13 @@ impl Site {
     /// Types a command.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
         let admin = self.admin().to_string();
-        Command::new(PROGRAM).args(["--admin", &admin]).args(arguments).stdin(Stdio::null()).current_dir(self.folder.path()).output().unwrap()
+        Command::new(PROGRAM)
+            .args(["--admin", &admin])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap()
     }
 
     /// Types one that must succeed; returns what it printed.
@@ -162,13 +200,23 @@ impl Site {
     pub(crate) fn type_in(&self, arguments: &[&str]) -> String {
         let output = self.cli(arguments);
         let printed = text(&output.stdout);
-        assert!(output.status.success(), "minato {arguments:?}: {:?}\n{printed}{}", output.status, text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "minato {arguments:?}: {:?}\n{printed}{}",
+            output.status,
+            text(&output.stderr)
+        );
         printed
     }
 
     /// `minato run` where it must not come up; returns its exit code and what it said.
     pub(crate) fn run_in_vain(&self) -> (Option<i32>, String) {
-        let output = Command::new(PROGRAM).args(["run", "--config"]).arg(self.settings()).stdin(Stdio::null()).output().unwrap();
+        let output = Command::new(PROGRAM)
+            .args(["run", "--config"])
+            .arg(self.settings())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
         (output.status.code(), text(&output.stderr))
     }
 
@@ -190,7 +238,11 @@ impl Site {
     #[track_caller]
     pub(crate) fn instance(&self, name: &str, slot: u64) -> Option<Value> {
         let service = self.service(name);
-        service["instances"].as_array()?.iter().find(|it| it["slot"] == slot && it["removed"] == false).cloned()
+        service["instances"]
+            .as_array()?
+            .iter()
+            .find(|it| it["slot"] == slot && it["removed"] == false)
+            .cloned()
     }
 
     /// Waits until `count` instances are up and nothing else is under way.
@@ -205,7 +257,10 @@ impl Site {
             }
             pause(Duration::from_millis(30));
         }
-        panic!("{name} did not become ok with {count} instances: {last:#}\n{}", self.log_text());
+        panic!(
+            "{name} did not become ok with {count} instances: {last:#}\n{}",
+            self.log_text()
+        );
     }
 
     /// The pids of a service's instances by slot.
@@ -213,12 +268,19 @@ impl Site {
     pub(crate) fn pids(&self, name: &str) -> Vec<u32> {
         let service = self.service(name);
         let instances = service["instances"].as_array().unwrap();
-        instances.iter().map(|it| u32::try_from(it["pid"].as_u64().unwrap()).unwrap()).collect()
+        instances
+            .iter()
+            .map(|it| u32::try_from(it["pid"].as_u64().unwrap()).unwrap())
+            .collect()
     }
 
     #[track_caller]
     pub(crate) fn address(&self, name: &str, slot: u64) -> SocketAddr {
-        self.instance(name, slot).unwrap()["address"].as_str().unwrap().parse().unwrap()
+        self.instance(name, slot).unwrap()["address"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 
     #[track_caller]
@@ -257,7 +319,10 @@ impl Site {
 
     /// GETs of `/page`, which every instance of `service.py` answers alike.
     pub(crate) fn load(&self) -> Load {
-        let ask = Ask::Get { path: "/page".to_owned(), body: "the page".to_owned() };
+        let ask = Ask::Get {
+            path: "/page".to_owned(),
+            body: "the page".to_owned(),
+        };
         Load::start(self.gateway(), "e2e.test", &ask)
     }
 
@@ -265,7 +330,9 @@ impl Site {
     #[track_caller]
     pub(crate) fn metric(&self, line: &str) -> Option<f64> {
         let page = self.api("/metrics").text();
-        let found = page.lines().find_map(|it| it.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
+        let found = page
+            .lines()
+            .find_map(|it| it.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
         found
     }
 }
@@ -294,8 +361,16 @@ impl Drop for Site {
         }
         let left = processes::end_all(self.folder.path());
         if !std::thread::panicking() {
-            assert!(!forced, "minato did not stop within {STOP:?}:\n{}", self.log_text());
-            assert!(left.is_empty(), "left behind: {left:?}\n{}", self.log_text());
+            assert!(
+                !forced,
+                "minato did not stop within {STOP:?}:\n{}",
+                self.log_text()
+            );
+            assert!(
+                left.is_empty(),
+                "left behind: {left:?}\n{}",
+                self.log_text()
+            );
         }
     }
 }
@@ -307,9 +382,15 @@ pub(crate) fn python_service(ledger: &Path, replicas: u16, more: &str) -> String
     let health = if more.contains("health =") {
         String::new()
     } else {
-        format!("health = {{ path = \"/healthz\", interval = \"{interval}ms\", fast = \"{fast}ms\", timeout = \"{timeout}ms\" }}\n")
+        format!(
+            "health = {{ path = \"/healthz\", interval = \"{interval}ms\", fast = \"{fast}ms\", timeout = \"{timeout}ms\" }}\n"
+        )
     };
-    let routes = if more.contains("routes =") { "" } else { "routes = [\"*\"]\n" };
+    let routes = if more.contains("routes =") {
+        ""
+    } else {
+        "routes = [\"*\"]\n"
+    };
     format!(
         "command = [\"{python}\", \"{}\", \"{{port}}\", \"{}\"]\nreplicas = {replicas}\nstop = {{ drain = \"2s\", grace = \"1s\" }}\n{routes}{health}{more}",
         script.display(),
