@@ -80,7 +80,8 @@ pub(crate) async fn until_answer(
                     if too_slow(taken, began) {
                         return Err(Stop::Request(Reason::SlowRequest));
                     }
-                    if writing {
+                    // A piece may be empty where a chunk's end arrives apart; written on, it would end the body.
+                    if writing && !bytes.is_empty() {
                         writing = write(attempt, upstream, connection, &bytes).await;
                     }
                     if session.is_body_done() {
@@ -151,6 +152,8 @@ pub(crate) async fn answer(
             Err(_) => return Err(Stop::Instance(AttemptEnd::TimedOut, format!("silent for {idle:?} within its answer"))),
             Ok(Err(error)) => return Err(broken(&error)),
             Ok(Ok(None)) => break,
+            // A chunk's end that arrives apart; written on, an empty piece would end the body.
+            Ok(Ok(Some(bytes))) if bytes.is_empty() => continue,
             Ok(Ok(Some(bytes))) => bytes,
         };
         let more = !upstream.is_body_done();
