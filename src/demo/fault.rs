@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// The promise: interval + 2 x fast + timeout, at the defaults.
 const EJECTED_WITHIN: Duration = Duration::from_secs(4);
+/// The interval of the checks, at the defaults.
+const CHECKS: Duration = Duration::from_secs(2);
 /// The promise: whole again this long after, and the instance's own start time.
 const WHOLE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -29,6 +31,7 @@ pub(crate) async fn strike(
     let act = Act::Fault(fault, of);
     let victim = fresh(stage, of).await?;
     stage.calm().await;
+    tokio::time::sleep(phase(turn)).await;
     let at = stage.clock.now();
     inflict(fault, &victim).await?;
     let mut died = None;
@@ -69,6 +72,12 @@ pub(crate) async fn strike(
     report.trouble = done.err().map(|it| format!("{it:#}"));
     remark(&mut report, &victim);
     Ok(report)
+}
+
+/// A wait below the interval of the checks, another for each repetition: otherwise every fault would come at the same
+/// moment between two checks. Steps of the golden section fill the interval evenly.
+fn phase(turn: u32) -> Duration {
+    CHECKS.mul_f64((f64::from(turn) * 0.618_034).fract())
 }
 
 /// An instance whose slot was not restarted lately, so that the restart comes at once: each further one within ten
@@ -230,5 +239,23 @@ fn remark(report: &mut StepReport, victim: &Victim) {
         report.remarks.push(format!(
             "whole later than promised ({WHOLE_WITHIN:?} after ejection, and the start time of the service)"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_repetitions_strike_all_over_the_interval() {
+        let mut phases: Vec<Duration> = (1..=10).map(phase).collect();
+        phases.sort();
+        assert!(
+            phases[0] < CHECKS / 5 && phases[9] > CHECKS * 4 / 5,
+            "{phases:?}"
+        );
+        for pair in phases.windows(2) {
+            assert!(pair[1] - pair[0] < CHECKS / 5, "{phases:?}");
+        }
     }
 }
