@@ -1,7 +1,8 @@
 //! What the commands print, and their exit codes.
 
 use crate::support::http::until_status;
-use crate::support::site::{Site, event, text};
+use crate::support::site::{Site, text};
+use crate::support::view::event;
 use serde_json::Value;
 
 #[test]

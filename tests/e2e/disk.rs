@@ -2,7 +2,8 @@
 
 use crate::support::clock::until;
 use crate::support::http::get;
-use crate::support::site::{Event, Site};
+use crate::support::site::Site;
+use crate::support::view::Event;
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::Command;

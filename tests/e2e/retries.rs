@@ -1,7 +1,7 @@
 //! Which requests are sent a second time, and which never.
 
 use crate::support::http::{get, post, until_status};
-use crate::support::origin::{Origin, body, ok};
+use crate::support::origin::{Origin, body, ok, say};
 use crate::support::site::Site;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -77,7 +77,13 @@ fn what_never_reached_an_instance_is_tried_again_whatever_its_method() {
         body(head, wire)?;
         ok(wire, b"done")
     });
-    let gone = Origin::start(|_, wire| ok(wire, b"before"));
+    let gone = Origin::start(|_, wire| {
+        say(
+            wire,
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\nbefore",
+        )?;
+        Ok(false)
+    });
     let site = site([gone.address, polite.address]);
     until_status(site.gateway(), "e2e.test", "/", 200);
     // Nobody listens there any more, and no check has seen it yet.

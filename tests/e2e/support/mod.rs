@@ -7,3 +7,4 @@ pub(crate) mod origin;
 pub(crate) mod ports;
 pub(crate) mod processes;
 pub(crate) mod site;
+pub(crate) mod view;
