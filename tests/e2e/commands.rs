@@ -1,9 +1,11 @@
 //! What the commands print, and their exit codes.
 
+use crate::support::clock::until;
 use crate::support::http::until_status;
 use crate::support::site::{Site, text};
 use crate::support::view::event;
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 
 #[test]
 fn commands_say_what_is_and_give_the_documented_exit_codes() {
@@ -136,4 +138,35 @@ fn the_status_page_is_there_and_strangers_are_turned_away() {
     let answer = connection.read(crate::support::http::Expect::Body).unwrap();
     assert!(matches!(answer.status, 400..=499), "{answer:?}");
     assert_eq!(site.service("app")["draining"], false);
+}
+
+#[test]
+fn events_are_followed_as_they_happen() {
+    let mut site = Site::new();
+    site.write("app", &site.python(1, ""));
+    site.start();
+    site.wait_ok("app", 1);
+    let admin = site.admin().to_string();
+    let mut follower = std::process::Command::new(env!("CARGO_BIN_EXE_minato"))
+        .args(["--admin", &admin, "--json", "events", "-f", "-n", "1"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let past = event(&lines.next().unwrap().unwrap());
+    let answer = site.type_in(&["--no-wait", "--json", "drain", "app"]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert!(
+        answer["change"]["undo"].is_string() && answer["settled"].is_null(),
+        "{answer:#}"
+    );
+    let next = event(&lines.next().unwrap().unwrap());
+    assert!(
+        next.seq == past.seq + 1 && next.kind == "intent",
+        "{past:?} {next:?}"
+    );
+    // The stream ends with minato, and its reader with the stream.
+    site.stop(rustix::process::Signal::TERM);
+    let ended = until("the follower to end", || follower.try_wait().unwrap());
+    assert!(ended.code().is_some(), "{ended:?}");
 }

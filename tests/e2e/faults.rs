@@ -1,7 +1,7 @@
 //! Fault row 1: what clients and the operator see when one of two instances fails.
 
 use crate::support::clock::{until, wall_ms};
-use crate::support::http::post;
+use crate::support::http::{get, post, until_status};
 use crate::support::load::{Ask, Load};
 use crate::support::processes::{python, signal};
 use crate::support::site::{QUICK, Site};
@@ -206,4 +206,23 @@ fn an_instance_that_accepts_and_never_answers_is_ejected_and_replaced() {
 
     let events = site.events_of("app", 0, before);
     in_order(&events, &["suspect", "down", "killed", "started", "up"]);
+}
+
+#[test]
+fn when_every_instance_dies_clients_are_told_and_the_service_returns() {
+    let mut site = Site::new();
+    site.write("app", &site.python(2, ""));
+    site.start();
+    site.wait_ok("app", 2);
+    let pids = site.pids("app");
+    for pid in &pids {
+        signal(*pid, Signal::KILL);
+    }
+    let answer = until("an answer", || {
+        get(site.gateway(), "e2e.test", "/page").ok()
+    });
+    assert!(matches!(answer.status, 200 | 503), "{answer:?}");
+    until_status(site.gateway(), "e2e.test", "/page", 200);
+    site.wait_ok("app", 2);
+    assert!(site.pids("app").iter().all(|it| !pids.contains(it)));
 }

@@ -110,3 +110,40 @@ fn the_last_instance_is_held_while_it_still_answers() {
     });
     load.stop().nothing_failed();
 }
+
+#[test]
+fn an_instance_that_fails_real_requests_is_ejected_though_its_checks_pass() {
+    let broken = Origin::start(|_, wire| {
+        say(
+            wire,
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        )?;
+        Ok(true)
+    });
+    let good = Origin::start(|_, wire| ok(wire, b"the page"));
+    let mut site = Site::new();
+    site.write(
+        "pair",
+        &format!(
+            "endpoints = [\"{}\", \"{}\"]\nroutes = [\"*\"]\nhealth = {{ kind = \"tcp\", interval = \"200ms\", fast = \"50ms\", timeout = \"150ms\" }}\n",
+            broken.address, good.address
+        ),
+    );
+    site.start();
+    site.wait_ok("pair", 2);
+    let ejected = until("the broken one to be ejected", || {
+        get(site.gateway(), "e2e.test", "/").unwrap();
+        let events = site.events_of("pair", 0, 0);
+        events.into_iter().find(|it| it.kind == "down")
+    });
+    assert!(ejected.message.contains("503"), "{ejected:?}");
+    let load = site.load();
+    load.wait_for(100);
+    load.stop().nothing_failed();
+    // A passing check brings it back, but not before the first 10 s are over.
+    let back = site.wait_event("its return", |it| {
+        it.seq > ejected.seq && it.kind == "up" && it.slot == Some(0)
+    });
+    let out = back.at_ms - ejected.at_ms;
+    assert!((9_500..16_000).contains(&out), "out for {out} ms");
+}
