@@ -5,8 +5,8 @@ use pingora_core::protocols::http::v1::server::HttpSession;
 use pingora_http::ResponseHeader;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const SORRY: &str = include_str!("sorry.html");
 
 /// HTML shown when a service cannot answer.
@@ -124,7 +124,7 @@ impl Reason {
     }
 }
 
-/// Answers within a session. `location` goes with [`Reason::Redirect`].
+/// Answers within a session; what it wrote is to be flushed. `location` goes with [`Reason::Redirect`].
 pub(crate) async fn send(
     session: &mut HttpSession,
     reason: Reason,
@@ -143,10 +143,11 @@ pub(crate) async fn send(
         head.insert_header("Retry-After", after.as_secs())?;
     }
     if let Some(location) = location {
-        head.insert_header("Location", location)?;
+        // As bytes: a path may hold more than ASCII.
+        head.insert_header("Location", location.as_bytes())?;
     }
     if reason == Reason::Method {
-        head.insert_header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
+        head.insert_header("Allow", ALLOWED)?;
     }
     session.write_response_header(Box::new(head)).await?;
     session.write_body(body.as_bytes()).await?;
@@ -155,16 +156,21 @@ pub(crate) async fn send(
 }
 
 /// Answers where no request could be read; the connection closes after it.
-pub(crate) async fn send_raw(connection: &Connection, reason: Reason) {
+pub(crate) async fn send_raw(connection: &Connection, reason: Reason, idle: Duration) {
     let body = reason.text();
-    let phrase = http::StatusCode::from_u16(reason.status()).ok().and_then(|it| it.canonical_reason()).unwrap_or("Error");
-    let answer = format!(
-        "HTTP/1.1 {} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        reason.status(),
-        body.len()
-    );
-    let mut connection = connection.clone();
-    if connection.write_all(answer.as_bytes()).await.is_ok() {
-        let _ = connection.flush().await;
+    let status = http::StatusCode::from_u16(reason.status()).ok();
+    let phrase = status
+        .and_then(|it| it.canonical_reason())
+        .unwrap_or("Error");
+    let mut head = format!("HTTP/1.1 {} {phrase}\r\n", reason.status());
+    if reason == Reason::Method {
+        head.push_str(&format!("Allow: {ALLOWED}\r\n"));
     }
+    let length = body.len();
+    head.push_str(&format!(
+        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    ));
+    connection.push(head.as_bytes());
+    connection.push(body.as_bytes());
+    let _ = connection.flush(idle).await;
 }

@@ -8,7 +8,12 @@ pub(crate) fn now() -> Instant {
 }
 
 /// Milliseconds since the Unix epoch.
-#[expect(clippy::disallowed_methods, reason = "the shell's one wall clock, for the access log")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the shell's one wall clock, for the access log"
+)]
 pub(crate) fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(0))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(0))
 }

@@ -1,16 +1,19 @@
-//! The gateway as one object: what all its connections share, its accept loops, and how it stops.
+//! The gateway as one object: what all its connections share, and how it starts and stops.
 
+use crate::access_log::Sink;
 use crate::answer::SorryPage;
+use crate::deadline::Deadlines;
+use crate::idle::Idle;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
-use crate::{clock, connection};
+use crate::{accept, clock};
 use arc_swap::ArcSwap;
 use minato_health::Failure;
 use minato_proxy::{Endpoint, Table};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -58,89 +61,72 @@ pub struct Gateway {
     pub(crate) evidence: mpsc::Sender<Evidence>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) pool: Pool,
+    pub(crate) idle: Idle,
     pub(crate) trusted_proxies: Vec<(IpAddr, u8)>,
     pub(crate) sorry: SorryPage,
-    pub(crate) access_log: AccessLog,
-    connections: Arc<Semaphore>,
+    pub(crate) access_log: Sink,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) places: Arc<Semaphore>,
 }
 
 impl Gateway {
-    /// Sets it up; nothing runs yet.
+    /// Sets it up with the default deadlines; nothing runs yet.
     pub fn new(options: GatewayOptions) -> Arc<Self> {
+        Self::with_deadlines(options, Deadlines::default())
+    }
+
+    /// Sets it up; nothing runs yet but the writer of the access log.
+    pub fn with_deadlines(options: GatewayOptions, deadlines: Deadlines) -> Arc<Self> {
         Arc::new(Self {
             table: options.table,
             evidence: options.evidence,
+            access_log: Sink::open(options.access_log, &options.metrics),
             metrics: options.metrics,
             pool: Pool::default(),
+            idle: Idle::default(),
             trusted_proxies: options.trusted_proxies,
             sorry: options.sorry,
-            access_log: options.access_log,
-            connections: Arc::new(Semaphore::new(options.connections)),
+            deadlines,
+            places: Arc::new(Semaphore::new(
+                options.connections.min(Semaphore::MAX_PERMITS),
+            )),
         })
     }
 
     /// Accepts on all listeners until `stop` says true; then lets requests in flight end for at most `drain`.
-    pub async fn serve(self: Arc<Self>, listeners: Vec<TcpListener>, mut stop: watch::Receiver<bool>, drain: Duration) {
+    pub async fn serve(
+        self: Arc<Self>,
+        listeners: Vec<TcpListener>,
+        mut stop: watch::Receiver<bool>,
+        drain: Duration,
+    ) {
         let mut loops = JoinSet::new();
         for listener in listeners {
-            loops.spawn(Arc::clone(&self).accept(listener, stop.clone()));
+            loops.spawn(accept::run(Arc::clone(&self), listener, stop.clone()));
         }
-        let pool = Arc::clone(&self);
         let mut sweep = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
                 _ = stop.wait_for(|it| *it) => break,
                 _ = sweep.tick() => {
-                    pool.pool.sweep(clock::now());
-                    pool.metrics.pool_idle.set(i64::try_from(pool.pool.len()).unwrap_or(i64::MAX));
+                    self.pool.sweep(clock::now());
+                    self.metrics.pool_idle.set(i64::try_from(self.pool.len()).unwrap_or(i64::MAX));
                 }
             }
         }
         let all_ended = async { while loops.join_next().await.is_some() {} };
         if tokio::time::timeout(drain, all_ended).await.is_err() {
-            tracing::warn!(connections = self.metrics.connections.get(), "drain time is over; cutting what is left");
+            let left = self.metrics.connections.get();
+            tracing::warn!(
+                connections = left,
+                "drain time is over; cutting what is left"
+            );
         }
     }
 
-    async fn accept(self: Arc<Self>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-        let mut connections = JoinSet::new();
-        loop {
-            let permit = tokio::select! {
-                _ = stop.wait_for(|it| *it) => break,
-                // At the cap new connections wait in the kernel's queue instead of being refused.
-                permit = Arc::clone(&self.connections).acquire_owned() => permit,
-                Some(_) = connections.join_next() => continue,
-            };
-            let accepted = tokio::select! {
-                _ = stop.wait_for(|it| *it) => break,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((tcp, peer)) => {
-                    let gateway = Arc::clone(&self);
-                    let stop = stop.clone();
-                    connections.spawn(async move {
-                        let _permit = permit;
-                        gateway.hold(tcp, peer, stop).await;
-                    });
-                }
-                Err(error) => {
-                    // Out of descriptors, or the connection died before we took it: never spin on it.
-                    tracing::warn!(%error, "cannot accept; trying again in 100 ms");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-            while connections.try_join_next().is_some() {}
-        }
-        // The listener closes here: the kernel refuses new connections while those that are open end.
-        drop(listener);
-        while connections.join_next().await.is_some() {}
-    }
-
-    async fn hold(self: Arc<Self>, tcp: TcpStream, peer: std::net::SocketAddr, stop: watch::Receiver<bool>) {
-        self.metrics.accepted.inc();
-        self.metrics.connections.inc();
-        connection::run(&self, tcp, peer, stop).await;
-        self.metrics.connections.dec();
+    /// Gives descriptors back: all idle connections to instances, and the oldest idle one of a client.
+    pub(crate) fn relieve(&self) {
+        self.pool.clear();
+        self.idle.evict_oldest();
     }
 }

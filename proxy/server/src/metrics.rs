@@ -1,9 +1,10 @@
 //! What is counted: histograms per service, counters per instance. Never a URL, host or client as a label.
 
 use minato_config::{ServiceName, SlotIndex};
-use minato_proxy::EndpointId;
+use minato_proxy::{Endpoint, EndpointId};
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -11,7 +12,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// Upper bounds of the latency histogram, in seconds.
-const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const BUCKETS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 /// The percentiles of status speak of the last 30 to 60 seconds.
 const WINDOW: Duration = Duration::from_secs(30);
 /// Buckets of [`Recent`]: eight for each doubling from 64 us to about 70 s.
@@ -30,10 +33,11 @@ pub struct Metrics {
     pub(crate) connections: IntGauge,
     pub(crate) accepted: IntCounter,
     pub(crate) pool_idle: IntGauge,
+    pub(crate) log_dropped: IntCounter,
     in_flight: IntGaugeVec,
     queued: IntGaugeVec,
     services: RwLock<HashMap<ServiceName, Arc<ServiceCounts>>>,
-    endpoints: RwLock<HashMap<EndpointId, Arc<Counts>>>,
+    endpoints: RwLock<HashMap<EndpointId, Counts>>,
 }
 
 /// Requests and gateway-class failures of one run of an instance.
@@ -61,7 +65,7 @@ pub struct TrafficCounts {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+struct Counts {
     requests: AtomicU64,
     failures: AtomicU64,
 }
@@ -74,7 +78,7 @@ pub(crate) enum Attempted {
 }
 
 impl Counts {
-    pub(crate) fn add(&self, attempted: Attempted) {
+    fn add(&self, attempted: Attempted) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         if attempted == Attempted::Failed {
             self.failures.fetch_add(1, Ordering::Relaxed);
@@ -97,7 +101,10 @@ struct Recent {
 
 impl Recent {
     fn new(began: Option<Instant>) -> Self {
-        Self { began, buckets: Box::new(std::array::from_fn(|_| AtomicU32::new(0))) }
+        Self {
+            began,
+            buckets: Box::new(std::array::from_fn(|_| AtomicU32::new(0))),
+        }
     }
 }
 
@@ -105,36 +112,73 @@ impl Metrics {
     /// Registers everything.
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
-        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
-            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(vec.clone()))?;
-            Ok(vec)
-        };
+        let counter =
+            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+                let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(vec.clone()))?;
+                Ok(vec)
+            };
         let gauge = |name: &str, help: &str| -> Result<IntGaugeVec, prometheus::Error> {
             let vec = IntGaugeVec::new(Opts::new(name, help), &["service"])?;
             registry.register(Box::new(vec.clone()))?;
             Ok(vec)
         };
         let duration = HistogramVec::new(
-            HistogramOpts::new("minato_http_request_duration_seconds", "Whole requests, from the head to the last byte of the answer.")
-                .buckets(BUCKETS.to_vec()),
+            HistogramOpts::new(
+                "minato_http_request_duration_seconds",
+                "Whole requests, from the head to the last byte of the answer.",
+            )
+            .buckets(BUCKETS.to_vec()),
             &["service"],
         )?;
         registry.register(Box::new(duration.clone()))?;
-        let requests = counter("minato_http_requests_total", "Requests by service and class of status.", &["service", "code"])?;
-        let refused = counter("minato_http_refused_total", "Requests that minato answered itself, by reason.", &["service", "reason"])?;
-        let retries = counter("minato_http_retries_total", "Attempts made again at another instance.", &["service"])?;
-        let upstream_requests = counter("minato_upstream_requests_total", "Attempts by instance.", &["service", "instance"])?;
-        let upstream_failures =
-            counter("minato_upstream_failures_total", "Gateway-class failures of attempts by instance.", &["service", "instance"])?;
+        let requests = counter(
+            "minato_http_requests_total",
+            "Requests by service and class of status.",
+            &["service", "code"],
+        )?;
+        let refused = counter(
+            "minato_http_refused_total",
+            "Requests that minato answered itself, by reason.",
+            &["service", "reason"],
+        )?;
+        let retries = counter(
+            "minato_http_retries_total",
+            "Attempts made again at another instance.",
+            &["service"],
+        )?;
+        let upstream_requests = counter(
+            "minato_upstream_requests_total",
+            "Attempts by instance.",
+            &["service", "instance"],
+        )?;
+        let upstream_failures = counter(
+            "minato_upstream_failures_total",
+            "Gateway-class failures of attempts by instance.",
+            &["service", "instance"],
+        )?;
         let connections = IntGauge::new("minato_http_connections", "Client connections open now.")?;
         registry.register(Box::new(connections.clone()))?;
-        let accepted = IntCounter::new("minato_http_connections_accepted_total", "Client connections accepted.")?;
+        let accepted = IntCounter::new(
+            "minato_http_connections_accepted_total",
+            "Client connections accepted.",
+        )?;
         registry.register(Box::new(accepted.clone()))?;
-        let pool_idle = IntGauge::new("minato_upstream_idle_connections", "Idle connections to instances.")?;
+        let pool_idle = IntGauge::new(
+            "minato_upstream_idle_connections",
+            "Idle connections to instances.",
+        )?;
         registry.register(Box::new(pool_idle.clone()))?;
+        let log_dropped = IntCounter::new(
+            "minato_access_log_dropped_total",
+            "Lines that could not be written in time.",
+        )?;
+        registry.register(Box::new(log_dropped.clone()))?;
         let in_flight = gauge("minato_http_requests_in_flight", "Requests in flight now.")?;
-        let queued = gauge("minato_http_requests_queued", "Requests waiting for a place now.")?;
+        let queued = gauge(
+            "minato_http_requests_queued",
+            "Requests waiting for a place now.",
+        )?;
         Ok(Arc::new(Self {
             registry,
             duration,
@@ -146,6 +190,7 @@ impl Metrics {
             connections,
             accepted,
             pool_idle,
+            log_dropped,
             in_flight,
             queued,
             services: RwLock::default(),
@@ -167,13 +212,18 @@ impl Metrics {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    /// Counts of one run.
+    /// Counts of one run; zero where nothing ended yet.
     pub fn endpoint(&self, id: &EndpointId) -> EndpointCounts {
-        let counts = self.counts_of(id);
-        EndpointCounts {
-            requests: counts.requests.load(Ordering::Relaxed),
-            failures: counts.failures.load(Ordering::Relaxed),
-        }
+        let endpoints = self
+            .endpoints
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        endpoints
+            .get(id)
+            .map_or_else(EndpointCounts::default, |counts| EndpointCounts {
+                requests: counts.requests.load(Ordering::Relaxed),
+                failures: counts.failures.load(Ordering::Relaxed),
+            })
     }
 
     /// Counts of one service.
@@ -191,13 +241,20 @@ impl Metrics {
 
     /// Shows what a service is busy with now.
     pub fn set_load(&self, service: &ServiceName, in_flight: u32, queued: u32) {
-        self.in_flight.with_label_values(&[service.as_str()]).set(in_flight.into());
-        self.queued.with_label_values(&[service.as_str()]).set(queued.into());
+        self.in_flight
+            .with_label_values(&[service.as_str()])
+            .set(in_flight.into());
+        self.queued
+            .with_label_values(&[service.as_str()])
+            .set(queued.into());
     }
 
     /// Forgets a run that left the table, and its slot's counters when no other run of it is left.
     pub fn forget_endpoint(&self, id: &EndpointId) {
-        self.endpoints.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.endpoints
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
     }
 
     /// Forgets all series of a slot that is gone.
@@ -207,19 +264,52 @@ impl Metrics {
         let _ = self.upstream_failures.remove_label_values(&labels);
     }
 
-    pub(crate) fn counts_of(&self, id: &EndpointId) -> Arc<Counts> {
-        if let Some(counts) = self.endpoints.read().unwrap_or_else(PoisonError::into_inner).get(id) {
-            return Arc::clone(counts);
+    /// Counts one attempt, under its run and under its slot.
+    pub(crate) fn count_attempt(&self, endpoint: &Endpoint, attempted: Attempted) {
+        let id = endpoint.id();
+        let slot = id.slot.to_string();
+        let labels = [id.service.as_str(), slot.as_str()];
+        self.upstream_requests.with_label_values(&labels).inc();
+        if attempted == Attempted::Failed {
+            self.upstream_failures.with_label_values(&labels).inc();
         }
-        Arc::clone(self.endpoints.write().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default())
+        if let Some(counts) = self
+            .endpoints
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+        {
+            counts.add(attempted);
+            return;
+        }
+        // One that is out may have been forgotten already; the last of its requests must not bring it back for good.
+        if !endpoint.is_out() {
+            let mut endpoints = self
+                .endpoints
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            endpoints.entry(id.clone()).or_default().add(attempted);
+        }
     }
 
     pub(crate) fn service(&self, name: &ServiceName) -> Arc<ServiceCounts> {
-        if let Some(counts) = self.services.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+        if let Some(counts) = self
+            .services
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+        {
             return Arc::clone(counts);
         }
-        let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(services.entry(name.clone()).or_insert_with(|| Arc::new(ServiceCounts::new())))
+        let mut services = self
+            .services
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(
+            services
+                .entry(name.clone())
+                .or_insert_with(|| Arc::new(ServiceCounts::new())),
+        )
     }
 }
 
@@ -256,18 +346,29 @@ impl ServiceCounts {
     fn percentiles<const N: usize>(&self, shares: [f64; N]) -> [Option<Duration>; N] {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let sums: Vec<u64> = (0..RECENT)
-            .map(|i| recent.iter().map(|it| u64::from(it.buckets[i].load(Ordering::Relaxed))).sum())
+            .map(|i| {
+                recent
+                    .iter()
+                    .map(|it| u64::from(it.buckets[i].load(Ordering::Relaxed)))
+                    .sum()
+            })
             .collect();
         let total: u64 = sums.iter().sum();
         shares.map(|share| {
-            #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank among counts")]
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a rank among counts"
+            )]
             let rank = ((total as f64 * share).ceil() as u64).max(1);
             let mut seen = 0;
-            sums.iter().position(|n| {
-                seen += n;
-                seen >= rank && total > 0
-            })
-            .map(upper)
+            sums.iter()
+                .position(|n| {
+                    seen += n;
+                    seen >= rank && total > 0
+                })
+                .map(upper)
         })
     }
 }
@@ -276,7 +377,10 @@ fn bucket(took: Duration) -> usize {
     let micros = took.as_micros().max(64);
     let octave = micros.ilog2() - 6;
     let within = (micros >> (octave + 3)) & 7;
-    usize::try_from(octave * 8).unwrap_or(RECENT).saturating_add(usize::try_from(within).unwrap_or(0)).min(RECENT - 1)
+    usize::try_from(octave * 8)
+        .unwrap_or(RECENT)
+        .saturating_add(usize::try_from(within).unwrap_or(0))
+        .min(RECENT - 1)
 }
 
 fn upper(bucket: usize) -> Duration {
@@ -290,10 +394,15 @@ mod tests {
 
     #[test]
     fn a_bucket_holds_its_own_upper_bound_and_is_at_most_an_eighth_wide() {
-        for micros in [64_u64, 65, 100, 127, 128, 999, 1_000, 30_000, 1_000_000, 20_000_000] {
+        for micros in [
+            64_u64, 65, 100, 127, 128, 999, 1_000, 30_000, 1_000_000, 20_000_000,
+        ] {
             let took = Duration::from_micros(micros);
             let up = upper(bucket(took));
-            assert!(up >= took && up <= took * 9 / 8 + Duration::from_micros(8), "{took:?} {up:?}");
+            assert!(
+                up >= took && up <= took * 9 / 8 + Duration::from_micros(8),
+                "{took:?} {up:?}"
+            );
         }
     }
 

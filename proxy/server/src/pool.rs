@@ -36,23 +36,36 @@ pub(crate) struct Pool(Mutex<HashMap<EndpointId, Vec<Idle>>>);
 
 impl Pool {
     /// The one used last that is still open and silent.
-    pub(crate) fn take(&self, endpoint: &Arc<Endpoint>, need: Need, now: Instant) -> Option<Connection> {
+    pub(crate) fn take(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        need: Need,
+        now: Instant,
+    ) -> Option<Connection> {
         loop {
-            let idle = self.idle().get_mut(endpoint.id())?.pop()?;
-            let fits = now < idle.until && (need == Need::Any || now < idle.since + FRESH);
-            if fits && idle.connection.is_quiet() {
+            let idle = {
+                let mut all = self.idle();
+                let idle = all.get_mut(endpoint.id())?;
+                // All others are older still; they stay for requests that may be retried.
+                idle.pop_if(|it| need == Need::Any || now < it.since + FRESH)?
+            };
+            if now < idle.until && idle.connection.is_quiet() {
                 return Some(idle.connection);
-            }
-            if need == Need::Fresh && now < idle.until {
-                // All others are older still; leave them to requests that may be retried.
-                return None;
             }
         }
     }
 
     /// Gives back a connection whose last exchange ended whole. `keep_alive`: the peer's own limit.
-    pub(crate) fn put(&self, endpoint: &Arc<Endpoint>, connection: Connection, keep_alive: Option<Duration>, now: Instant) {
-        let keep = keep_alive.map_or(IDLE, |it| it.saturating_sub(Duration::from_secs(1)).min(IDLE));
+    pub(crate) fn put(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        connection: Connection,
+        keep_alive: Option<Duration>,
+        now: Instant,
+    ) {
+        let keep = keep_alive.map_or(IDLE, |it| {
+            it.saturating_sub(Duration::from_secs(1)).min(IDLE)
+        });
         if keep.is_zero() || endpoint.is_out() {
             return;
         }
@@ -61,7 +74,11 @@ impl Pool {
         if idle.len() >= MOST {
             idle.remove(0);
         }
-        idle.push(Idle { connection, since: now, until: now + keep });
+        idle.push(Idle {
+            connection,
+            since: now,
+            until: now + keep,
+        });
     }
 
     /// Closes what is too old. Call it each second.
@@ -70,6 +87,12 @@ impl Pool {
             idle.retain(|it| now < it.until);
             !idle.is_empty()
         });
+    }
+
+    /// Closes all.
+    pub(crate) fn clear(&self) {
+        let all = std::mem::take(&mut *self.idle());
+        drop(all);
     }
 
     /// Idle connections now.

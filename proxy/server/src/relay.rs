@@ -1,29 +1,29 @@
 //! Moves bytes between client and instance with deadlines; nothing is kept for a retry.
 
 use crate::answer::Reason;
-use crate::attempt::{Attempt, CLIENT_IDLE, Ended};
+use crate::attempt::Attempt;
 use crate::clock;
-use crate::head;
+use crate::deadline::SLOWEST;
+use crate::head::{self, check_response, is_matching_upgrade};
 use crate::stream::Connection;
 use minato_proxy::AttemptEnd;
 use pingora_core::ErrorType;
 use pingora_core::protocols::http::v1::client::HttpSession as Upstream;
 use pingora_core::protocols::http::v1::server::HttpSession;
 use pingora_http::ResponseHeader;
-use std::time::{Duration, Instant};
-use tokio::time::timeout;
+use std::time::Duration;
+use tokio::time::{Instant as Deadline, sleep};
 
-/// How long a blocked write goes on after the instance has begun to answer.
-const EARLY: Duration = Duration::from_secs(1);
-/// A body slower than this many bytes a second, after [`SLOW_AFTER`], is cut off.
-const SLOWEST: u64 = 240;
-const SLOW_AFTER: Duration = Duration::from_secs(10);
+/// Interim answers of one request at most.
+const INTERIM: u8 = 32;
 
 /// How far the request got.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Progress {
     /// Some of the body was taken from the client: it cannot be sent again.
     pub(crate) body_taken: bool,
+    /// All of it was handed to the kernel.
+    pub(crate) request_sent: bool,
 }
 
 /// Why bytes stopped.
@@ -37,105 +37,179 @@ pub(crate) enum Stop {
     Request(Reason),
 }
 
-/// Sends the request's body and waits for the head of the final answer, whichever comes first.
+/// What the request's half is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Waiting for the client's body.
+    Taking,
+    /// Handing to the kernel what is gathered; then on to the named phase.
+    Handing { last: bool },
+    /// All is sent.
+    Sent,
+    /// It cannot be written to. Only its answer is of interest.
+    Deaf,
+}
+
+/// Sends the request, whose head is gathered already, and waits for the head of the final answer, whichever comes first.
 pub(crate) async fn until_answer(
     attempt: &Attempt<'_>,
     session: &mut HttpSession,
     upstream: &mut Upstream,
     connection: &Connection,
     progress: &mut Progress,
-) -> Result<Box<ResponseHeader>, Stop> {
-    let limit = attempt.service.limits.body_bytes;
-    let (began, mut taken) = (clock::now(), 0_u64);
-    let mut sending = !session.is_body_done();
-    let mut writing = true;
-    if !sending {
-        finish_request(upstream, &mut writing).await;
-    }
-    let first_byte = tokio::time::sleep(attempt.service.timeouts.first_byte);
-    tokio::pin!(first_byte);
+) -> Result<(), Stop> {
+    let deadlines = attempt.context.gateway.deadlines;
+    let timeouts = &attempt.service.timeouts;
+    let patience = |phase| match phase {
+        Phase::Taking => deadlines.idle,
+        Phase::Handing { .. } => timeouts.idle,
+        Phase::Sent | Phase::Deaf => timeouts.first_byte,
+    };
+    let mut upload = Upload::default();
+    let mut phase = Phase::Handing {
+        last: session.is_body_done(),
+    };
+    let mut interim = 0;
+    let mut handed = connection.written();
+    let wait = sleep(patience(phase));
+    tokio::pin!(wait);
     loop {
+        let before = phase;
         tokio::select! {
             biased;
-            head = upstream.read_resp_header_parts() => {
-                let head = head.map_err(|error| broken(&error))?;
-                if head.status == 101 && attempt.request.websocket || !head.status.is_informational() {
-                    return Ok(head);
+            read = upstream.read_response() => {
+                read.map_err(|error| broken(&error))?;
+                if is_final(attempt, upstream)? {
+                    return Ok(());
                 }
-                pass_on_interim(attempt, session, &head).await?;
+                interim += 1;
+                if interim > INTERIM {
+                    return Err(Stop::Instance(AttemptEnd::Invalid, "interim answers without end".to_owned()));
+                }
+                pass_on_interim(attempt, session, upstream).await?;
+                continue;
             }
-            chunk = session.read_body_or_idle(!sending) => match chunk {
-                Err(error) => return Err(client_stop(&error)),
-                Ok(None) => {
-                    sending = false;
-                    finish_request(upstream, &mut writing).await;
-                    first_byte.as_mut().reset(tokio::time::Instant::now() + attempt.service.timeouts.first_byte);
+            flushed = connection.flushed(), if matches!(phase, Phase::Handing { .. }) => {
+                phase = match (flushed, phase) {
+                    (Err(_), _) => Phase::Deaf,
+                    (Ok(()), Phase::Handing { last: true }) => Phase::Sent,
+                    (Ok(()), _) => Phase::Taking,
+                };
+                progress.request_sent = phase == Phase::Sent;
+            }
+            // Once all is sent only a reset ends this; a client that has sent its end still waits for its answer.
+            chunk = session.read_body_or_idle(phase == Phase::Sent), if matches!(phase, Phase::Taking | Phase::Sent) => {
+                let bytes = chunk.map_err(|error| client_stop(attempt, &error))?.unwrap_or_default();
+                if phase == Phase::Sent {
+                    continue;
                 }
-                Ok(Some(bytes)) => {
-                    progress.body_taken = true;
-                    taken += bytes.len() as u64;
-                    if limit > 0 && taken > limit {
-                        return Err(Stop::Request(Reason::BodyTooLarge));
-                    }
-                    if too_slow(taken, began) {
-                        return Err(Stop::Request(Reason::SlowRequest));
-                    }
-                    // A piece may be empty where a chunk's end arrives apart; written on, it would end the body.
-                    if writing && !bytes.is_empty() {
-                        writing = write(attempt, upstream, connection, &bytes).await;
-                    }
-                    if session.is_body_done() {
-                        sending = false;
-                        finish_request(upstream, &mut writing).await;
-                    }
-                    first_byte.as_mut().reset(tokio::time::Instant::now() + attempt.service.timeouts.first_byte);
+                progress.body_taken = true;
+                upload.take(attempt, bytes.len())?;
+                let last = session.is_body_done();
+                phase = match pass_on(upstream, &bytes, last).await {
+                    true => Phase::Handing { last },
+                    false => Phase::Deaf,
+                };
+            }
+            () = &mut wait => match phase {
+                Phase::Taking => return Err(Stop::Request(Reason::SlowRequest)),
+                Phase::Handing { .. } if connection.written() > handed => {}
+                _ => {
+                    let waited = patience(phase);
+                    return Err(Stop::Instance(AttemptEnd::TimedOut, format!("no answer in {waited:?}")));
                 }
             },
-            // While the client still sends, its own idle time bounds the wait.
-            () = &mut first_byte, if !sending => {
-                let waited = attempt.service.timeouts.first_byte;
-                return Err(Stop::Instance(AttemptEnd::TimedOut, format!("no answer in {waited:?}")));
-            }
         }
+        if before != Phase::Taking && phase == Phase::Taking {
+            upload.wait();
+        }
+        handed = connection.written();
+        wait.as_mut().reset(Deadline::now() + patience(phase));
     }
 }
 
-/// Whether the request can still be written to. After a failed write only its answer is of interest.
-async fn write(attempt: &Attempt<'_>, upstream: &mut Upstream, connection: &Connection, bytes: &[u8]) -> bool {
-    let answers = async {
-        if connection.readable().await.is_ok() {
-            tokio::time::sleep(EARLY).await;
+/// How much of a body came, and how long it was waited for.
+#[derive(Debug, Default)]
+struct Upload {
+    taken: u64,
+    waited: Duration,
+    since: Option<std::time::Instant>,
+}
+
+impl Upload {
+    fn wait(&mut self) {
+        self.since = Some(clock::now());
+    }
+
+    /// Holds a piece of `length` bytes against the limit of the service and the slowest rate.
+    fn take(&mut self, attempt: &Attempt<'_>, length: usize) -> Result<(), Stop> {
+        self.taken += length as u64;
+        if let Some(since) = self.since.take() {
+            self.waited += clock::now().saturating_duration_since(since);
         }
+        let limit = attempt.service.limits.body_bytes;
+        if limit > 0 && self.taken > limit {
+            return Err(Stop::Request(Reason::BodyTooLarge));
+        }
+        let slow = attempt.context.gateway.deadlines.slow;
+        let wanted = self.waited.as_millis() * u128::from(SLOWEST) / 1000;
+        if self.waited > slow && u128::from(self.taken) < wanted {
+            return Err(Stop::Request(Reason::SlowRequest));
+        }
+        Ok(())
+    }
+}
+
+/// Gathers a piece of the request's body; false if the connection is no good.
+async fn pass_on(upstream: &mut Upstream, bytes: &[u8], last: bool) -> bool {
+    // An empty chunk would be the last one.
+    if !bytes.is_empty() && upstream.write_body(bytes).await.is_err() {
+        return false;
+    }
+    !last || upstream.finish_body().await.is_ok()
+}
+
+/// Whether the head just read ends the waiting; an error where it breaks the rules.
+fn is_final(attempt: &Attempt<'_>, upstream: &Upstream) -> Result<bool, Stop> {
+    let invalid = |detail: String| Stop::Instance(AttemptEnd::Invalid, detail);
+    check_response(&upstream.get_headers_raw_bytes(), &attempt.request.method).map_err(invalid)?;
+    let Some(head) = upstream.resp_header() else {
+        return Ok(false);
     };
-    tokio::select! {
-        written = async { upstream.write_body(bytes).await.is_ok() && connection.flush().await.is_ok() } => written,
-        () = answers => false,
-        () = tokio::time::sleep(attempt.service.timeouts.idle) => false,
+    if head.status != 101 {
+        return Ok(!head.status.is_informational());
     }
+    if attempt.request.websocket && is_matching_upgrade(head) {
+        return Ok(true);
+    }
+    Err(invalid(
+        "101 that switches to what was not asked for".to_owned(),
+    ))
 }
 
-async fn finish_request(upstream: &mut Upstream, writing: &mut bool) {
-    if *writing && upstream.finish_body().await.is_err() {
-        *writing = false;
-    }
-}
-
-fn too_slow(taken: u64, began: Instant) -> bool {
-    let took = clock::now().saturating_duration_since(began);
-    took > SLOW_AFTER && taken < took.as_secs().saturating_mul(SLOWEST)
-}
-
-async fn pass_on_interim(attempt: &Attempt<'_>, session: &mut HttpSession, head: &ResponseHeader) -> Result<(), Stop> {
-    // 1xx never goes to HTTP/1.0, and an upgrade that nobody asked for breaks the rules.
-    if head.status == 101 {
-        return Err(Stop::Instance(AttemptEnd::Invalid, "101 without an Upgrade".to_owned()));
-    }
+/// 1xx never goes to HTTP/1.0.
+async fn pass_on_interim(
+    attempt: &Attempt<'_>,
+    session: &mut HttpSession,
+    upstream: &Upstream,
+) -> Result<(), Stop> {
+    let Some(from) = upstream.resp_header() else {
+        return Ok(());
+    };
     if attempt.request.http10 {
         return Ok(());
     }
-    let (head, _) = head::to_client(head, attempt.request).map_err(|_| Stop::Client)?;
-    session.write_response_header(Box::new(head)).await.map_err(|_| Stop::Client)?;
-    attempt.client.flush().await.map_err(|_| Stop::Client)
+    let passed = head::to_client(from, attempt.request).map_err(|_| Stop::Client)?;
+    session
+        .write_response_header(Box::new(passed.head))
+        .await
+        .map_err(|_| Stop::Client)?;
+    let context = attempt.context;
+    context
+        .client
+        .flush(context.gateway.deadlines.idle)
+        .await
+        .map_err(|_| Stop::Client)
 }
 
 /// Sends the answer to the client.
@@ -145,76 +219,69 @@ pub(crate) async fn answer(
     upstream: &mut Upstream,
     head: ResponseHeader,
 ) -> Result<(), Stop> {
-    let idle = attempt.service.timeouts.idle;
-    session.write_response_header(Box::new(head)).await.map_err(|_| Stop::Client)?;
+    let idle = patience(attempt, &head);
+    let client = attempt.context.client;
+    let client_idle = attempt.context.gateway.deadlines.idle;
+    session
+        .write_response_header(Box::new(head))
+        .await
+        .map_err(|_| Stop::Client)?;
+    let watches = session.is_body_done();
+    let mut is_gathered = true;
     loop {
-        let bytes = match timeout(idle, upstream.read_body_bytes()).await {
-            Err(_) => return Err(Stop::Instance(AttemptEnd::TimedOut, format!("silent for {idle:?} within its answer"))),
-            Ok(Err(error)) => return Err(broken(&error)),
-            Ok(Ok(None)) => break,
-            // A chunk's end that arrives apart; written on, an empty piece would end the body.
-            Ok(Ok(Some(bytes))) if bytes.is_empty() => continue,
-            Ok(Ok(Some(bytes))) => bytes,
+        let read = tokio::select! {
+            // The head waits for a body that is here already, not for one that is not.
+            biased;
+            read = upstream.read_body_ref() => read,
+            flushed = client.flush(client_idle), if is_gathered => {
+                flushed.map_err(|_| Stop::Client)?;
+                is_gathered = false;
+                continue;
+            }
+            gone = session.read_body_or_idle(true), if watches => match gone {
+                Err(_) => return Err(Stop::Client),
+                Ok(_) => continue,
+            },
+            () = sleep(idle) => {
+                return Err(Stop::Instance(AttemptEnd::TimedOut, format!("silent for {idle:?} within its answer")));
+            }
         };
-        let more = !upstream.is_body_done();
-        let passed_on = async {
-            session.write_body(&bytes).await.is_ok() && (!more || attempt.client.flush().await.is_ok())
+        let Some(bytes) = read.map_err(|error| broken(&error))? else {
+            break;
         };
-        if !timeout(CLIENT_IDLE, passed_on).await.unwrap_or(false) {
-            return Err(Stop::Client);
+        // An empty chunk would be the last one.
+        if !bytes.is_empty() {
+            session.write_body(bytes).await.map_err(|_| Stop::Client)?;
+            is_gathered = true;
+        }
+        if is_gathered && !upstream.is_body_done() {
+            client.flush(client_idle).await.map_err(|_| Stop::Client)?;
+            is_gathered = false;
         }
     }
-    match timeout(CLIENT_IDLE, session.finish_body()).await {
-        Ok(Ok(_)) => Ok(()),
-        _ => Err(Stop::Client),
+    session.finish_body().await.map_err(|_| Stop::Client)?;
+    client.flush(client_idle).await.map_err(|_| Stop::Client)
+}
+
+/// How long the instance may be silent within its answer. Event streams are silent by nature.
+fn patience(attempt: &Attempt<'_>, head: &ResponseHeader) -> Duration {
+    let kind = head
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .map_or(&b""[..], |it| it.as_bytes());
+    let is_stream = kind
+        .get(..17)
+        .is_some_and(|it| it.eq_ignore_ascii_case(b"text/event-stream"));
+    let timeouts = &attempt.service.timeouts;
+    if is_stream {
+        timeouts.tunnel
+    } else {
+        timeouts.idle
     }
 }
 
-/// After a matching 101: bytes both ways until one side ends.
-pub(crate) async fn tunnel(
-    attempt: &Attempt<'_>,
-    session: &mut HttpSession,
-    upstream: &mut Upstream,
-    connection: &Connection,
-    head: &ResponseHeader,
-) -> Ended {
-    let Ok((head, _)) = head::to_client(head, attempt.request) else {
-        return Ended::BrokeOff { status: 101, end: AttemptEnd::Invalid };
-    };
-    if session.write_response_header(Box::new(head)).await.is_err() || attempt.client.flush().await.is_err() {
-        return Ended::ClientGone;
-    }
-    upstream.maybe_upgrade_body_writer();
-    session.set_read_timeout(None);
-    let idle = attempt.service.timeouts.tunnel;
-    loop {
-        let moved = tokio::select! {
-            bytes = session.read_body_bytes() => match bytes {
-                Ok(Some(bytes)) => upstream.write_body(&bytes).await.is_ok() && connection.flush().await.is_ok(),
-                _ => false,
-            },
-            bytes = upstream.read_body_bytes() => match bytes {
-                Ok(Some(bytes)) => session.write_body(&bytes).await.is_ok() && attempt.client.flush().await.is_ok(),
-                _ => false,
-            },
-            () = tokio::time::sleep(idle) => false,
-        };
-        if !moved {
-            connection.shutdown_write().await;
-            return Ended::Answered { status: 101, unread: true };
-        }
-    }
-}
-
-/// What pingora calls a chunk that breaks the rules.
-const INVALID_CHUNK: ErrorType = ErrorType::Custom("InvalidChunk");
-const INVALID_TRAILER: ErrorType = ErrorType::Custom("InvalidTrailerEnd");
-
-fn client_stop(error: &pingora_core::Error) -> Stop {
-    let kind = error.etype();
-    if *kind == ErrorType::ReadTimedout {
-        Stop::Request(Reason::SlowRequest)
-    } else if [INVALID_CHUNK, INVALID_TRAILER, ErrorType::InvalidHTTPHeader].contains(kind) {
+fn client_stop(attempt: &Attempt<'_>, error: &pingora_core::Error) -> Stop {
+    if attempt.context.client.is_malformed() || is_against_the_rules(error.etype()) {
         Stop::Request(Reason::Malformed)
     } else {
         Stop::Client
@@ -222,13 +289,18 @@ fn client_stop(error: &pingora_core::Error) -> Stop {
 }
 
 fn broken(error: &pingora_core::Error) -> Stop {
-    let kind = error.etype();
-    let end = if matches!(kind, ErrorType::ReadTimedout | ErrorType::WriteTimedout) {
-        AttemptEnd::TimedOut
-    } else if [INVALID_CHUNK, INVALID_TRAILER, ErrorType::InvalidHTTPHeader].contains(kind) {
+    let end = if is_against_the_rules(error.etype()) {
         AttemptEnd::Invalid
     } else {
         AttemptEnd::Reset
     };
-    Stop::Instance(end, kind.as_str().to_owned())
+    Stop::Instance(end, error.etype().as_str().to_owned())
+}
+
+/// What pingora calls a chunk, a trailer or a head that breaks the rules.
+fn is_against_the_rules(kind: &ErrorType) -> bool {
+    matches!(
+        kind,
+        ErrorType::InvalidHTTPHeader | ErrorType::Custom("InvalidChunk" | "InvalidTrailerEnd")
+    )
 }

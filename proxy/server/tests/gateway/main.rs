@@ -1,0 +1,13 @@
+//! The gateway in process, between raw clients and origins that script exact bytes.
+
+mod bodies;
+mod connections;
+mod forwarding;
+mod interim;
+mod limits;
+mod peer;
+mod retries;
+mod setup;
+mod stop;
+mod strictness;
+mod tunnels;
