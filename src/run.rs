@@ -8,12 +8,12 @@ use crate::gateway::{
     GatewayView, HealthLoop, HealthLoopOptions, LastGood, Reporter, Reports, Seen,
 };
 use crate::view::ProcessView;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use arc_swap::ArcSwap;
 use minato_config::{GatewayId, NodeId, Role, Settings, Timestamp};
 use minato_config_files::Watcher;
 use minato_control::{Event, EventKind};
-use minato_control_agent::{AgentOptions, Stop};
+use minato_control_agent::{AgentError, AgentOptions, Stop};
 use minato_control_server::{About, Admin, ClaimOptions, Journal, JournalOptions, LeadOptions};
 use minato_control_store::keys::Keys;
 use minato_control_store::{Embedded, SharedStore};
@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Requests in flight have this long to end when minato stops.
 const DRAIN: Duration = Duration::from_secs(90);
@@ -258,32 +258,33 @@ impl Start<'_> {
         });
         announce(&events, &listeners, admin_address, since);
 
-        let ended_early = tokio::select! {
-            why = asked_to_stop(self.args.exit_with_parent) => { tracing::info!(why, "stopping"); None }
-            Some(ended) = async { match &mut agent { Some(task) => Some(task.await), None => std::future::pending().await } } => Some(ended),
+        let end = tokio::select! {
+            why = asked_to_stop(self.args.exit_with_parent) => {
+                tracing::info!(why, "stopping");
+                End::Asked
+            }
+            ended = join(&mut agent) => End::Agent(ended),
+            Some(ended) = late.join_next() => End::Part(ended.err()),
         };
         let _ = stop.send(true);
         if serving.await.is_err() {
             tracing::error!("the gateway ended with a panic");
         }
-        let result = match ended_early {
-            Some(ended) => ended
-                .context("the agent ended with a panic")?
-                .context("the agent cannot go on"),
-            None => {
-                let how = if self.args.stop_instances {
-                    Stop::StopInstances
-                } else {
-                    Stop::LeaveInstances
-                };
-                let _ = agent_stop.send(how);
-                match agent {
-                    Some(task) => task
-                        .await
-                        .context("the agent ended with a panic")?
-                        .context("the agent stopped badly"),
-                    None => Ok(()),
+        let how = match end {
+            End::Asked if self.args.stop_instances => Stop::StopInstances,
+            _ => Stop::LeaveInstances,
+        };
+        let _ = agent_stop.send(how);
+        let result = match end {
+            End::Agent(ended) => ended,
+            End::Asked if agent.is_none() => Ok(()),
+            End::Asked => join(&mut agent).await,
+            End::Part(cause) => {
+                if agent.is_some() {
+                    let _ = join(&mut agent).await;
                 }
+                Err(cause.map_or_else(|| anyhow!("ended"), anyhow::Error::new))
+                    .context("a part of minato that should go on has ended; start minato again, and report this as a bug")
             }
         };
         let _ = late_stop.send(true);
@@ -291,10 +292,29 @@ impl Start<'_> {
             while late.join_next().await.is_some() {}
         })
         .await;
-        drop(watcher);
+        drop((watcher, events));
+        let _ = tokio::time::timeout(Duration::from_secs(2), journal.closed()).await;
         self.store.close().await;
         result
     }
+}
+
+/// Why minato ends.
+enum End {
+    Asked,
+    Agent(anyhow::Result<()>),
+    /// Any other part, which never ends by itself.
+    Part(Option<tokio::task::JoinError>),
+}
+
+/// Waits for the agent's end; for ever where there is none.
+async fn join(agent: &mut Option<JoinHandle<Result<(), AgentError>>>) -> anyhow::Result<()> {
+    let Some(task) = agent else {
+        return std::future::pending().await;
+    };
+    let ended = task.await.context("the agent ended with a panic")?;
+    *agent = None;
+    ended.context("the agent cannot go on")
 }
 
 async fn serve(gateway: Arc<Gateway>, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {

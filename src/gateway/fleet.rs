@@ -4,37 +4,21 @@
 //! ends their monitors. Not here: the table, events and reports (`health_loop`).
 
 use super::last_good::LastEndpoint;
-use super::wanted::{Use, Wanted};
+use super::member::{Member, Observers, Past, WatchKey, first_verdict, probe_host};
+use super::places::places;
+use super::wanted::{FIXED, Use, Wanted};
 use crate::clock;
-use minato_config::{
-    Backend, Health, HostPattern, Run, Service, ServiceName, SlotIndex, Timestamp,
-};
+use minato_config::{Service, ServiceName, SlotIndex};
 use minato_health::{Allowance, Ejection, Failure, Layer, Verdict};
-use minato_health_probe::{Monitor, MonitorHandle, Report, Target};
-use minato_proxy::{Endpoint, EndpointId, Intake, ServiceEntry, Shared, Standing};
+use minato_health_probe::Report;
+use minato_proxy::{EndpointId, Intake, ServiceEntry, Shared, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 /// Ticks with nothing in flight after which an endpoint counts as drained: a request may have picked it just before
 /// it was told to drain; the second tick sees that one in flight.
 const DRAINED_AFTER: u32 = 2;
-
-/// One endpoint and everything about it that is not for the request path.
-#[derive(Debug)]
-pub(super) struct Member {
-    pub(super) endpoint: Arc<Endpoint>,
-    pub(super) verdict: Verdict,
-    pub(super) failure: Option<Failure>,
-    /// When the verdict began.
-    pub(super) since: Timestamp,
-    /// It stops, and no request of this gateway is left on it.
-    pub(super) drained: bool,
-    ejection: Ejection,
-    draining_ticks: u32,
-    /// `None` with health off, or while it drains.
-    monitor: Option<MonitorHandle>,
-}
 
 /// One service.
 #[derive(Debug)]
@@ -43,6 +27,8 @@ pub(super) struct Known {
     pub(super) members: BTreeMap<EndpointId, Member>,
     shared: Arc<Shared>,
     intake: Intake,
+    /// It is in the table as it stands here.
+    routed: bool,
 }
 
 /// See the module.
@@ -53,8 +39,7 @@ pub(super) struct Fleet {
     earlier: BTreeMap<EndpointId, LastEndpoint>,
     /// Told to drain, with requests left.
     draining: BTreeSet<EndpointId>,
-    permits: Arc<Semaphore>,
-    changes: mpsc::Sender<Report<EndpointId>>,
+    observers: Observers,
 }
 
 /// What [`Fleet::update`] changed.
@@ -71,14 +56,13 @@ impl Fleet {
     pub(super) fn new(
         earlier: &[LastEndpoint],
         probes: usize,
-        changes: mpsc::Sender<Report<EndpointId>>,
+        changes: mpsc::Sender<Report<WatchKey>>,
     ) -> Self {
         Self {
             services: BTreeMap::new(),
             earlier: earlier.iter().map(|it| (it.id(), it.clone())).collect(),
             draining: BTreeSet::new(),
-            permits: Arc::new(Semaphore::new(probes)),
-            changes,
+            observers: Observers::new(probes, changes),
         }
     }
 
@@ -102,82 +86,117 @@ impl Fleet {
         intake: Intake,
     ) -> Option<Update> {
         let mut known = self.take(service);
-        let ids: Vec<EndpointId> = wanted.iter().map(|it| id_of(&known, it)).collect();
-        let same = known.intake == intake
+        let ids = known.places(wanted);
+        let uses = || ids.iter().zip(wanted);
+        let as_wanted = |(id, it): (&EndpointId, &Wanted)| match known.members.get(id) {
+            Some(member) => match it.usage {
+                Use::Serve => !member.leaving && !member.endpoint.is_draining(),
+                Use::Leave => member.leaving || member.endpoint.is_draining(),
+                Use::Drain => member.endpoint.is_draining(),
+            },
+            None => false,
+        };
+        let same = known.routed
+            && known.intake == intake
             && *known.service == *service
-            && ids.iter().eq(known.members.keys())
-            && wanted
+            && uses().all(as_wanted)
+            && known
+                .members
                 .iter()
-                .zip(&ids)
-                .all(|(it, id)| it.usage == Use::Serve || known.members[id].endpoint.is_draining());
+                .all(|(id, it)| it.leaving || ids.contains(id));
         if same {
             self.services.insert(service.name.clone(), known);
             return None;
         }
-        let watch_anew =
-            known.service.health != service.health || known.service.routes != service.routes;
+        let watch_anew = known.service.health != service.health
+            || probe_host(&known.service) != probe_host(service);
         known.service = Arc::new(service.clone());
-        known.intake = intake;
+        (known.intake, known.routed) = (intake, true);
         if watch_anew {
-            let old = known.members.values_mut();
-            for member in old.filter(|it| !it.endpoint.is_draining()) {
-                member.verdict = first_verdict(service, Some(member.verdict));
-                member.monitor = self.watch(service, &member.endpoint, member.verdict);
+            for member in known.members.values_mut() {
+                if !member.endpoint.is_draining() {
+                    member.verdict = first_verdict(service, Some(member.verdict));
+                    self.observers.watch(service, member);
+                }
             }
         }
-        for (it, id) in wanted.iter().zip(&ids) {
+        for (id, it) in uses() {
             self.admit(&mut known, id, it);
         }
-        let gone: Vec<EndpointId> = known
-            .members
-            .keys()
-            .filter(|id| !ids.contains(id))
-            .cloned()
-            .collect();
-        let gone = gone.into_iter().filter_map(|id| retire(&mut known, id));
-        let gone = gone.collect();
-        let endpoints = known.members.values().map(|it| Arc::clone(&it.endpoint));
-        let entry = ServiceEntry::new(
-            Arc::clone(&known.service),
-            Arc::clone(&known.shared),
-            endpoints.collect(),
-            intake,
-        );
+        let gone = self.let_go(&mut known, &ids);
+        self.make_room(&mut known);
+        let entry = known.entry();
         self.services.insert(service.name.clone(), known);
         Some(Update { entry, gone })
     }
 
+    /// Endpoints that are not wanted any more. Fixed addresses, which nobody stops, make room for those that stay;
+    /// instances of which the store says that they do not run are gone at once.
+    fn let_go(&self, known: &mut Known, ids: &[EndpointId]) -> Vec<(EndpointId, Standing)> {
+        let unwanted = known.members.keys().filter(|id| !ids.contains(id));
+        let unwanted: Vec<EndpointId> = unwanted.cloned().collect();
+        let mut gone = Vec::new();
+        for id in unwanted {
+            let fixed = id.generation == FIXED;
+            match known.members.get_mut(&id) {
+                Some(member) if fixed && !member.drained => member.leaving = true,
+                _ => gone.extend(retire(known, id)),
+            }
+        }
+        gone
+    }
+
+    /// Drains those that leave, once one that stays is up, or none is to stay.
+    fn make_room(&mut self, known: &mut Known) {
+        let mut staying = known.members.values().filter(|it| !it.leaving).peekable();
+        let room = staying.peek().is_none() || staying.any(|it| it.verdict == Verdict::Up);
+        for (id, member) in known
+            .members
+            .iter_mut()
+            .filter(|(_, it)| it.leaving && room)
+        {
+            if !member.endpoint.is_draining() {
+                member.start_draining();
+                self.draining.insert(id.clone());
+            }
+        }
+    }
+
     /// Tells all of a service's endpoints to drain.
     pub(super) fn drain(&mut self, name: &ServiceName) {
-        for (id, member) in self
-            .services
-            .get_mut(name)
-            .into_iter()
-            .flat_map(|it| &mut it.members)
-        {
+        let Some(known) = self.services.get_mut(name) else {
+            return;
+        };
+        known.routed = false;
+        for (id, member) in &mut known.members {
             member.start_draining();
             self.draining.insert(id.clone());
         }
     }
 
-    /// Forgets a service; its endpoints are gone.
+    /// Forgets a service that is out of the table. What its endpoints have in flight may end.
     pub(super) fn forget(&mut self, name: &ServiceName) -> Vec<EndpointId> {
-        let Some(mut known) = self.services.remove(name) else {
-            return Vec::new();
-        };
-        let ids: Vec<EndpointId> = known.members.keys().cloned().collect();
-        ids.into_iter()
-            .filter_map(|id| retire(&mut known, id))
-            .map(|(id, _)| id)
-            .collect()
+        let known = self.services.remove(name);
+        known.map_or_else(Vec::new, |it| it.members.into_keys().collect())
+    }
+
+    /// Takes an endpoint that has made room out of its service; the service's new entry for the table.
+    pub(super) fn remove_drained(&mut self, id: &EndpointId) -> Option<ServiceEntry> {
+        let known = self.services.get_mut(&id.service)?;
+        known
+            .members
+            .get(id)
+            .filter(|it| it.leaving && it.drained)?;
+        retire(known, id.clone());
+        known.routed.then(|| known.entry())
     }
 
     /// Takes a changed verdict in; false where nobody is interested any more.
-    pub(super) fn judge(&mut self, report: &Report<EndpointId>) -> bool {
-        let Some(member) = self.member_mut(&report.key) else {
+    pub(super) fn judge(&mut self, report: &Report<WatchKey>) -> bool {
+        let Some(member) = self.member_mut(&report.key.id) else {
             return false;
         };
-        if member.endpoint.is_draining() {
+        if member.endpoint.is_draining() || !member.is_watched_by(&report.key) {
             return false;
         }
         member.verdict = report.change.to;
@@ -185,6 +204,10 @@ impl Fleet {
         member.since = clock::wall();
         if report.change.to == Verdict::Up {
             member.ejection.passed(clock::now());
+            if let Some(mut known) = self.services.remove(&report.key.id.service) {
+                self.make_room(&mut known);
+                self.services.insert(known.service.name.clone(), known);
+            }
         }
         true
     }
@@ -269,103 +292,73 @@ impl Fleet {
     }
 
     fn take(&mut self, service: &Service) -> Known {
-        self.services.remove(&service.name).unwrap_or_else(|| {
-            let mut unlike = service.clone();
-            // Differs from what is wanted, so that a new service is never taken for an unchanged one.
-            unlike.replicas = u16::MAX;
-            Known {
-                service: Arc::new(unlike),
+        self.services
+            .remove(&service.name)
+            .unwrap_or_else(|| Known {
+                service: Arc::new(service.clone()),
                 members: BTreeMap::new(),
                 shared: Shared::new(service),
                 intake: Intake::Open,
-            }
-        })
+                routed: false,
+            })
     }
 
     fn admit(&mut self, known: &mut Known, id: &EndpointId, it: &Wanted) {
+        let drains = |it: &Member| it.endpoint.is_draining();
+        let returned = known.members.get(id).is_some_and(drains) && it.usage == Use::Serve;
+        let past = if returned && let Some(old) = known.members.remove(id) {
+            // Draining is one way; what it has in flight ends on the old one.
+            old.past()
+        } else {
+            let earlier = self.earlier.remove(id);
+            let same = earlier.filter(|was| was.address == it.address);
+            same.map_or_else(Past::default, |it| it.past())
+        };
         if !known.members.contains_key(id) {
-            let member = self.member_for(&known.service, id, it);
+            let mut member = Member::new(&known.service, id.clone(), it.address, past);
+            self.observers.watch(&known.service, &mut member);
             known.members.insert(id.clone(), member);
         }
-        if it.usage == Use::Drain
-            && let Some(member) = known.members.get_mut(id)
-            && !member.endpoint.is_draining()
-        {
+        let Some(member) = known.members.get_mut(id) else {
+            return;
+        };
+        member.leaving = it.usage == Use::Leave;
+        if it.usage == Use::Drain && !member.endpoint.is_draining() {
             member.start_draining();
             self.draining.insert(id.clone());
         }
     }
-
-    fn member_for(&mut self, service: &Service, id: &EndpointId, it: &Wanted) -> Member {
-        let earlier = self.earlier.remove(id);
-        let earlier = earlier.filter(|was| was.address == it.address);
-        let verdict = first_verdict(service, earlier.map(|it| it.verdict));
-        let endpoint = Endpoint::new(id.clone(), it.address, 0, verdict);
-        Member {
-            monitor: self.watch(service, &endpoint, verdict),
-            endpoint,
-            verdict,
-            failure: None,
-            since: clock::wall(),
-            drained: false,
-            ejection: Ejection::default(),
-            draining_ticks: 0,
-        }
-    }
-
-    /// Watches `endpoint` as `service` wants, from `start` on; nothing with health off.
-    fn watch(
-        &self,
-        service: &Service,
-        endpoint: &Endpoint,
-        start: Verdict,
-    ) -> Option<MonitorHandle> {
-        let Health::On { probe, timing } = &service.health else {
-            return None;
-        };
-        let monitor = Monitor {
-            key: endpoint.id().clone(),
-            target: Target {
-                address: endpoint.address(),
-                host: probe_host(service),
-            },
-            probe: probe.clone(),
-            timing: timing.clone(),
-            start,
-        };
-        Some(monitor.spawn(Arc::clone(&self.permits), self.changes.clone()))
-    }
 }
 
-impl Member {
-    /// No new requests, no probes; those in flight end.
-    fn start_draining(&mut self) {
-        self.endpoint.drain();
-        self.monitor = None;
+impl Known {
+    pub(super) fn is_drained(&self) -> bool {
+        self.intake == Intake::Drained
     }
-}
 
-/// The id under which `wanted` is or will be known. A fixed endpoint has no run of its own, so another address in
-/// its place counts as another run.
-fn id_of(known: &Known, wanted: &Wanted) -> EndpointId {
-    let mut id = EndpointId {
-        service: known.service.name.clone(),
-        slot: wanted.slot,
-        generation: wanted.generation,
-        run: wanted.run,
-    };
-    let same_place = |at: &&EndpointId| at.slot == id.slot && at.generation == id.generation;
-    if matches!(known.service.backend, Backend::Endpoints(_))
-        && let Some(last) = known.members.keys().filter(same_place).max()
-    {
-        let same_address = known.members[last].endpoint.address() == wanted.address;
-        id.run = if same_address {
-            last.run
-        } else {
-            Run(last.run.0 + 1)
-        };
+    fn places(&self, wanted: &[Wanted]) -> Vec<EndpointId> {
+        let fixed = self
+            .members
+            .iter()
+            .filter(|(id, it)| id.generation == FIXED && !it.endpoint.is_draining());
+        let fixed = fixed.map(|(id, it)| (it.endpoint.address(), id.slot));
+        let taken = self.members.keys().map(|it| it.slot);
+        places(
+            &self.service.name,
+            wanted,
+            &fixed.collect(),
+            taken.collect(),
+        )
     }
-    id
+
+    fn entry(&self) -> ServiceEntry {
+        let endpoints = self.members.values().map(|it| Arc::clone(&it.endpoint));
+        ServiceEntry::new(
+            Arc::clone(&self.service),
+            Arc::clone(&self.shared),
+            endpoints.collect(),
+            self.intake,
+        )
+    }
 }
 
 fn retire(known: &mut Known, id: EndpointId) -> Option<(EndpointId, Standing)> {
@@ -375,21 +368,6 @@ fn retire(known: &mut Known, id: EndpointId) -> Option<(EndpointId, Standing)> {
     Some((id, standing))
 }
 
-/// The first exact host among the routes: applications that serve by name answer it.
-fn probe_host(service: &Service) -> Option<String> {
-    service
-        .routes
-        .iter()
-        .find_map(|route| match &route.pattern.host {
-            HostPattern::Exact(host) => Some(host.clone()),
-            HostPattern::Wildcard(_) | HostPattern::Any => None,
-        })
-}
-
-/// The verdict a new endpoint starts with: up with health off, else `earlier` (from disk), else down.
-fn first_verdict(service: &Service, earlier: Option<Verdict>) -> Verdict {
-    match service.health {
-        Health::Off => Verdict::Up,
-        Health::On { .. } => earlier.unwrap_or(Verdict::Down),
-    }
-}
+#[cfg(test)]
+#[path = "fleet_tests.rs"]
+mod tests;

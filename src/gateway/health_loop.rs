@@ -5,10 +5,11 @@
 
 use super::fleet::{Fleet, Update};
 use super::last_good::{LastEndpoint, LastGood};
+use super::member::{Member, WatchKey};
 use super::news;
 use super::reports::Reports;
 use super::view::{Seen, Thought};
-use super::wanted::{Use, Wanted, wanted};
+use super::wanted::{FIXED, Use, Wanted, wanted};
 use crate::clock;
 use arc_swap::ArcSwap;
 use minato_config::{Backend, Service, ServiceName, ServiceRecord};
@@ -23,6 +24,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 /// How often draining instances are looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -50,8 +53,10 @@ pub(crate) struct HealthLoop {
     fleet: Fleet,
     /// The last good ones.
     records: BTreeMap<ServiceName, ServiceRecord>,
-    changes: mpsc::Receiver<Report<EndpointId>>,
+    changes: mpsc::Receiver<Report<WatchKey>>,
     unsaved: Option<Instant>,
+    /// One at a time: two would write the same file.
+    saving: Option<JoinHandle<()>>,
 }
 
 impl HealthLoop {
@@ -64,6 +69,7 @@ impl HealthLoop {
             records: BTreeMap::new(),
             changes,
             unsaved: None,
+            saving: None,
         };
         this.resume();
         this
@@ -78,6 +84,7 @@ impl HealthLoop {
     ) {
         self.take_all(&follower.observed().world);
         let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut follow = true;
         loop {
             tokio::select! {
@@ -99,6 +106,9 @@ impl HealthLoop {
                 _ = tick.tick() => self.ticked(),
             }
         }
+        if let Some(saving) = self.saving.take() {
+            let _ = saving.await;
+        }
         save(&self.snapshot(), &self.options.data);
     }
 
@@ -111,7 +121,8 @@ impl HealthLoop {
                 .filter(|it| it.service == record.service.name)
                 .map(LastEndpoint::wanted)
                 .collect();
-            self.update(&record.service, &wanted, Intake::Open);
+            let drained = good.drained.contains(&record.service.name);
+            self.update(&record.service, &wanted, intake(drained));
             self.records.insert(record.service.name.clone(), record);
         }
     }
@@ -143,12 +154,8 @@ impl HealthLoop {
         wanted.extend(self.vanished(world, name));
         wanted.sort_by_key(|it| (it.slot, it.generation, it.run));
         let by_hand = world.intents.get(name);
-        let intake = if by_hand.is_some_and(|it| it.value.drain) {
-            Intake::Drained
-        } else {
-            Intake::Open
-        };
-        self.update(&record.service, &wanted, intake);
+        let drained = by_hand.is_some_and(|it| it.value.drain);
+        self.update(&record.service, &wanted, intake(drained));
     }
 
     /// Instances whose documents vanished while they ran stay until their slot ends or another takes their place.
@@ -165,10 +172,15 @@ impl HealthLoop {
                 documents.any(|it| it.slot == id.slot && it.generation >= id.generation);
             let slot = world.slots.get(&(name.clone(), id.slot));
             !documented
-                && slot.is_some_and(|it| !it.value.removed && it.value.generation <= id.generation)
+                && slot.is_none_or(|it| !it.value.removed && it.value.generation <= id.generation)
         };
-        let members = known.members.iter();
-        let stay = members.filter(|(id, it)| !it.endpoint.is_draining() && lives(id));
+        // What no longer answers either is let go.
+        let serves = |it: &Member| !it.endpoint.is_draining() && it.verdict != Verdict::Down;
+        let members = known
+            .members
+            .iter()
+            .filter(|(id, _)| id.generation != FIXED);
+        let stay = members.filter(|(id, it)| serves(it) && lives(id));
         stay.map(|(id, it)| Wanted {
             slot: id.slot,
             generation: id.generation,
@@ -239,8 +251,8 @@ impl HealthLoop {
     }
 
     /// A monitor changed its verdict.
-    fn heard(&mut self, report: &Report<EndpointId>) {
-        let id = &report.key;
+    fn heard(&mut self, report: &Report<WatchKey>) {
+        let id = &report.key.id;
         if !self.fleet.judge(report) {
             return;
         }
@@ -314,12 +326,20 @@ impl HealthLoop {
     fn ticked(&mut self) {
         for id in self.fleet.drained() {
             self.report(&id);
+            if let Some(entry) = self.fleet.remove_drained(&id) {
+                let table = self.options.table.load().with(entry);
+                self.options.table.store(Arc::new(table));
+                self.gone(&id);
+                self.dirty();
+            }
         }
-        if self.unsaved.is_some_and(|at| clock::now() >= at + SAVE) {
+        let saving = self.saving.as_ref().is_some_and(|it| !it.is_finished());
+        if !saving && self.unsaved.is_some_and(|at| clock::now() >= at + SAVE) {
             self.unsaved = None;
             let (good, data) = (self.snapshot(), self.options.data.clone());
             // Off this task: a disk that hangs must not hold verdicts up.
-            tokio::task::spawn_blocking(move || save(&good, &data));
+            let saving = tokio::task::spawn_blocking(move || save(&good, &data));
+            self.saving = Some(saving);
         }
     }
 
@@ -330,10 +350,11 @@ impl HealthLoop {
     fn snapshot(&self) -> LastGood {
         let members = self.fleet.services().flat_map(|(_, known)| &known.members);
         let stay = members.filter(|(_, it)| !it.endpoint.is_draining());
-        let endpoints =
-            stay.map(|(id, it)| LastEndpoint::new(id, it.endpoint.address(), it.verdict));
+        let endpoints = stay.map(|(_, it)| LastEndpoint::new(&it.endpoint, it.verdict));
         let services = self.records.values().filter(|it| !it.removed).cloned();
-        LastGood::new(services.collect(), endpoints.collect())
+        let drained = self.fleet.services().filter(|(_, it)| it.is_drained());
+        let drained = drained.map(|(name, _)| name.clone());
+        LastGood::new(services.collect(), endpoints.collect(), drained.collect())
     }
 
     /// A full journal loses an event rather than holding verdicts up.
@@ -341,6 +362,14 @@ impl HealthLoop {
         if self.options.events.try_send(event).is_err() {
             tracing::warn!("the journal is full; an event was dropped");
         }
+    }
+}
+
+fn intake(drained: bool) -> Intake {
+    if drained {
+        Intake::Drained
+    } else {
+        Intake::Open
     }
 }
 

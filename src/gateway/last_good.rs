@@ -1,10 +1,11 @@
 //! The last good table and verdicts on disk, so that a gateway serves again at once after a restart.
 
+use super::member::Past;
 use super::wanted::{Use, Wanted};
 use anyhow::Context as _;
 use minato_config::{Generation, Run, ServiceName, ServiceRecord, SlotIndex};
 use minato_health::Verdict;
-use minato_proxy::EndpointId;
+use minato_proxy::{Endpoint, EndpointId};
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -19,6 +20,9 @@ pub(crate) struct LastGood {
     v: u32,
     pub(crate) services: Vec<ServiceRecord>,
     pub(crate) endpoints: Vec<LastEndpoint>,
+    /// Services that an operator had drained.
+    #[serde(default)]
+    pub(crate) drained: Vec<ServiceName>,
 }
 
 /// One endpoint with the verdict it had.
@@ -30,17 +34,22 @@ pub(crate) struct LastEndpoint {
     pub(crate) run: Run,
     pub(crate) address: SocketAddr,
     pub(crate) verdict: Verdict,
+    /// It has taken requests before: it may be held as the last of its service.
+    #[serde(default)]
+    pub(crate) been_up: bool,
 }
 
 impl LastEndpoint {
-    pub(crate) fn new(id: &EndpointId, address: SocketAddr, verdict: Verdict) -> Self {
+    pub(crate) fn new(endpoint: &Endpoint, verdict: Verdict) -> Self {
+        let id = endpoint.id();
         Self {
             service: id.service.clone(),
             slot: id.slot,
             generation: id.generation,
             run: id.run,
-            address,
+            address: endpoint.address(),
             verdict,
+            been_up: endpoint.has_been_up(),
         }
     }
 
@@ -50,6 +59,13 @@ impl LastEndpoint {
             slot: self.slot,
             generation: self.generation,
             run: self.run,
+        }
+    }
+
+    pub(super) fn past(&self) -> Past {
+        Past {
+            verdict: Some(self.verdict),
+            been_up: self.been_up,
         }
     }
 
@@ -66,11 +82,16 @@ impl LastEndpoint {
 }
 
 impl LastGood {
-    pub(crate) fn new(services: Vec<ServiceRecord>, endpoints: Vec<LastEndpoint>) -> Self {
+    pub(crate) fn new(
+        services: Vec<ServiceRecord>,
+        endpoints: Vec<LastEndpoint>,
+        drained: Vec<ServiceName>,
+    ) -> Self {
         Self {
             v: 1,
             services,
             endpoints,
+            drained,
         }
     }
 
@@ -122,8 +143,9 @@ mod tests {
             run: Run(2),
             address: ([127, 0, 0, 1], 20_001).into(),
             verdict: Verdict::Suspect,
+            been_up: true,
         };
-        let saved = LastGood::new(Vec::new(), vec![endpoint]);
+        let saved = LastGood::new(Vec::new(), vec![endpoint], Vec::new());
         saved.save(folder.path()).expect("saved");
         assert_eq!(LastGood::load(folder.path()), saved);
         std::fs::write(folder.path().join(FILE), b"{\"v\":1,\"services\":[").expect("written");

@@ -7,7 +7,9 @@
 mod fleet;
 mod health_loop;
 mod last_good;
+mod member;
 mod news;
+mod places;
 mod reports;
 mod view;
 mod wanted;

@@ -134,10 +134,13 @@ impl Reporter {
 
     /// Starts the lease's time anew. A lease that has ended is replaced, and everything is said again.
     async fn keep(&self, lease: &mut Option<LeaseId>) -> Result<(), StoreError> {
+        let key = self.keys.text(&Key::GatewayAlive(self.gateway.clone()));
         if let Some(kept) = *lease {
             match self.store.keep_alive(kept).await {
-                Err(StoreError::LeaseGone { .. }) => *lease = None,
-                other => return other,
+                // Whoever deletes our keys by accident must not silence us.
+                Ok(()) if self.store.get(&key).await?.is_some() => return Ok(()),
+                Ok(()) | Err(StoreError::LeaseGone { .. }) => *lease = None,
+                Err(error) => return Err(error),
             }
         }
         let granted = self.store.grant(LEASE).await?;
@@ -146,7 +149,6 @@ impl Reporter {
             since: self.since,
         })
         .map_err(invalid)?;
-        let key = self.keys.text(&Key::GatewayAlive(self.gateway.clone()));
         self.store
             .commit(Commit::default().and_put(key, alive, Some(granted)))
             .await?;

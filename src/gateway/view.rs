@@ -195,7 +195,9 @@ impl GatewayView {
                 entry.shared.queue.waiting(),
             );
         }
-        self.metrics.text()
+        let mut text = self.metrics.text();
+        text.push_str(&instance_gauges(&self.endpoints()));
+        text
     }
 
     fn candidate(&self, endpoint: &Endpoint) -> RouteCandidate {
@@ -214,12 +216,77 @@ impl GatewayView {
     }
 }
 
-pub(crate) fn standing_text(standing: Standing) -> &'static str {
+/// What the gateway does with each instance, for alert rules. One series a slot: the run that serves, else the newest.
+fn instance_gauges(endpoints: &[EndpointView]) -> String {
+    let mut slots = BTreeMap::new();
+    for it in endpoints {
+        let serving = it.standing == standing_text(Standing::Up);
+        let rank = (serving, it.generation, it.run);
+        let best = slots.entry((&it.service, it.slot)).or_insert(rank);
+        *best = (*best).max(rank);
+    }
+    let mut text = String::from(
+        "# HELP minato_instance_up 1 while the gateway routes to the instance without doubt.\n\
+         # TYPE minato_instance_up gauge\n",
+    );
+    for ((service, slot), (serving, _, _)) in &slots {
+        let up = u8::from(*serving);
+        text.push_str(&format!(
+            "minato_instance_up{{service=\"{service}\",instance=\"{slot}\"}} {up}\n"
+        ));
+    }
+    text.push_str(
+        "# HELP minato_instance_run Which start of its assignment the instance is; each rise is a restart.\n\
+         # TYPE minato_instance_run gauge\n",
+    );
+    for ((service, slot), (_, _, run)) in &slots {
+        text.push_str(&format!(
+            "minato_instance_run{{service=\"{service}\",instance=\"{slot}\"}} {run}\n"
+        ));
+    }
+    text
+}
+
+fn standing_text(standing: Standing) -> &'static str {
     match standing {
         Standing::Up => "serving",
         Standing::Suspect => "suspect",
         Standing::Held => "held",
         Standing::Draining => "draining",
         Standing::Out => "out",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minato_config::{Generation, Run, ServiceName, SlotIndex};
+
+    #[test]
+    fn one_series_for_each_slot_and_the_serving_run_speaks() {
+        let view = |run: u64, standing: Standing| EndpointView {
+            service: ServiceName::parse("library").expect("a name"),
+            slot: SlotIndex(1),
+            generation: Generation::default(),
+            run: Run(run),
+            address: ([127, 0, 0, 1], 1).into(),
+            verdict: Verdict::Up,
+            standing: standing_text(standing).to_owned(),
+            reason: String::new(),
+            since: Timestamp(0),
+            in_flight: 0,
+            requests: 0,
+            failures: 0,
+        };
+        let text = instance_gauges(&[view(1, Standing::Draining), view(2, Standing::Up)]);
+        let lines: Vec<&str> = text.lines().filter(|it| !it.starts_with('#')).collect();
+        let labels = "{service=\"library\",instance=\"1\"}";
+        assert_eq!(
+            lines,
+            [
+                format!("minato_instance_up{labels} 1"),
+                format!("minato_instance_run{labels} 2")
+            ]
+        );
     }
 }

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 pub(crate) enum Use {
     /// Probed, and used as its verdict says.
     Serve,
+    /// As `Serve` until one that stays is up; then it finishes what it has.
+    Leave,
     /// Finishes what it has.
     Drain,
 }
@@ -25,27 +27,33 @@ pub(crate) struct Wanted {
     pub(crate) usage: Use,
 }
 
+/// The generation of all fixed endpoints; those of instances count from 1.
+pub(crate) const FIXED: Generation = Generation { era: 0, counter: 0 };
+
 /// Endpoints of `service` by slot, one that serves at most for each slot.
 ///
+/// The slots of fixed addresses are proposals: the fleet keeps an address in the slot that it has.
 /// Of several instances of a slot the highest generation that runs serves; the others finish what they have. Instances
 /// that have exited or failed are absent.
 pub(crate) fn wanted(world: &World, service: &ServiceName) -> Vec<Wanted> {
     let Some(record) = world.services.get(service) else {
         return Vec::new();
     };
-    match &record.value.service.backend {
-        Backend::Endpoints(addresses) => (0_u16..)
-            .zip(addresses)
-            .map(|(n, address)| Wanted {
-                slot: SlotIndex(n),
-                generation: Generation::default(),
-                run: Run(0),
-                address: *address,
-                usage: Use::Serve,
-            })
-            .collect(),
-        Backend::Command(_) => instances(world, service),
+    let mut found = instances(world, service);
+    if let Backend::Endpoints(addresses) = &record.value.service.backend {
+        // Processes of before make room only when an address answers.
+        for it in found.iter_mut().filter(|it| it.usage == Use::Serve) {
+            it.usage = Use::Leave;
+        }
+        found.extend((0_u16..).zip(addresses).map(|(n, address)| Wanted {
+            slot: SlotIndex(n),
+            generation: FIXED,
+            run: Run(0),
+            address: *address,
+            usage: Use::Serve,
+        }));
     }
+    found
 }
 
 fn instances(world: &World, service: &ServiceName) -> Vec<Wanted> {
