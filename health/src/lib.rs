@@ -20,5 +20,5 @@ pub use outcome::{Failure, Layer, Outcome};
 pub use passive::{
     Allowance, CONSECUTIVE_FAILURES, EJECTION_HOLD, EJECTION_MEMORY, EJECTION_MOST, Ejection,
 };
-pub use schedule::{NUDGED, SLOWEST, STARTING, Schedule, Stage};
+pub use schedule::{FRESH, NUDGED, SLOWEST, STARTING, Schedule, Stage};
 pub use watch::{Evidence, Finding, Watch};

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 pub const SLOWEST: Duration = Duration::from_secs(15);
 /// How long a target that was never up is probed fast.
 pub const STARTING: Duration = Duration::from_secs(30);
+/// The first part of that, in which a target that refuses is asked again after a fifth of `fast`: most programs listen
+/// within a second of their start, and every wait for the next look is a wait of the people who visit.
+pub const FRESH: Duration = Duration::from_secs(5);
 /// How long a target that is down is probed fast after a hint that it may be back.
 pub const NUDGED: Duration = Duration::from_secs(5);
 /// Share of an interval by which a start comes early, at most, so that checks never march in step.
@@ -30,6 +33,7 @@ pub enum Stage {
 /// | steady, all answered | interval, up to 5 % less |
 /// | steady, a probe outstanding | fast |
 /// | edge | fast |
+/// | down, in the first 5 s of a target never up, all answered | a fifth of fast |
 /// | down, in the first 30 s of a target never up, or within 5 s of a nudge | fast |
 /// | down | interval, doubling with each start to 15 s (or the interval, if longer), up to 5 % less |
 ///
@@ -41,6 +45,8 @@ pub struct Schedule {
     last_start: Option<Instant>,
     /// Share of the interval taken off the next gap.
     early: f64,
+    /// Asked again a fifth of `fast` after an answer, while down, until then.
+    fresh_until: Option<Instant>,
     /// Probed fast while down until then.
     eager_until: Option<Instant>,
     /// Starts at the slow pace since it went down; doubles the gap.
@@ -54,6 +60,7 @@ impl Schedule {
             timing,
             last_start: None,
             early: 0.0,
+            fresh_until: None,
             eager_until: None,
             slow_starts: 0,
         }
@@ -63,6 +70,7 @@ impl Schedule {
     pub fn started(&mut self, now: Instant, stage: Stage, spread: f64) {
         if self.last_start.is_none() && stage == Stage::Down {
             self.eager_until = Some(now + STARTING);
+            self.fresh_until = Some(now + FRESH);
         }
         if stage != Stage::Down {
             self.slow_starts = 0;
@@ -76,6 +84,7 @@ impl Schedule {
     /// The target is up: from now on it is no longer starting.
     pub fn came_up(&mut self) {
         self.eager_until = None;
+        self.fresh_until = None;
         self.slow_starts = 0;
     }
 
@@ -94,10 +103,15 @@ impl Schedule {
             Stage::Edge => timing.fast,
             Stage::Steady if outstanding > 0 => timing.fast,
             Stage::Steady => timing.interval.mul_f64(1.0 - self.early),
+            Stage::Down if outstanding == 0 && self.is_fresh(now) => timing.fast / 5,
             Stage::Down if self.is_eager(now) => timing.fast,
             Stage::Down => self.slow_gap().mul_f64(1.0 - self.early),
         };
         Some(last + gap.min(timing.interval.max(SLOWEST)))
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        self.fresh_until.is_some_and(|until| now < until)
     }
 
     fn is_eager(&self, now: Instant) -> bool {

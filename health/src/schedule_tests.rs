@@ -61,13 +61,25 @@ fn intervals_are_spread_downwards_by_at_most_five_percent() {
 }
 
 #[test]
+fn a_new_target_that_does_not_answer_is_not_asked_faster_than_fast() {
+    let start = origin();
+    let mut schedule = Schedule::new(HealthTiming::default());
+    schedule.started(start, Stage::Down, 0.0);
+    assert_eq!(gap(&schedule, start, Stage::Down, 1), ms(500));
+    assert_eq!(gap(&schedule, start, Stage::Down, 0), ms(100));
+    schedule.came_up();
+    schedule.started(start, Stage::Down, 0.0);
+    assert_eq!(gap(&schedule, start, Stage::Down, 0), ms(4000));
+}
+
+#[test]
 fn a_new_target_is_probed_fast_for_thirty_seconds_and_then_ever_slower() {
     let mut now = origin();
     let begin = now;
     let mut schedule = Schedule::new(HealthTiming::default());
     let mut gaps = Vec::new();
     schedule.started(now, Stage::Down, 0.0);
-    while gaps.len() < 67 {
+    while gaps.len() < 107 {
         let next = schedule.next_start(now, Stage::Down, 0).unwrap();
         // As the shell does: look again when it is due.
         let next = schedule.next_start(next, Stage::Down, 0).unwrap();
@@ -75,9 +87,11 @@ fn a_new_target_is_probed_fast_for_thirty_seconds_and_then_ever_slower() {
         now = next;
         schedule.started(now, Stage::Down, 0.0);
     }
-    assert!(gaps[..59].iter().all(|it| *it == 500), "{gaps:?}");
+    assert!(gaps[..49].iter().all(|it| *it == 100), "{gaps:?}");
+    let gaps = &gaps[49..];
+    assert!(gaps[..50].iter().all(|it| *it == 500), "{gaps:?}");
     assert_eq!(
-        gaps[59..],
+        gaps[50..],
         [2000, 4000, 8000, 15000, 15000, 15000, 15000, 15000]
     );
     assert!(now > begin + STARTING);
