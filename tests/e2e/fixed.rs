@@ -38,7 +38,7 @@ fn a_fixed_endpoint_is_ejected_while_it_is_gone_and_routed_when_it_is_back() {
     site.write(
         "elsewhere",
         &format!(
-            "endpoints = [\"{}\"]\nroutes = [\"*\"]\nhealth = {{ path = \"/healthz\", interval = \"200ms\", fast = \"50ms\", timeout = \"150ms\" }}\n",
+            "endpoints = [\"{}\"]\nroutes = [\"*\"]\nhealth = {{ path = \"/healthz\", interval = \"600ms\", fast = \"100ms\", timeout = \"500ms\" }}\n",
             site.ports.own(5)
         ),
     );
@@ -93,7 +93,7 @@ fn the_last_instance_is_held_while_it_still_answers() {
     site.write(
         "only",
         &format!(
-            "endpoints = [\"{}\"]\nroutes = [\"*\"]\nhealth = {{ path = \"/healthz\", interval = \"200ms\", fast = \"50ms\", timeout = \"150ms\" }}\n",
+            "endpoints = [\"{}\"]\nroutes = [\"*\"]\nhealth = {{ path = \"/healthz\", interval = \"600ms\", fast = \"100ms\", timeout = \"500ms\" }}\n",
             origin.address
         ),
     );
@@ -125,7 +125,7 @@ fn an_instance_that_fails_real_requests_is_ejected_though_its_checks_pass() {
     site.write(
         "pair",
         &format!(
-            "endpoints = [\"{}\", \"{}\"]\nroutes = [\"*\"]\nhealth = {{ kind = \"tcp\", interval = \"200ms\", fast = \"50ms\", timeout = \"150ms\" }}\n",
+            "endpoints = [\"{}\", \"{}\"]\nroutes = [\"*\"]\nhealth = {{ kind = \"tcp\", interval = \"600ms\", fast = \"100ms\", timeout = \"500ms\" }}\n",
             broken.address, good.address
         ),
     );

@@ -14,7 +14,7 @@ fn site(endpoints: [SocketAddr; 2]) -> Site {
     site.write(
         "pair",
         // Slow checks, so that real requests meet the failure first.
-        &format!("endpoints = [\"{one}\", \"{two}\"]\nroutes = [\"*\"]\nhealth = {{ kind = \"tcp\", interval = \"5s\", fast = \"50ms\", timeout = \"150ms\" }}\n"),
+        &format!("endpoints = [\"{one}\", \"{two}\"]\nroutes = [\"*\"]\nhealth = {{ kind = \"tcp\", interval = \"5s\", fast = \"100ms\", timeout = \"500ms\" }}\n"),
     );
     site.start();
     site.wait_ok("pair", 2);

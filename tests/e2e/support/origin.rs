@@ -83,7 +83,7 @@ impl Origin {
     /// A service file with this as its only endpoint.
     pub(crate) fn file(&self, more: &str) -> String {
         format!(
-            "endpoints = [\"{}\"]\nroutes = [\"*\"]\nhealth = {{ kind = \"tcp\", interval = \"200ms\", fast = \"50ms\", timeout = \"150ms\" }}\n{more}",
+            "endpoints = [\"{}\"]\nroutes = [\"*\"]\nhealth = {{ kind = \"tcp\", interval = \"600ms\", fast = \"100ms\", timeout = \"500ms\" }}\n{more}",
             self.address
         )
     }

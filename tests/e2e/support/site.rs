@@ -17,7 +17,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_minato");
 const STOP: Duration = Duration::from_secs(30);
 
 /// Health checks that are quick, yet patient enough for a busy machine: interval, fast and timeout in milliseconds.
-pub(crate) const QUICK: (u64, u64, u64) = (300, 100, 250);
+pub(crate) const QUICK: (u64, u64, u64) = (1_000, 200, 800);
 
 /// One minato.
 #[derive(Debug)]
