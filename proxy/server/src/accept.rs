@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// How long accepting pauses where it cannot go on.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -52,7 +52,10 @@ pub(crate) async fn run(
                 pauses = pauses.wrapping_add(1);
                 drop(spare.take());
                 gateway.relieve();
-                sleep(PAUSE).await;
+                // On at once when one has closed; else after a pause.
+                if let Ok(ended) = timeout(PAUSE, ended(&mut connections)).await {
+                    report(ended);
+                }
                 spare = spare_descriptor();
             }
             Err(error) => {
@@ -96,6 +99,14 @@ pub(crate) fn is_shortage(error: &std::io::Error) -> bool {
     error
         .raw_os_error()
         .is_some_and(|it| shortages.iter().any(|one| one.raw_os_error() == it))
+}
+
+/// The next connection that ends; for ever where there is none.
+async fn ended(connections: &mut JoinSet<()>) -> Result<(), JoinError> {
+    match connections.join_next().await {
+        Some(ended) => ended,
+        None => std::future::pending().await,
+    }
 }
 
 fn spare_descriptor() -> Option<File> {

@@ -88,7 +88,6 @@ fn write_all(lines: &Receiver<String>) {
 
 fn format(line: &Line<'_>, began: Instant) -> String {
     let took_us = clock::now().saturating_duration_since(began).as_micros();
-    let or_dash = |text| if text == "" { "-" } else { text };
     let mut text = String::with_capacity(160);
     let (ip, port) = (line.peer.ip(), line.peer.port());
     // Writing to a String does not fail.
@@ -116,6 +115,10 @@ fn format(line: &Line<'_>, began: Instant) -> String {
         or_dash(line.note)
     );
     text
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
 }
 
 /// Quotes, control characters and line separators cannot break a line apart.

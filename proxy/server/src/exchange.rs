@@ -62,10 +62,14 @@ pub(crate) async fn run(
                 Some(request),
             )
         }
-        Err(reason) => (
-            refuse(context, &mut session, reason, None, &mut record).await,
-            None,
-        ),
+        Err(reason) => {
+            // Whoever sent this may have put another request behind it that was not meant as one.
+            session.set_server_keepalive(None);
+            match refuse(context, &mut session, reason, None, &mut record).await {
+                Outlook::Cut => (Outlook::Cut, None),
+                _ => (Outlook::Unread, None),
+            }
+        }
     };
     record.finish(
         gateway,

@@ -3,7 +3,8 @@
 use crate::peer::{Origin, Peer};
 use crate::setup::{GET, OK, Setup};
 use minato_proxy_server::Deadlines;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {

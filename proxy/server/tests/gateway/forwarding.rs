@@ -128,13 +128,15 @@ async fn prefixes_are_stripped_where_the_route_says_so() {
         ),
     ];
     let (origin, running) = one(setup).await;
+    // Held open: an instance that hangs up is asked again.
+    let mut held = Vec::new();
     for (asked, forwarded) in [
         ("/lib/x?y", "/x?y"),
         ("/lib", "/"),
         ("/library", "/library"),
         ("/lib?q", "/?q"),
     ] {
-        let (_client, _instance, head) = sent(
+        let (client, instance, head) = sent(
             &origin,
             &running,
             &format!("GET {asked} HTTP/1.1\r\nHost: a.test\r\n\r\n"),
@@ -144,6 +146,7 @@ async fn prefixes_are_stripped_where_the_route_says_so() {
             head.starts_with(&format!("GET {forwarded} HTTP/1.1\r\n")),
             "{asked}: {head}"
         );
+        held.push((client, instance));
     }
     let (_client, _instance, head) = sent(
         &origin,
@@ -170,6 +173,4 @@ async fn prefixes_are_stripped_where_the_route_says_so() {
         .ask("GET / HTTP/1.1\r\nHost: other.test\r\n\r\n")
         .await;
     assert_eq!(answer.status, 404);
-    let answer = client.ask("HEAD /x HTTP/1.1\r\nHost: other.test\r\nConnection: close\r\n\r\n");
-    drop(answer);
 }

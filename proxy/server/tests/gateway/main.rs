@@ -1,5 +1,12 @@
 //! The gateway in process, between raw clients and origins that script exact bytes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test may panic"
+)]
+
 mod bodies;
 mod connections;
 mod forwarding;

@@ -6,7 +6,8 @@ use minato_config::Timeouts;
 use minato_proxy::Standing;
 use minato_proxy_server::Evidence;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nhi";
 

@@ -143,7 +143,11 @@ async fn each_gets_its_status_and_nothing_reaches_an_instance() {
             got.starts_with(&format!("HTTP/1.1 {status} ")),
             "{request:?}: {got:?}"
         );
-        assert_eq!(got.matches("HTTP/1.1").count(), 1, "{request:?}: {got:?}");
+        assert_eq!(
+            got.lines().filter(|it| it.starts_with("HTTP/1.1 ")).count(),
+            1,
+            "{request:?}: {got:?}"
+        );
         assert!(
             got.to_lowercase().contains("connection: close\r\n"),
             "{request:?}: {got:?}"
@@ -212,7 +216,7 @@ async fn what_is_repaired_has_one_meaning() {
     let mut client = running.client().await;
     client
         .send(
-            "\r\nPOST http://A.test/a/../b/%2e%2e/c?x=/../y HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\nContent-Length: 2\r\n\
+            "\r\nPOST http://a.test/a/../b/%2e%2e/c?x=/../y HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\nContent-Length: 2\r\n\
              Content_Length: 9\r\nProxy: evil\r\n\r\nhi",
         )
         .await;

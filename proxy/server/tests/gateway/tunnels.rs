@@ -108,6 +108,8 @@ async fn a_refused_upgrade_is_an_ordinary_answer() {
 async fn only_websocket_is_asked_for() {
     let origin = Origin::start().await;
     let running = Setup::new().start(&[origin.address]).await;
+    // Held open: an instance that hangs up is asked again.
+    let mut held = Vec::new();
     for fields in [
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n",
         "Upgrade: websocket\r\n",
@@ -126,5 +128,6 @@ async fn only_websocket_is_asked_for() {
             "{fields}"
         );
         assert_eq!(field(&head, "http2-settings"), None);
+        held.push((client, instance));
     }
 }
