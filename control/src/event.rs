@@ -81,7 +81,7 @@ impl Event {
     }
 }
 
-/// One log line: `2026-11-22T14:35:01.123Z warn  library/1 run 3  suspect: no answer in 1s`, then the hint in
+/// One log line, the instance named once: `2026-11-22T14:35:01.123Z warn  library/1 run 3  suspect: no answer in 1s`, then the hint in
 /// parentheses. Control characters are escaped, so it stays one line whatever a process printed.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,13 +91,30 @@ impl fmt::Display for Event {
             (Some(service), None) => write!(f, "{service}  ")?,
             (None, _) => {}
         }
-        one_line(f, &self.message)?;
+        one_line(f, self.news())?;
         if let Some(hint) = &self.hint {
             f.write_str(" (")?;
             one_line(f, hint)?;
             f.write_str(")")?;
         }
         Ok(())
+    }
+}
+
+impl Event {
+    /// The message without the name that stands in front of it on the line already.
+    fn news(&self) -> &str {
+        let Some(service) = &self.service else {
+            return &self.message;
+        };
+        let slot = self.instance.map(|it| format!("{service}/{} ", it.slot));
+        let named = slot.and_then(|it| self.message.strip_prefix(it.as_str()));
+        let named = named.or_else(|| {
+            self.message
+                .strip_prefix(service.as_str())?
+                .strip_prefix(": ")
+        });
+        named.unwrap_or(&self.message)
     }
 }
 
@@ -217,6 +234,20 @@ mod tests {
             (
                 Event::info(at, kind, "scaled to 4").of(&library()),
                 "2026-11-22T14:35:01.123Z info  library  scaled to 4",
+            ),
+            (
+                Event::warn(at, kind, "library/1 exited with status 3")
+                    .of(&library())
+                    .instance(SlotIndex(1), generation, Run(3)),
+                "2026-11-22T14:35:01.123Z warn  library/1 run 3  exited with status 3",
+            ),
+            (
+                Event::info(at, kind, "library: 4 by hand").of(&library()),
+                "2026-11-22T14:35:01.123Z info  library  4 by hand",
+            ),
+            (
+                Event::info(at, kind, "library is new").of(&library()),
+                "2026-11-22T14:35:01.123Z info  library  library is new",
             ),
             (
                 Event::error(at, kind, "disk full").hint("df /var/lib/minato"),

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// Who leads, and how patiently.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct LeadOptions {
     pub keep_alive: Duration,
     /// How often the plan is made anew without a change. Default 1 s.
     pub tick: Duration,
+    /// How long after an election nothing that is missing is an alarm. Default 3 s.
+    pub settle: Duration,
 }
 
 impl LeadOptions {
@@ -47,6 +49,7 @@ impl LeadOptions {
             lease: Duration::from_secs(15),
             keep_alive: Duration::from_secs(5),
             tick: Duration::from_secs(1),
+            settle: Duration::from_secs(3),
         }
     }
 }
@@ -98,6 +101,7 @@ pub async fn lead(
             trouble: &mut trouble,
             term: &term,
             said: BTreeSet::new(),
+            quiet_until: Instant::now() + options.settle,
             committed: Revision(0),
         };
         tokio::select! {
@@ -126,6 +130,8 @@ struct Leader<'a> {
     term: &'a Term,
     /// Alarms as last told, so that each text is told once.
     said: BTreeSet<(Option<ServiceName>, String)>,
+    /// A site that has just begun is not complete yet: agents are still on their way.
+    quiet_until: Instant,
     /// Our newest commit: planning waits until the watch has brought it.
     committed: Revision,
 }
@@ -192,6 +198,9 @@ impl Leader<'_> {
             let text = format!("{key} is not understood and its last good state is kept: {why}");
             (None, text)
         });
+        if Instant::now() < self.quiet_until {
+            return;
+        }
         let now: BTreeSet<_> = notes.chain(undecodable).collect();
         for (service, text) in now.difference(&self.said) {
             let event = Event::warn(clock::wall(), EventKind::Alarm, text.clone());

@@ -17,6 +17,7 @@ fn start(site: &Site) -> JoinHandle<()> {
     let options = LeadOptions {
         tick: Duration::from_millis(50),
         keep_alive: Duration::from_millis(50),
+        settle: Duration::ZERO,
         ..LeadOptions::new(site.keys.clone(), node())
     };
     let (store, events) = (site.store.clone(), site.events.clone());
@@ -152,6 +153,7 @@ async fn the_lease_outlives_its_time_while_the_leader_lives() {
     let options = LeadOptions {
         lease: Duration::from_secs(1),
         keep_alive: Duration::from_millis(100),
+        settle: Duration::ZERO,
         ..LeadOptions::new(site.keys.clone(), node())
     };
     let (store, events) = (site.store.clone(), site.events.clone());

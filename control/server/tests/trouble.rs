@@ -98,6 +98,7 @@ async fn the_leader_says_it_once_and_goes_on_when_there_is_room() {
     site.put_node().await;
     let options = LeadOptions {
         tick: Duration::from_millis(10),
+        settle: Duration::ZERO,
         ..LeadOptions::new(site.keys.clone(), node())
     };
     let stop = site.stop.subscribe();
@@ -126,6 +127,7 @@ async fn a_leader_with_nothing_to_do_still_finds_out_that_there_is_room() {
     site.put_node().await;
     let options = LeadOptions {
         tick: Duration::from_millis(10),
+        settle: Duration::ZERO,
         ..LeadOptions::new(site.keys.clone(), node())
     };
     let stop = site.stop.subscribe();
