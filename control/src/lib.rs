@@ -16,7 +16,8 @@ mod world;
 pub use clock_text::clock_text;
 pub use event::{Event, EventInstance, EventKind, Level};
 pub use node::{
-    ADOPTION_PATIENCE, Left, LeftState, Moment, Node, NodeAction, PlaceKey, RunName, START_DEADLINE,
+    ADOPTION_PATIENCE, Left, LeftState, Moment, Node, NodeAction, PlaceKey, Refusal, RunName,
+    START_DEADLINE,
 };
 pub use plan::{
     Action, FAILED_PAUSE, Object, Plan, Relied, STEPS_PER_SERVICE, Settled, Step, plan, settled,

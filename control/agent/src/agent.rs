@@ -4,10 +4,11 @@
 use crate::adopt::adopt;
 use crate::clock::now;
 use crate::port_file::PortFile;
+use crate::ports::NoPort;
 use crate::runtime::{Ended, RunOrder, Runtime, RuntimeError, Signal, Started};
 use crate::{AgentError, AgentOptions};
 use minato_config::Command;
-use minato_control::{Event, EventKind, Node, NodeAction, PlaceKey, RunName};
+use minato_control::{Event, EventKind, Node, NodeAction, PlaceKey, Refusal, RunName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
@@ -21,7 +22,7 @@ pub(crate) enum Seen {
     Started {
         name: RunName,
         port: u16,
-        result: Result<Started, RuntimeError>,
+        result: Result<Started, Refusal>,
     },
     Ended {
         name: RunName,
@@ -121,10 +122,8 @@ impl Agent {
             Seen::Started {
                 name,
                 port,
-                result: Err(error),
-            } => self
-                .node
-                .not_started(&name, port, &error.to_string(), now(), jitter),
+                result: Err(why),
+            } => self.node.not_started(&name, port, &why, now(), jitter),
             Seen::Ended { name, ended } => {
                 if self.node.is_leaving(&name)
                     && let Err(error) = self.runtime.settle(&name).await
@@ -158,7 +157,7 @@ impl Agent {
         let picked = match self.ports.pick(&place, command.port, now().wall) {
             Ok(picked) => picked,
             Err(refused) => {
-                let result = Err(RuntimeError::Command(refused.to_string()));
+                let result = Err(no_port(&refused));
                 self.tasks.spawn(async move {
                     Seen::Started {
                         name,
@@ -189,7 +188,7 @@ impl Agent {
         let (runtime, starts) = (self.runtime.clone(), self.starts.clone());
         self.tasks.spawn(async move {
             let _permit = starts.acquire_owned().await;
-            let result = runtime.start(&order).await;
+            let result = runtime.start(&order).await.map_err(|it| refusal(&it));
             Seen::Started {
                 name: order.name,
                 port: order.port,
@@ -252,5 +251,22 @@ impl Agent {
             tracing::warn!("events of the agent are lost: nobody takes them as fast as they come");
         }
         self.told_too_much = full;
+    }
+}
+
+fn no_port(refused: &NoPort) -> Refusal {
+    let text = refused.to_string();
+    match refused {
+        NoPort::Held { .. } => Refusal::PortHeld(text),
+        NoPort::Taken { .. } => Refusal::Port(text),
+        NoPort::AllUsed { .. } => Refusal::Machine(text),
+    }
+}
+
+fn refusal(error: &RuntimeError) -> Refusal {
+    let text = error.to_string();
+    match error {
+        RuntimeError::Command(_) => Refusal::Command(text),
+        RuntimeError::Machine { .. } | RuntimeError::Keeper { .. } => Refusal::Machine(text),
     }
 }

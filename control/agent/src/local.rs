@@ -2,7 +2,7 @@
 
 use minato_config::{Health, HealthProbe, HealthTiming, HostPattern, Service};
 use minato_control::{RunName, World};
-use minato_health::Verdict;
+use minato_health::{Layer, Verdict};
 use minato_health_probe::{Monitor, MonitorHandle, Report, Target};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -67,14 +67,17 @@ impl LocalProbes {
         }
     }
 
-    /// What is known of each run. Down is known only once a probe has failed.
-    pub(crate) fn verdicts(&self) -> impl Iterator<Item = (&RunName, Option<Verdict>)> {
+    /// What is known of each run, and where its probe failed last. Down is known only once a probe has failed.
+    pub(crate) fn verdicts(
+        &self,
+    ) -> impl Iterator<Item = (&RunName, (Option<Verdict>, Option<Layer>))> {
         self.monitors.iter().map(|(run, (_, handle))| {
+            let layer = handle.last_failure().map(|it| it.layer);
             let known = match handle.verdict() {
-                Verdict::Down => handle.last_failure().map(|_| Verdict::Down),
+                Verdict::Down => layer.map(|_| Verdict::Down),
                 verdict => Some(verdict),
             };
-            (run, known)
+            (run, (known, layer))
         })
     }
 }

@@ -93,11 +93,11 @@ impl Agent {
         let (mut probes, mut changes) = LocalProbes::new();
         let (mut following, mut deadline) = (true, None);
         loop {
-            self.turn(&follower, &mut probes, &publications).await;
+            let decided = self.turn(&follower, &mut probes, &publications).await;
             if deadline.is_some_and(|it| self.node.is_idle() || it <= now().instant) {
                 break;
             }
-            let wake = self.wake(deadline);
+            let wake = self.wake(decided, deadline);
             tokio::select! {
                 touched = follower.next(), if following => if let Err(error) = touched {
                     following = false;
@@ -127,22 +127,23 @@ impl Agent {
         }
     }
 
-    /// Decides, acts, and says how things stand.
+    /// Decides, acts, and says how things stand. Answers when it decided.
     async fn turn(
         &mut self,
         follower: &Follower,
         probes: &mut LocalProbes,
         publications: &watch::Sender<Publication>,
-    ) {
+    ) -> Instant {
         let observed = follower.observed();
         let verdicts: Vec<_> = probes
             .verdicts()
             .map(|(run, it)| (run.clone(), it))
             .collect();
-        for (run, verdict) in verdicts {
-            self.node.local(&run, verdict, now());
+        for (run, (verdict, layer)) in verdicts {
+            self.node.local(&run, verdict, layer, now());
         }
-        let actions = self.node.reconcile(&observed.world, now());
+        let decided = now();
+        let actions = self.node.reconcile(&observed.world, decided);
         self.act(actions).await;
         probes.follow(&self.node.running(), &observed.world);
         let publication = Publication {
@@ -155,11 +156,12 @@ impl Agent {
             *it = publication;
             differs
         });
+        decided.instant
     }
 
-    fn wake(&self, deadline: Option<Instant>) -> Instant {
+    fn wake(&self, decided: Instant, deadline: Option<Instant>) -> Instant {
         let idle = now().instant + IDLE;
-        [self.node.next_wake(), deadline]
+        [self.node.next_wake(decided), deadline]
             .into_iter()
             .flatten()
             .fold(idle, Instant::min)

@@ -5,9 +5,11 @@
 //! Not here: processes, ports, the store, clocks (`control/agent`); which slot goes where (`plan`).
 
 mod action;
+mod down;
 mod name;
 mod observe;
 mod place;
+mod refusal;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ mod wish;
 pub use action::{Moment, NodeAction};
 pub use name::RunName;
 pub use observe::{Left, LeftState};
+pub use refusal::Refusal;
 
 use crate::{InstanceKey, World};
 use minato_config::{Backend, NodeId, ServiceName, SlotIndex};
@@ -42,6 +45,8 @@ pub struct Node {
     id: NodeId,
     address: IpAddr,
     places: BTreeMap<PlaceKey, Place>,
+    /// Some gateway was alive since this agent began.
+    met_gateways: bool,
     closing: bool,
 }
 
@@ -52,6 +57,7 @@ impl Node {
             id,
             address,
             places: BTreeMap::new(),
+            met_gateways: false,
             closing: false,
         }
     }
@@ -59,6 +65,8 @@ impl Node {
     /// What to do now. Call after every input, on every change of the world, and when [`Node::next_wake`] is reached.
     pub fn reconcile(&mut self, world: &World, now: Moment) -> Vec<NodeAction> {
         let mut actions = Vec::new();
+        let mut due = Vec::new();
+        self.met_gateways |= !world.gateways.is_empty();
         for ((service, slot), assigned) in &world.slots {
             if assigned.value.node == self.id && !self.closing {
                 self.places.entry((service.clone(), *slot)).or_default();
@@ -70,6 +78,7 @@ impl Node {
                 key,
                 world,
                 now,
+                met_gateways: self.met_gateways,
                 closing: self.closing,
                 actions: &mut actions,
             };
@@ -80,12 +89,13 @@ impl Node {
                 } else {
                     wish(&self.id, key, place, world)
                 };
-                place.step(&mut turn, &wish);
+                due.extend(place.step(&mut turn, &wish).map(|it| (key.clone(), it)));
                 if !place.is_vacant() {
                     break;
                 }
             }
         }
+        self.end_down(due, world, now, &mut actions);
         self.places.retain(|key, place| {
             let kept = !place.is_vacant() || world.slots.contains_key(key);
             if !kept {
@@ -163,8 +173,10 @@ impl Node {
         self.places.iter().filter_map(of).max().unwrap_or_default()
     }
 
-    /// When to reconcile again although nothing has happened; `None`: no deadline is running.
-    pub fn next_wake(&self) -> Option<Instant> {
-        self.places.values().filter_map(Place::next_wake).min()
+    /// When to reconcile again although nothing has happened; `None`: no deadline is running. `now`: the moment of the
+    /// last [`Node::reconcile`], which did all that was due then; the answer is always later.
+    pub fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let wakes = self.places.values().filter_map(Place::next_wake);
+        wakes.filter(|it| *it > now).min()
     }
 }

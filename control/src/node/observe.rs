@@ -5,7 +5,7 @@ use super::stop::{Goal, Stopping};
 use super::{ADOPTION_PATIENCE, Moment, Node, NodeAction, PlaceKey, RunName, START_DEADLINE};
 use crate::{Event, EventKind, RestartDecision, Restarts};
 use minato_config::{Command, Generation, Run};
-use minato_health::{Instance, Phase, Verdict};
+use minato_health::{Instance, Layer, Phase, Verdict};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -90,6 +90,7 @@ impl Node {
                 place.stage = Stage::Running(Life {
                     patience: (began + START_DEADLINE).max(now.instant + ADOPTION_PATIENCE),
                     up_since: None,
+                    found: true,
                 });
                 let event = Event::info(
                     now.wall,
@@ -142,6 +143,7 @@ impl Node {
         place.stage = Stage::Running(Life {
             patience: now.instant + START_DEADLINE,
             up_since: None,
+            found: false,
         });
         let event = Event::info(
             now.wall,
@@ -149,52 +151,6 @@ impl Node {
             format!("{}/{} was started (pid {pid}, port {port})", key.0, key.1),
         );
         vec![place.event(&key, event)]
-    }
-
-    /// The run that was asked for could not be started; nothing of it is left. Counts as an end.
-    /// `port`: the one it would have had, where one was found.
-    pub fn not_started(
-        &mut self,
-        name: &RunName,
-        port: u16,
-        reason: &str,
-        now: Moment,
-        jitter: f64,
-    ) -> Vec<NodeAction> {
-        let address = SocketAddr::new(self.address, port);
-        let Some((key, place)) = self.place(name) else {
-            return Vec::new();
-        };
-        let mut actions = Vec::new();
-        if place.refused.as_deref() != Some(reason) {
-            let event = Event::warn(
-                now.wall,
-                EventKind::Exited,
-                format!("{}/{} could not be started: {reason}", key.0, key.1),
-            )
-            .hint(hint(&key));
-            actions.push(place.event(&key, event));
-            place.refused = Some(reason.to_owned());
-        }
-        place.document = Some(Instance {
-            v: 1,
-            run: name.run,
-            phase: Phase::Exited,
-            address,
-            since: now.wall,
-            pid: None,
-            restarts: 0,
-            local: None,
-            reason: String::new(),
-            retry_at: None,
-        });
-        actions.extend(place.back_off(
-            &key,
-            now,
-            jitter,
-            &format!("could not be started: {reason}"),
-        ));
-        actions
     }
 
     /// The run has ended; `reason`: `exited with status 3 after 0.1s; last output: "no such table"`.
@@ -237,8 +193,15 @@ impl Node {
         }
     }
 
-    /// The agent's own probe has a verdict on this run. Down says nothing of a run that may still be starting.
-    pub fn local(&mut self, name: &RunName, verdict: Option<Verdict>, now: Moment) {
+    /// The agent's own probe has a verdict on this run, and failed last at `layer`. Down says nothing of a run that may
+    /// still be starting.
+    pub fn local(
+        &mut self,
+        name: &RunName,
+        verdict: Option<Verdict>,
+        layer: Option<Layer>,
+        now: Moment,
+    ) {
         let Some((_, place)) = self.place(name) else {
             return;
         };
@@ -247,13 +210,14 @@ impl Node {
             Stage::Running(life) if life.up_since.is_none() && now.instant < life.patience
         );
         place.local = verdict.filter(|it| !starting || *it != Verdict::Down);
+        place.layer = layer;
         if let Some(document) = &mut place.document {
             document.local = place.local;
         }
     }
 
     /// The place that has this very run.
-    fn place(&mut self, name: &RunName) -> Option<(PlaceKey, &mut Place)> {
+    pub(super) fn place(&mut self, name: &RunName) -> Option<(PlaceKey, &mut Place)> {
         let key = (name.service.clone(), name.slot);
         let place = self.places.get_mut(&key)?;
         let (generation, run): (Generation, Run) = (place.generation, place.run);
@@ -274,7 +238,7 @@ impl Place {
     }
 
     /// It has ended and should not have: when does it start again?
-    fn back_off(
+    pub(super) fn back_off(
         &mut self,
         key: &PlaceKey,
         now: Moment,
@@ -315,6 +279,6 @@ impl Place {
     }
 }
 
-fn hint((service, _): &PlaceKey) -> String {
+pub(super) fn hint((service, _): &PlaceKey) -> String {
     format!("minato logs {service}; minato restart {service}")
 }

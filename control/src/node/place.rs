@@ -5,7 +5,7 @@ use super::turn::Turn;
 use super::{Moment, NodeAction, PlaceKey, RunName, Wish};
 use crate::{Event, EventKind, Restarts, restart::STEADY};
 use minato_config::{Command, Generation, Run, StopPolicy};
-use minato_health::{Combined, Instance, Phase, Verdict, combine};
+use minato_health::{Combined, Instance, Layer, Phase, Verdict, combine};
 use std::time::Instant;
 
 /// One place of a service on this node.
@@ -24,6 +24,14 @@ pub(super) struct Place {
     pub(super) document: Option<Instance>,
     /// The agent's own probe of the run; `None` before its first answer.
     pub(super) local: Option<Verdict>,
+    /// Where that probe failed last; `None` while it passes.
+    pub(super) layer: Option<Layer>,
+    /// It was ended because it was down, and has not been up since.
+    pub(super) recovering: bool,
+    /// It was told that it is down and goes on.
+    pub(super) spared: bool,
+    /// The file that describes it, as far as it was known at the last start.
+    pub(super) source: Option<String>,
     /// The alarm that was last raised, so that it is raised once.
     pub(super) alarm: Option<String>,
     /// Why it could last not be started, so that it is said once.
@@ -57,6 +65,8 @@ pub(super) struct Life {
     pub(super) patience: Instant,
     /// When some observer first saw it up.
     pub(super) up_since: Option<Instant>,
+    /// An earlier agent began it, so it may have been up before anyone here looked.
+    pub(super) found: bool,
 }
 
 impl Place {
@@ -85,9 +95,14 @@ impl Place {
         }
     }
 
-    /// Moves as far as it can at this moment.
-    pub(super) fn step(&mut self, turn: &mut Turn<'_>, wish: &Wish) {
+    /// Moves as far as it can at this moment. Answers why it should be ended and started again, where it should.
+    pub(super) fn step(&mut self, turn: &mut Turn<'_>, wish: &Wish) -> Option<String> {
         self.raise(turn, wish);
+        if let (Stage::Running(_), Wish::Run { .. } | Wish::Keep(_) | Wish::Nothing) =
+            (&self.stage, wish)
+        {
+            return self.watch(turn);
+        }
         match (&self.stage, wish) {
             (Stage::Starting | Stage::Vacant, Wish::Leave(_)) => {}
             (Stage::Running(_), Wish::Leave(reason)) => self.begin_leaving(turn, reason),
@@ -95,7 +110,6 @@ impl Place {
                 self.vacate(turn);
             }
             (Stage::Stopping(_), _) => self.go_on_stopping(turn, wish),
-            (Stage::Running(_), _) => self.watch(turn),
             (Stage::Waiting { until }, _) if *until <= turn.now.instant => self.restart(turn, wish),
             (
                 Stage::Vacant,
@@ -108,12 +122,21 @@ impl Place {
                 if *generation > self.generation {
                     (self.generation, self.run) = (*generation, Run(0));
                     self.restarts = Restarts::default();
+                    self.recovering = false;
                 }
                 self.digest.clone_from(digest);
                 self.begin(turn, command.clone());
             }
-            (Stage::Vacant | Stage::Starting | Stage::Waiting { .. } | Stage::Failed, _) => {}
+            (
+                Stage::Vacant
+                | Stage::Starting
+                | Stage::Running(_)
+                | Stage::Waiting { .. }
+                | Stage::Failed,
+                _,
+            ) => {}
         }
+        None
     }
 
     /// A restart is due. An accident in the store does not keep it from what it ran before.
@@ -122,7 +145,10 @@ impl Place {
             Wish::Run {
                 command, digest, ..
             } => {
-                self.digest.clone_from(digest);
+                // Without the command of this digest nothing runs under its name.
+                if command.is_some() {
+                    self.digest.clone_from(digest);
+                }
                 command.clone()
             }
             Wish::Keep(_) | Wish::Nothing | Wish::Leave(_) => self.command.clone(),
@@ -135,7 +161,8 @@ impl Place {
     fn begin(&mut self, turn: &mut Turn<'_>, command: Box<Command>) {
         self.run = Run(self.run.0.saturating_add(1));
         self.stage = Stage::Starting;
-        self.local = None;
+        (self.local, self.layer) = (None, None);
+        self.source = turn.source().map(str::to_owned);
         self.command = Some(command.clone());
         turn.actions.push(NodeAction::Start {
             name: self.name(turn.key),
@@ -147,6 +174,7 @@ impl Place {
     /// Nothing runs any more, and nothing is to be said of it.
     pub(super) fn vacate(&mut self, turn: &mut Turn<'_>) {
         (self.stage, self.document, self.refused) = (Stage::Vacant, None, None);
+        (self.recovering, self.spared) = (false, false);
         let kept = turn
             .world
             .slots
@@ -158,9 +186,9 @@ impl Place {
     }
 
     /// It should run and it does: is it down for all?
-    fn watch(&mut self, turn: &mut Turn<'_>) {
+    fn watch(&mut self, turn: &Turn<'_>) -> Option<String> {
         let Stage::Running(life) = &mut self.stage else {
-            return;
+            return None;
         };
         let now = turn.now.instant;
         if let Some(document) = &mut self.document {
@@ -172,6 +200,7 @@ impl Place {
             .iter()
             .chain(&self.local)
             .any(|it| *it != Verdict::Down);
+        self.recovering &= !up;
         match life.up_since {
             None if up => life.up_since = Some(now),
             Some(since) if now.saturating_duration_since(since) >= STEADY && up => {
@@ -181,8 +210,10 @@ impl Place {
         }
         let patient = life.up_since.is_none() && now < life.patience;
         let never = life.up_since.is_none();
-        if patient || !turn.is_probed() || combine(&verdicts, self.local) != Combined::Down {
-            return;
+        let combined = combine(&verdicts, self.local);
+        self.spared &= combined != Combined::Up;
+        if patient || !turn.is_probed() || combined != Combined::Down {
+            return None;
         }
         let cause = seen
             .iter()
@@ -190,12 +221,11 @@ impl Place {
         let cause = cause
             .map(|it| format!(": {}", it.reason))
             .unwrap_or_default();
-        let reason = if never {
+        Some(if never {
             format!("was never up{cause}")
         } else {
             format!("down for all gateways{cause}")
-        };
-        self.begin_killing(turn, reason);
+        })
     }
 
     /// The rules of this place's command for stopping: as the service says now, else as it was started.

@@ -4,6 +4,7 @@ use super::place::{Place, Stage};
 use super::turn::Turn;
 use super::{NodeAction, Wish};
 use crate::{Event, EventKind};
+use minato_config::StopPolicy;
 use minato_health::Phase;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 const DOWN_GRACE: Duration = Duration::from_secs(1);
 /// SIGKILL is sent again each time this much has passed without an exit (a process can be stuck in the kernel).
 const KILL_AGAIN: Duration = Duration::from_secs(5);
+/// The time to drain begins when the store tells gateways of it, but at the latest after this much.
+const UNTOLD: Duration = Duration::from_secs(10);
 
 /// A run on its way out.
 #[derive(Debug)]
@@ -22,7 +25,11 @@ pub(super) struct Stopping {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum StopStep {
     /// Gateways send no new requests; those in flight end.
-    Draining { until: Instant },
+    /// `until` is set once gateways can know of it; it ends at `latest` in any case.
+    Draining {
+        until: Option<Instant>,
+        latest: Instant,
+    },
     /// SIGTERM was sent.
     Terminating { kill_at: Instant },
     /// SIGKILL was sent.
@@ -39,9 +46,13 @@ pub(super) enum Goal {
 }
 
 impl Stopping {
+    pub(super) fn is_restart(&self) -> bool {
+        matches!(self.goal, Goal::Restart(_))
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         match self.step {
-            StopStep::Draining { until } => until,
+            StopStep::Draining { until, latest } => until.unwrap_or(latest),
             StopStep::Terminating { kill_at } => kill_at,
             StopStep::Killing { again_at } => again_at,
         }
@@ -61,7 +72,8 @@ impl Place {
         turn.actions.push(self.event(turn.key, event));
         self.stage = Stage::Stopping(Stopping {
             step: StopStep::Draining {
-                until: turn.now.instant + policy.drain,
+                until: policy.drain.is_zero().then_some(turn.now.instant),
+                latest: turn.now.instant + policy.drain + UNTOLD,
             },
             goal: Goal::Leave(reason.to_owned()),
         });
@@ -88,6 +100,7 @@ impl Place {
             },
             goal: Goal::Restart(reason),
         });
+        (self.recovering, self.spared) = (true, false);
     }
 
     /// Time has passed, or the world has changed.
@@ -109,13 +122,20 @@ impl Place {
     fn advance(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.instant;
         let name = self.name(turn.key);
-        let grace = self.stop_policy(turn).grace;
+        let StopPolicy { drain, grace } = self.stop_policy(turn);
         let drained = turn.closing || turn.is_drained(self.generation, self.run);
+        let told = turn.is_told(self.generation, self.run);
         let Stage::Stopping(stopping) = &mut self.stage else {
             return;
         };
+        if let StopStep::Draining { until, latest } = &mut stopping.step
+            && until.is_none()
+            && told
+        {
+            *until = Some((now + drain).min(*latest));
+        }
         match stopping.step {
-            StopStep::Draining { until } if drained || until <= now => {
+            StopStep::Draining { until, latest } if drained || until.unwrap_or(latest) <= now => {
                 turn.actions.push(NodeAction::Terminate(name));
                 stopping.step = StopStep::Terminating {
                     kill_at: now + grace,

@@ -1,6 +1,7 @@
 //! Stories of one place: what happens, and what the node answers to each line.
 
 mod adopt;
+mod down;
 mod health;
 mod start;
 mod stop;
@@ -11,17 +12,19 @@ use minato_config::{
     Backend, Command, GatewayId, Generation, Health, HealthProbe, NodeId, Run, Service,
     ServiceName, ServiceRecord, Slot, SlotIndex, Source, StopPolicy, Timestamp,
 };
-use minato_health::{GatewayAlive, Verdict, VerdictReport};
+use minato_health::{GatewayAlive, Layer, Verdict, VerdictReport};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// One place `a/0` of node `n`, told line by line.
+/// Places of service `a` on node `n`, told line by line: `2/3` is generation 2, run 3 of `a/0`; `1:2/3` of `a/1`.
 struct Story {
     node: Node,
     world: World,
     origin: Instant,
     seconds: f64,
     said: Vec<String>,
+    /// Whether the store has what the node says.
+    publishes: bool,
 }
 
 #[expect(clippy::disallowed_methods, reason = "an origin for simulated time")]
@@ -50,17 +53,40 @@ fn name() -> ServiceName {
     ServiceName::parse("a").unwrap()
 }
 
+/// `1:rest`: slot 1, else 0.
+fn split_slot(text: &str) -> (SlotIndex, &str) {
+    match text.split_once(':') {
+        Some((slot, rest)) => (SlotIndex(slot.parse().unwrap()), rest),
+        None => (SlotIndex(0), text),
+    }
+}
+
+fn run_text(name: &RunName) -> String {
+    let RunName {
+        generation, run, ..
+    } = name;
+    match name.slot {
+        SlotIndex(0) => format!("{}/{run}", generation.counter),
+        slot => format!("{slot}:{}/{run}", generation.counter),
+    }
+}
+
 fn run_name(text: &str) -> RunName {
+    let (slot, text) = split_slot(text);
     let (counter, run) = text.split_once('/').unwrap();
     RunName {
         service: name(),
-        slot: SlotIndex(0),
+        slot,
         generation: Generation {
             era: 0,
             counter: counter.parse().unwrap(),
         },
         run: Run(run.parse().unwrap()),
     }
+}
+
+fn no_program() -> Refusal {
+    Refusal::Command("no such program".to_owned())
 }
 
 fn verdict(text: &str) -> Verdict {
@@ -80,6 +106,7 @@ impl Story {
             origin: origin(),
             seconds: 0.0,
             said: Vec::new(),
+            publishes: true,
         }
     }
 
@@ -94,15 +121,10 @@ impl Story {
         self.said
             .extend(actions.into_iter().map(|action| match action {
                 NodeAction::Start { name, command, .. } => {
-                    format!(
-                        "start {}/{} {}",
-                        name.generation.counter, name.run, command.argv[0]
-                    )
+                    format!("start {} {}", run_text(&name), command.argv[0])
                 }
-                NodeAction::Terminate(name) => {
-                    format!("term {}/{}", name.generation.counter, name.run)
-                }
-                NodeAction::Kill(name) => format!("kill {}/{}", name.generation.counter, name.run),
+                NodeAction::Terminate(name) => format!("term {}", run_text(&name)),
+                NodeAction::Kill(name) => format!("kill {}", run_text(&name)),
                 NodeAction::Release((service, slot)) => format!("release {service}/{slot}"),
                 NodeAction::Tell(Event { kind, .. }) => format!("{kind:?}").to_lowercase(),
             }));
@@ -152,6 +174,7 @@ impl Story {
                 Vec::new()
             }
             ["slot", node, counter, program, rest @ ..] => {
+                let (n, node) = split_slot(node);
                 let slot = Slot {
                     v: 1,
                     node: NodeId::parse(node).unwrap(),
@@ -163,9 +186,20 @@ impl Story {
                     restart: None,
                     removed: rest == ["removed"],
                 };
-                self.world
-                    .slots
-                    .insert((name(), SlotIndex(0)), stored(slot));
+                self.world.slots.insert((name(), n), stored(slot));
+                Vec::new()
+            }
+            ["ungateway"] => {
+                self.world.gateways.clear();
+                Vec::new()
+            }
+            ["mute"] => {
+                self.publishes = false;
+                Vec::new()
+            }
+            ["heard"] => {
+                self.publishes = true;
+                self.publish();
                 Vec::new()
             }
             ["unslot"] => {
@@ -184,6 +218,7 @@ impl Story {
             }
             ["says", gateway, run, what] => {
                 let run = run_name(run);
+                let slot = run.slot;
                 let report = VerdictReport {
                     v: 1,
                     generation: run.generation,
@@ -197,18 +232,28 @@ impl Story {
                     since: Timestamp(0),
                     drained: *what == "drained",
                 };
-                let key = (name(), SlotIndex(0), GatewayId::parse(gateway).unwrap());
+                let key = (name(), slot, GatewayId::parse(gateway).unwrap());
                 self.world.verdicts.insert(key, stored(report));
                 Vec::new()
             }
-            ["local", run, what] => {
-                self.node.local(&run_name(run), Some(verdict(what)), now);
+            ["local", run, what, layer @ ..] => {
+                let layer = match layer {
+                    ["status"] => Some(Layer::Status),
+                    _ if *what == "up" => None,
+                    _ => Some(Layer::NoAnswer),
+                };
+                self.node
+                    .local(&run_name(run), Some(verdict(what)), layer, now);
                 Vec::new()
             }
             ["started", run] => self.node.started(&run_name(run), 77, 2000, now),
             ["refused", run] => {
                 self.node
-                    .not_started(&run_name(run), 2000, "no such program", now, 0.0)
+                    .not_started(&run_name(run), 2000, &no_program(), now, 0.0)
+            }
+            ["held", run] => {
+                let why = Refusal::PortHeld("old/0 has it".to_owned());
+                self.node.not_started(&run_name(run), 0, &why, now, 0.0)
             }
             ["ended", run] => self
                 .node
@@ -246,7 +291,19 @@ impl Story {
         // Nothing new is decided without anything new.
         let again = self.node.reconcile(&self.world, now);
         assert_eq!(again, [], "after {line}");
+        if self.publishes {
+            self.publish();
+        }
+        let again = self.node.reconcile(&self.world, now);
+        assert_eq!(again, [], "after {line}");
+        let wake = self.node.next_wake(now.instant);
+        assert!(wake.is_none_or(|it| it > now.instant), "after {line}");
         std::mem::take(&mut self.said).join(", ")
+    }
+
+    fn publish(&mut self) {
+        let documents = self.node.documents().into_iter();
+        self.world.instances = documents.map(|(key, it)| (key, stored(it))).collect();
     }
 
     fn document(&self) -> Option<Instance> {

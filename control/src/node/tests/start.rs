@@ -56,7 +56,8 @@ fn the_budget_is_spent_and_a_new_generation_begins_anew() {
          slot n 2 web => start 2/1 web
          ended 2/1 => exited, start 2/2 web",
     );
-    assert!(story.node.next_wake().is_none());
+    let now = story.now().instant;
+    assert!(story.node.next_wake(now).is_none());
 }
 
 #[test]
@@ -102,4 +103,83 @@ fn restarts_are_forgotten_after_ten_minutes() {
     assert_eq!(story.document().unwrap().restarts, 1);
     assert_eq!(story.tell("at 600"), "");
     assert_eq!(story.document().unwrap().restarts, 0);
+}
+
+#[test]
+fn a_port_that_another_slot_has_is_waited_for_without_an_end() {
+    let mut story = check(
+        "serve web
+         slot n 1 web => start 1/1 web
+         held 1/1 => exited",
+    );
+    let first = story.document().unwrap();
+    assert_eq!((first.phase, first.restarts), (Phase::Exited, 0));
+    assert_eq!(
+        first.reason,
+        "could not be started: services/a.toml: port: old/0 has it"
+    );
+    for second in 1..100 {
+        assert_eq!(story.tell(&format!("at {second}")), "start 1/1 web");
+        assert_eq!(story.tell("held 1/1"), "");
+    }
+    assert_eq!(story.document().unwrap(), first, "written once");
+    assert_eq!(story.tell("at 100"), "start 1/1 web");
+    assert_eq!(story.tell("started 1/1"), "started");
+    assert_eq!(story.document().unwrap().restarts, 0);
+}
+
+#[test]
+fn a_command_that_cannot_be_executed_is_said_with_its_file() {
+    let mut story = check(
+        "serve web
+         slot n 1 web => start 1/1 web",
+    );
+    let now = story.now();
+    let actions = story.node.not_started(
+        &super::run_name("1/1"),
+        2000,
+        &super::no_program(),
+        now,
+        0.0,
+    );
+    let super::NodeAction::Tell(event) = &actions[0] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(
+        event.message,
+        "a/0 could not be started: services/a.toml: command: no such program"
+    );
+}
+
+/// What has passed and changed nothing wakes nobody: [`super::Story::tell`] looks after each line.
+#[test]
+fn a_deadline_that_has_passed_is_no_reason_to_wake() {
+    check(
+        "gateway g
+         serve web
+         slot n 1 web => start 1/1 web
+         started 1/1 => started
+         says g 1/1 down
+         at 1000",
+    );
+    check(
+        "gateway g
+         serve web
+         slot n 1 web => start 1/1 web
+         started 1/1 => started
+         ended 1/1 => exited, start 1/2 web
+         started 1/2 => started
+         says g 1/2 up
+         says g 1/2 down
+         at 1000",
+    );
+    check(
+        "serve web
+         slot n 1 web => start 1/1 web
+         ended 1/1 => exited, start 1/2 web
+         ended 1/2 => exited
+         serve other
+         slot n 1 third => alarm
+         at 1000",
+    );
 }

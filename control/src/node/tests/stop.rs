@@ -128,3 +128,45 @@ fn closing_hurries_what_was_draining() {
          close => term 1/1",
     );
 }
+
+#[test]
+fn a_draining_run_waits_while_no_gateway_lives_to_say_that_it_is_drained() {
+    check(
+        "gateway g
+         serve web
+         slot n 1 web => start 1/1 web
+         started 1/1 => started
+         ungateway
+         slot n 1 web removed => stopping
+         at 29.9
+         at 30 => term 1/1",
+    );
+}
+
+#[test]
+fn the_time_to_drain_begins_when_gateways_can_know_of_it() {
+    let begin = "gateway g
+         serve web
+         slot n 1 web => start 1/1 web
+         started 1/1 => started
+         mute
+         slot n 1 web removed => stopping\n";
+    check(&format!(
+        "{begin}
+         at 5
+         heard
+         at 34.9
+         at 35 => term 1/1"
+    ));
+    check(&format!(
+        "{begin}
+         at 39.9
+         heard
+         at 40 => term 1/1"
+    ));
+    check(&format!(
+        "{begin}
+         at 39.9
+         at 40 => term 1/1"
+    ));
+}
