@@ -182,6 +182,8 @@ pub(crate) async fn run(attempt: &Attempt<'_>, session: &mut HttpSession) -> End
     match relay::answer(attempt, session, &mut upstream, to_client.head).await {
         Ok(()) => {}
         Err(Stop::Instance(end, _)) => {
+            // What came before the break is the client's all the same.
+            let _ = context.client.flush(context.gateway.deadlines.linger).await;
             if until_close {
                 context.client.reset_on_close();
             }

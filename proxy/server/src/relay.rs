@@ -230,7 +230,7 @@ pub(crate) async fn answer(
     let mut is_gathered = true;
     loop {
         let read = tokio::select! {
-            // The head waits for a body that is here already, not for one that is not.
+            // What is gathered waits for what is here already, not for what is not.
             biased;
             read = upstream.read_body_ref() => read,
             flushed = client.flush(client_idle), if is_gathered => {
@@ -254,7 +254,7 @@ pub(crate) async fn answer(
             session.write_body(bytes).await.map_err(|_| Stop::Client)?;
             is_gathered = true;
         }
-        if is_gathered && !upstream.is_body_done() {
+        if client.is_full() {
             client.flush(client_idle).await.map_err(|_| Stop::Client)?;
             is_gathered = false;
         }

@@ -2,7 +2,7 @@
 //!
 //! Writes gather and never wait, flushing is the relay's: so no write of a session can be cut in half when another
 //! branch of a `select!` wins, a head and its body leave as one segment, and every wait for a peer has its own deadline.
-//! Whoever writes flushes before it writes again, so that at most one head and one piece of a body are gathered.
+//! Whoever writes flushes once [`FULL`] bytes are gathered, so that never more than that and one piece of a body are.
 
 use crate::chunk::{ChunkCheck, Malformed};
 use crate::deadline::SLOWEST;
@@ -26,6 +26,8 @@ use tokio::time::timeout;
 
 /// Larger writes go straight to the kernel when nothing is gathered.
 const DIRECT: usize = 8 * 1024;
+/// Gathered bytes that must be flushed before more are written.
+const FULL: usize = 64 * 1024;
 /// Bytes of one read of a head.
 const HEAD_READ: usize = 4 * 1024;
 
@@ -99,14 +101,15 @@ impl Connection {
         std::future::poll_fn(|context| {
             loop {
                 ready!(self.0.tcp.poll_read_ready(context))?;
-                let mut bytes = [0; HEAD_READ];
-                match self.0.tcp.try_read(&mut bytes) {
-                    Ok(n) => {
-                        into.extend_from_slice(&bytes[..n]);
-                        return Poll::Ready(Ok(n));
+                into.reserve(HEAD_READ);
+                match self.0.tcp.try_read_buf(into) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        // What waits for its next request holds no buffer.
+                        if into.is_empty() {
+                            *into = BytesMut::new();
+                        }
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Poll::Ready(Err(error)),
+                    read => return Poll::Ready(read),
                 }
             }
         })
@@ -134,6 +137,11 @@ impl Connection {
     /// Gathers bytes beside a session that has ended.
     pub(crate) fn push(&self, bytes: &[u8]) {
         self.out().extend_from_slice(bytes);
+    }
+
+    /// Whether it must be flushed before more is written.
+    pub(crate) fn is_full(&self) -> bool {
+        self.out().len() >= FULL
     }
 
     /// Sends all that is gathered, however long it takes. Nothing is lost when it is dropped on the way.
@@ -217,10 +225,11 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.tcp.poll_read_ready(context))?;
-            match self.0.tcp.try_read(into.initialize_unfilled()) {
-                Ok(n) => {
+            let before = into.filled().len();
+            match self.0.tcp.try_read_buf(into) {
+                Ok(_) => {
                     let mut chunks = self.chunks();
-                    let bytes = &into.initialized()[into.filled().len()..][..n];
+                    let bytes = &into.filled()[before..];
                     if chunks
                         .check
                         .as_mut()
@@ -229,7 +238,6 @@ impl AsyncRead for Connection {
                         chunks.malformed = true;
                         return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
                     }
-                    into.advance(n);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

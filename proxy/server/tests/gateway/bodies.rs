@@ -253,6 +253,27 @@ async fn an_instance_that_closes_while_it_is_written_to_has_its_answer_read_firs
 }
 
 #[tokio::test]
+async fn a_piece_of_a_body_does_not_wait_for_the_next() {
+    let (origin, running) = one().await;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n";
+    let (mut client, mut instance) = exchange(&origin, &running, GET, answer).await;
+    client.head().await;
+    for piece in ["one", "two"] {
+        instance.send(piece).await;
+        assert_eq!(client.bytes(3).await, piece.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn many_small_chunks_arrive_whole() {
+    let (origin, running) = one().await;
+    let chunks = "1\r\nx\r\n".repeat(50_000);
+    let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+    let (mut client, _instance) = exchange(&origin, &running, GET, &answer).await;
+    assert_eq!(client.answer().await.body.len(), 50_000);
+}
+
+#[tokio::test]
 async fn a_head_does_not_wait_for_its_body() {
     let (origin, running) = one().await;
     for framing in ["Content-Length: 5", "Transfer-Encoding: chunked"] {

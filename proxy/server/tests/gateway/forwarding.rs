@@ -174,3 +174,37 @@ async fn prefixes_are_stripped_where_the_route_says_so() {
         .await;
     assert_eq!(answer.status, 404);
 }
+
+#[tokio::test]
+async fn our_own_answers_to_head_have_no_body() {
+    let running = Setup::new().start(&[]).await;
+    let mut client = running.client().await;
+    for _ in 0..2 {
+        client.send("HEAD / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    }
+    assert_eq!(
+        client
+            .ask("GET / HTTP/1.1\r\nHost: other.test\r\n\r\n")
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn a_path_beyond_ascii_goes_on_in_one_form() {
+    let (origin, running) = one(Setup::new()).await;
+    let (_client, _instance, head) = sent(
+        &origin,
+        &running,
+        "GET /é?é HTTP/1.1\r\nHost: a.test\r\n\r\n",
+    )
+    .await;
+    let line = head.lines().next().unwrap();
+    assert!(
+        line == "GET /é?é HTTP/1.1" || line == "GET /%C3%A9?%C3%A9 HTTP/1.1",
+        "{line}"
+    );
+}
