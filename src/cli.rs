@@ -8,7 +8,12 @@ use std::process::ExitCode;
 
 /// Keeps web services alive: balances and checks them, restarts or replaces what fails, and routes around it meanwhile.
 #[derive(Debug, Parser)]
-#[command(name = "minato", version, max_term_width = 100)]
+#[command(
+    name = "minato",
+    version,
+    max_term_width = 100,
+    after_help = "Exit: 0 done, 1 failed, 2 usage, 3 refused by a check."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     global: Global,
@@ -25,18 +30,13 @@ pub(crate) struct Global {
         global = true,
         default_value = "127.0.0.1:7070",
         env = "MINATO_ADMIN",
-        value_name = "ADDRESS"
+        value_name = "ADDRESS",
+        value_parser = admin_address
     )]
     pub(crate) admin: SocketAddr,
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Answer yes to every question.
-    #[arg(long, global = true)]
-    pub(crate) yes: bool,
-    /// Return as soon as a change is accepted, not when it is true.
-    #[arg(long, global = true)]
-    pub(crate) no_wait: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,6 +75,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     };
     match result {
         Ok(code) => code,
+        // `minato events | head`: nobody reads any more, and that is no failure.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("minato: {error:#}");
             ExitCode::from(1)
@@ -102,4 +104,17 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Run(_) | Command::Check(_) => Ok(ExitCode::from(2)),
         }
     })
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|it| it.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// `127.0.0.1:7070`, or `localhost:7070`.
+fn admin_address(text: &str) -> Result<SocketAddr, String> {
+    let numbers = text.replacen("localhost", "127.0.0.1", 1);
+    numbers
+        .parse()
+        .map_err(|_| "write address and port, like 127.0.0.1:7070".to_owned())
 }

@@ -68,11 +68,11 @@ impl Client {
         })?
     }
 
-    /// A stream of lines; `each` returns whether to go on.
+    /// A stream of lines, until it ends or `each` fails.
     pub(crate) async fn lines(
         &self,
         path: &str,
-        mut each: impl FnMut(&str) -> bool,
+        mut each: impl FnMut(&str) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let response = self.send(Method::GET, path, None).await?;
         let status = response.status();
@@ -92,8 +92,8 @@ impl Client {
                 let line: Vec<u8> = rest.drain(..=end).collect();
                 let line = String::from_utf8_lossy(&line);
                 let line = line.trim();
-                if !line.is_empty() && !each(line) {
-                    return Ok(());
+                if !line.is_empty() {
+                    each(line)?;
                 }
             }
         }

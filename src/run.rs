@@ -16,7 +16,7 @@ use minato_control::{Event, EventKind};
 use minato_control_agent::{AgentError, AgentOptions, Stop};
 use minato_control_server::{About, Admin, ClaimOptions, Journal, JournalOptions, LeadOptions};
 use minato_control_store::keys::Keys;
-use minato_control_store::{Embedded, SharedStore};
+use minato_control_store::{Embedded, SharedStore, StoreError};
 use minato_proxy::Table;
 use minato_proxy_server::{AccessLog, Gateway, GatewayOptions, Metrics, SorryPage};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -89,7 +89,7 @@ fn run(args: &RunArgs, settings: &Settings) -> anyhow::Result<()> {
         Vec::new()
     };
     let admin = bind(settings.admin, "[admin] listen")?;
-    let store = Embedded::open(&settings.data, minato_control_store::Options::default())?;
+    let store = open_store(&settings.data)?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("control")
@@ -112,6 +112,20 @@ fn run(args: &RunArgs, settings: &Settings) -> anyhow::Result<()> {
     serving.shutdown_timeout(Duration::from_secs(1));
     control.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+fn open_store(data: &Path) -> anyhow::Result<Embedded> {
+    match Embedded::open(data, minato_control_store::Options::default()) {
+        Err(StoreError::Disk { cause, .. })
+            if cause.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            bail!(
+                "no permission to use the data folder {}: run as root, or name another with [store] path in minato.toml",
+                data.display()
+            )
+        }
+        other => Ok(other?),
+    }
 }
 
 struct Start<'a> {
@@ -392,6 +406,12 @@ fn bind(address: SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             bail!(
                 "no permission to listen on {address}: ports below 1024 need root or CAP_NET_BIND_SERVICE; or change {field}"
+            )
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
+            bail!(
+                "no interface of this machine has {}; change {field}",
+                address.ip()
             )
         }
         Err(error) => {

@@ -54,6 +54,9 @@ pub(crate) struct DrainArgs {
 
 #[derive(Debug, clap::Args)]
 struct WaitArgs {
+    /// Return as soon as the change is accepted, not when it is true.
+    #[arg(long)]
+    no_wait: bool,
     /// Seconds to wait until it is true; the change stays asked for after that.
     #[arg(long, default_value_t = 300, value_name = "SECONDS")]
     timeout: u64,
@@ -112,9 +115,9 @@ async fn change(
         .post(&format!("/v1/services/{}/{verb}", encode(service)), request)
         .await?;
     if !global.json {
-        print(&format!("{}\n", answer.message));
+        print(&format!("{}\n", answer.message))?;
     }
-    let settled = if global.no_wait {
+    let settled = if wait.no_wait {
         None
     } else {
         Some(settle(client, global, service, Duration::from_secs(wait.timeout)).await?)
@@ -123,17 +126,17 @@ async fn change(
         print(&format!(
             "{}\n",
             serde_json::to_string(&serde_json::json!({ "change": answer, "settled": settled }))?
-        ));
+        ))?;
     } else {
         if let Some(settled) = &settled {
             print(&format!(
                 "{}: {}\n",
                 paint("done", Tone::Good),
                 settled.detail
-            ));
+            ))?;
         }
         if let Some(undo) = &answer.undo {
-            print(&format!("undo: {undo}\n"));
+            print(&format!("undo: {undo}\n"))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -168,7 +171,7 @@ async fn settle(
                 "  {:>3}s {}\n",
                 began.elapsed().as_secs(),
                 settled.detail
-            ));
+            ))?;
         }
         shown = settled.detail;
         tokio::time::sleep(LOOK).await;

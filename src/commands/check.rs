@@ -28,21 +28,21 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode>
             .iter()
             .map(|it| serde_json::json!({ "file": it.file, "line": it.line, "field": it.field, "message": it.message }))
             .collect();
-        print(&format!("{}\n", serde_json::to_string_pretty(&lines)?));
+        print(&format!("{}\n", serde_json::to_string_pretty(&lines)?))?;
     } else if problems.is_empty() {
         print(&format!(
             "{}: {} and all services\n",
             paint("ok", Tone::Good),
             name
-        ));
+        ))?;
     } else {
         for problem in &problems {
-            print(&format!("{problem}\n"));
+            print(&format!("{problem}\n"))?;
         }
         print(&format!(
             "{}\n",
             paint(&format!("{} problem(s)", problems.len()), Tone::Bad)
-        ));
+        ))?;
     }
     Ok(if problems.is_empty() {
         ExitCode::SUCCESS

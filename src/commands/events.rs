@@ -3,6 +3,7 @@
 use super::terminal::{Tone, paint, print};
 use crate::cli::Global;
 use crate::client::{Client, encode};
+use anyhow::bail;
 use minato_control::Level;
 use minato_control_server::api::EventLine;
 use std::process::ExitCode;
@@ -35,17 +36,20 @@ pub(crate) async fn run(
     client
         .lines(&path, |line| {
             if global.json {
-                print(&format!("{line}\n"));
+                print(&format!("{line}\n"))?;
             } else if let Ok(it) = serde_json::from_str::<EventLine>(line) {
                 let tone = match it.event.level {
                     Level::Info => Tone::Plain,
                     Level::Warn => Tone::Doubtful,
                     Level::Error => Tone::Bad,
                 };
-                print(&format!("{}\n", paint(&it.event.to_string(), tone)));
+                print(&format!("{}\n", paint(&it.event.to_string(), tone)))?;
             }
-            true
+            Ok(())
         })
         .await?;
+    if args.follow {
+        bail!("minato at {} stopped", client.address());
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 use super::terminal::{print, safe};
 use crate::cli::Global;
 use crate::client::{Client, encode};
+use anyhow::bail;
 use minato_control_server::api::{LogLines, ServiceStatus};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,6 +36,17 @@ pub(crate) async fn run(
     let service: ServiceStatus = client
         .get(&format!("/v1/services/{}", encode(&args.service)))
         .await?;
+    if service
+        .instances
+        .iter()
+        .all(|it| it.pid.is_none() && it.node.is_empty())
+        && !service.instances.is_empty()
+    {
+        bail!(
+            "{} has fixed endpoints: minato does not run them and has no output of theirs",
+            args.service
+        );
+    }
     let mut slots: Vec<u16> = service
         .instances
         .iter()
@@ -48,8 +60,9 @@ pub(crate) async fn run(
     }
     let mut shown: Vec<(u16, Vec<String>)> = Vec::new();
     for slot in slots {
-        let lines = fetch(client, &args.service, slot, args.lines).await?;
-        show(&args.service, slot, &lines, global)?;
+        let lines = fetch(client, &args.service, slot, args.lines.max(1)).await?;
+        let past = &lines[lines.len() - lines.len().min(args.lines)..];
+        show(&args.service, slot, past, global)?;
         shown.push((slot, lines));
     }
     while args.follow {
@@ -98,9 +111,9 @@ fn show(service: &str, slot: u16, lines: &[String], global: &Global) -> anyhow::
                 serde_json::to_string(
                     &serde_json::json!({ "service": service, "slot": slot, "line": line })
                 )?
-            ));
+            ))?;
         } else {
-            print(&format!("{service}/{slot} | {}\n", safe(line)));
+            print(&format!("{service}/{slot} | {}\n", safe(line)))?;
         }
     }
     Ok(())

@@ -32,7 +32,7 @@ pub(crate) async fn run(
         .get(&format!("/v1/route?url={}", encode(url)))
         .await?;
     if global.json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&test)?));
+        print(&format!("{}\n", serde_json::to_string_pretty(&test)?))?;
     } else {
         let cell = |text: &str| (safe(text), Tone::Plain);
         print(&table(&[
@@ -46,9 +46,9 @@ pub(crate) async fn run(
                 cell(test.pattern.as_deref().unwrap_or("none")),
             ],
             vec![cell("action"), cell(&test.action)],
-        ]));
+        ]))?;
         for why in &test.why {
-            print(&format!("  - {}\n", safe(why)));
+            print(&format!("  - {}\n", safe(why)))?;
         }
         let rows: Vec<_> = test
             .candidates
@@ -68,7 +68,7 @@ pub(crate) async fn run(
                 ]
             })
             .collect();
-        print(&table(&rows));
+        print(&table(&rows))?;
     }
     let answered = test.chosen.is_some() || test.action.starts_with("redirect");
     Ok(if answered {

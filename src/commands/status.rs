@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Exit: 0 all is well, 1 something is degraded, down, drained or refused.")]
 pub(crate) struct StatusArgs {
     /// Only this service, with its instances.
     service: Option<String>,
@@ -25,19 +26,19 @@ pub(crate) async fn run(
                 .get(&format!("/v1/services/{}", encode(name)))
                 .await?;
             if global.json {
-                print(&format!("{}\n", serde_json::to_string_pretty(&service)?));
+                print(&format!("{}\n", serde_json::to_string_pretty(&service)?))?;
             } else {
                 let status: Status = client.get("/v1/status").await?;
-                print(&one(&service, status.now_ms));
+                print(&one(&service, status.now_ms))?;
             }
             is_fine(&service)
         }
         None => {
             let status: Status = client.get("/v1/status").await?;
             if global.json {
-                print(&format!("{}\n", serde_json::to_string_pretty(&status)?));
+                print(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
             } else {
-                print(&all(&status, client));
+                print(&all(&status, client))?;
             }
             status.services.iter().all(is_fine)
                 && status.store.healthy
@@ -74,9 +75,10 @@ fn all(status: &Status, client: &Client) -> String {
         .map(|it| format!("http://{it}"))
         .collect();
     out.push_str(&format!(
-        "serves {}  page http://{}/\n",
+        "serves {}  page http://{}/  files {}\n",
         listeners.join(", "),
-        client.address()
+        client.address(),
+        safe(&status.config.folder)
     ));
     if !status.store.healthy {
         out.push_str(&format!(

@@ -11,10 +11,11 @@ pub(crate) enum Tone {
     Bad,
 }
 
-/// Writes to standard output. A closed pipe ends the output, not the program with a panic.
-pub(crate) fn print(text: &str) {
+/// Writes to standard output. An error says that nobody reads any more (a closed pipe) or that it cannot be kept.
+pub(crate) fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// Colours a word on a terminal only.

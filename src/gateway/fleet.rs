@@ -14,11 +14,15 @@ use minato_health_probe::Report;
 use minato_proxy::{EndpointId, Intake, ServiceEntry, Shared, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Ticks with nothing in flight after which an endpoint counts as drained: a request may have picked it just before
 /// it was told to drain; the second tick sees that one in flight.
 const DRAINED_AFTER: u32 = 2;
+
+/// An instance that has not passed its checks so long after its start is told of.
+const OVERDUE: Duration = Duration::from_secs(5);
 
 /// One service.
 #[derive(Debug)]
@@ -242,6 +246,41 @@ impl Fleet {
             let evidence = minato_health::Evidence::Eject(failure.clone(), now + length);
             monitor.nudge(evidence);
         }
+    }
+
+    /// Asks the monitors of members that are not up for their latest failures, and returns those whose failure was not
+    /// known: a verdict that never changed brought none.
+    pub(super) fn explained(&mut self) -> Vec<EndpointId> {
+        let members = self.services.values_mut().flat_map(|it| &mut it.members);
+        let mut found = Vec::new();
+        for (id, member) in members.filter(|(_, it)| it.verdict != Verdict::Up) {
+            let latest = member.monitor.as_ref().and_then(|it| it.last_failure());
+            let layer = |it: &Option<Failure>| it.as_ref().map(|it| it.layer);
+            if latest.is_some() && layer(&latest) != layer(&member.failure) {
+                member.failure = latest;
+                found.push(id.clone());
+            }
+        }
+        found
+    }
+
+    /// Members that have not been up since they are watched, and should be by now; each is returned once.
+    pub(super) fn overdue(&mut self) -> Vec<EndpointId> {
+        let late = clock::wall();
+        let members = self.services.values_mut().flat_map(|it| &mut it.members);
+        let overdue = members.filter(|(_, it)| {
+            let waits = it.verdict == Verdict::Down && it.monitor.is_some();
+            waits
+                && !it.told_overdue
+                && !it.endpoint.has_been_up()
+                && late.since(it.since) >= OVERDUE
+        });
+        overdue
+            .map(|(id, member)| {
+                member.told_overdue = true;
+                id.clone()
+            })
+            .collect()
     }
 
     /// Looks at draining endpoints; returns those that have nothing left in flight.

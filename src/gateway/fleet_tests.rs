@@ -195,3 +195,23 @@ async fn what_an_ended_watch_had_to_say_is_not_heard() {
     assert!(!heard);
     assert_eq!(site.member(81).verdict, Verdict::Down);
 }
+
+#[tokio::test]
+async fn one_that_never_came_up_says_why() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    drop(listener);
+    let mut site = Site::new();
+    site.want(&[fixed(0, port)]);
+    let explained = async {
+        while site.fleet.explained().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), explained)
+        .await
+        .expect("an explanation");
+    let failure = site.member(port).failure.as_ref().expect("a failure");
+    assert_eq!(failure.to_string(), "connect refused: connection refused");
+    assert!(site.fleet.explained().is_empty(), "said once");
+}

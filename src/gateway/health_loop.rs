@@ -29,6 +29,8 @@ use tokio::time::MissedTickBehavior;
 
 /// How often draining instances are looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// How often those that are down are asked why.
+const LOOK: Duration = Duration::from_secs(1);
 /// Probes in flight at once over all targets.
 const PROBES: usize = 256;
 /// The saved table is at most this much older than the real one.
@@ -85,6 +87,8 @@ impl HealthLoop {
         self.take_all(&follower.observed().world);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut follow = true;
         loop {
             tokio::select! {
@@ -104,6 +108,7 @@ impl HealthLoop {
                     }
                 },
                 _ = tick.tick() => self.ticked(),
+                _ = look.tick() => self.looked(),
             }
         }
         if let Some(saving) = self.saving.take() {
@@ -340,6 +345,18 @@ impl HealthLoop {
             // Off this task: a disk that hangs must not hold verdicts up.
             let saving = tokio::task::spawn_blocking(move || save(&good, &data));
             self.saving = Some(saving);
+        }
+    }
+
+    /// What no changed verdict tells: why something is still down.
+    fn looked(&mut self) {
+        for id in self.fleet.explained() {
+            self.report(&id);
+        }
+        for id in self.fleet.overdue() {
+            let member = self.fleet.member(&id);
+            let failure = member.and_then(|it| it.failure.as_ref());
+            self.tell(news::overdue(&id, failure, clock::wall()));
         }
     }
 

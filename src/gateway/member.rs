@@ -28,6 +28,8 @@ pub(super) struct Member {
     pub(super) drained: bool,
     pub(super) ejection: Ejection,
     pub(super) draining_ticks: u32,
+    /// It was said that it has not come up.
+    pub(super) told_overdue: bool,
     /// Makes room when one that stays is up.
     pub(super) leaving: bool,
     /// `None` with health off, or while it drains.
@@ -102,6 +104,7 @@ impl Member {
             drained: false,
             ejection: Ejection::default(),
             draining_ticks: 0,
+            told_overdue: false,
             leaving: false,
             monitor: None,
             watch: 0,

@@ -40,6 +40,14 @@ pub(crate) fn suspect(id: &EndpointId, failure: Option<&Failure>, at: Timestamp)
     )
 }
 
+/// An instance that has not passed its checks since it began.
+pub(crate) fn overdue(id: &EndpointId, failure: Option<&Failure>, at: Timestamp) -> Event {
+    let why = failure.map_or_else(|| "no check was answered".to_owned(), ToString::to_string);
+    let message = format!("not up yet, so no request goes to it: {why}");
+    let event = Event::warn(at, EventKind::Down, message);
+    about(event.hint(format!("minato status {}", id.service)), id)
+}
+
 /// An instance that took requests, and of which the agent says that it ended.
 pub(crate) fn gone(id: &EndpointId, at: Timestamp) -> Event {
     about(
