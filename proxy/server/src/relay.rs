@@ -42,7 +42,7 @@ pub(crate) enum Stop {
 enum Phase {
     /// Waiting for the client's body.
     Taking,
-    /// Handing to the kernel what is gathered; then on to the named phase.
+    /// Handing to the kernel what is gathered; `last`: the request ends with it.
     Handing { last: bool },
     /// All is sent.
     Sent,
