@@ -135,6 +135,7 @@ mod tests {
         check("abc", "abc", "");
         check("abc", "abcde", "de");
         check("bc", "abcd", "d");
-        check("abc", "bcd", "bcd");
+        check("abc", "bcd", "d");
+        check("abc", "xyz", "xyz");
     }
 }
