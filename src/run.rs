@@ -139,6 +139,7 @@ struct Start<'a> {
 
 impl Start<'_> {
     async fn run(self) -> anyhow::Result<()> {
+        let asked = asked_to_stop(self.args.exit_with_parent)?;
         let settings = self.settings;
         let since = clock::wall();
         let node = node_id(settings)?;
@@ -273,7 +274,7 @@ impl Start<'_> {
         announce(&events, &listeners, admin_address, since);
 
         let end = tokio::select! {
-            why = asked_to_stop(self.args.exit_with_parent) => {
+            why = asked => {
                 tracing::info!(why, "stopping");
                 End::Asked
             }
@@ -345,18 +346,13 @@ async fn serve(gateway: Arc<Gateway>, listeners: Vec<TcpListener>, stop: watch::
     gateway.serve(ready, stop, DRAIN).await;
 }
 
-async fn asked_to_stop(with_parent: bool) -> &'static str {
+/// Listens from now on: a signal that comes while everything starts is kept. The future ends when one has come.
+fn asked_to_stop(with_parent: bool) -> anyhow::Result<impl Future<Output = &'static str>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let asked = async |kind: SignalKind| match signal(kind) {
-        Ok(mut signals) => {
-            signals.recv().await;
-        }
-        Err(error) => {
-            tracing::error!(%error, "signals cannot be received; only SIGKILL stops this process");
-            std::future::pending::<()>().await;
-        }
-    };
-    let parent = async {
+    let listen = |kind| signal(kind).context("signals cannot be received");
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let parent = async move {
         if with_parent {
             let mut input = tokio::io::stdin();
             let mut nothing = [0; 64];
@@ -368,11 +364,13 @@ async fn asked_to_stop(with_parent: bool) -> &'static str {
             std::future::pending::<()>().await;
         }
     };
-    tokio::select! {
-        () = asked(SignalKind::terminate()) => "SIGTERM",
-        () = asked(SignalKind::interrupt()) => "Ctrl-C",
-        () = parent => "the parent process ended",
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "Ctrl-C",
+            () = parent => "the parent process ended",
+        }
+    })
 }
 
 fn announce(
