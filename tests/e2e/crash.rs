@@ -56,14 +56,19 @@ fn an_instance_that_died_while_minato_was_away_is_started_again() {
     site.start();
     site.wait_ok("app", 2);
     let pids = site.pids("app");
+    let before = site.latest_event();
     table_is_saved(&site);
     site.crash();
     signal(pids[0], Signal::KILL);
     until("its end", || (!is_alive(pids[0])).then_some(()));
     site.start();
     let load = site.load();
+    // Until the agent has looked, the store says what was.
+    site.wait_event("the new run", |it| {
+        it.seq > before && it.kind == "started" && it.slot == Some(0)
+    });
     site.wait_ok("app", 2);
-    load.wait_for(30);
+    load.wait_for(50);
     load.stop().nothing_failed();
     let after = site.pids("app");
     assert!(
@@ -90,4 +95,7 @@ fn an_ordinary_stop_leaves_instances_running_for_the_next_minato() {
     );
     site.wait_ok("app", 2);
     assert_eq!(site.pids("app"), pids);
+    // A word that comes while it still starts counts, too: nothing is left behind.
+    assert!(site.stop(Signal::TERM).success());
+    assert!(pids.iter().all(|it| !is_alive(*it)), "{pids:?}");
 }
