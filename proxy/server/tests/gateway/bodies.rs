@@ -283,46 +283,6 @@ async fn a_head_does_not_wait_for_its_body() {
     }
 }
 
-#[tokio::test]
-async fn a_stalled_client_costs_little_memory() {
-    let (origin, running) = one().await;
-    let mut client = Peer::connect_narrow(running.address).await;
-    let before = resident_kib();
-    client.send(GET).await;
-    let mut instance = origin.accept().await;
-    instance.head().await;
-    instance
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n")
-        .await;
-    let chunk = vec![b'x'; 1 << 20];
-    let mut sent = 0;
-    let stalled = async {
-        loop {
-            let write = tokio::io::AsyncWriteExt::write(&mut instance.stream, &chunk);
-            match tokio::time::timeout(std::time::Duration::from_millis(500), write).await {
-                Ok(written) => sent += written.unwrap(),
-                Err(_) => return,
-            }
-        }
-    };
-    crate::peer::soon("back pressure", stalled).await;
-    let grown = resident_kib().saturating_sub(before);
-    assert!(
-        sent < 60 << 20,
-        "{sent} bytes taken for a client that reads nothing"
-    );
-    assert!(grown < 16 << 10, "{grown} KiB more");
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find_map(|it| it.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 impl Running {
     /// A plain GET that must arrive on a new connection of the origin; its status.
     async fn ask_origin(&self, origin: &Origin) -> u16 {

@@ -1,4 +1,4 @@
-//! A gateway that runs out of file descriptors, in a process of its own: this binary again, with a low limit.
+//! What a gateway takes of its process, descriptors and memory; in a process of its own, which is this binary again.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -126,6 +126,16 @@ impl Running {
         client
     }
 
+    /// Memory in use, in KiB.
+    fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|it| it.strip_prefix("VmRSS:"))
+            .unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Processor time so far, in ticks of 10 ms.
     fn ticks(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
@@ -220,4 +230,33 @@ fn when_all_are_busy_accepting_pauses_and_does_not_spin() {
     }
     // Those that could not reach the instance in 3 s get the sorry page; nobody hangs.
     assert!(served >= 15, "{served}");
+}
+
+/// The instance sends 100 MiB at once; the client asks for it and reads nothing.
+#[test]
+fn a_client_that_reads_nothing_costs_little_memory() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let running = Running::start(listener.local_addr().unwrap());
+    let before = running.resident();
+    let mut clients: Vec<_> = (0..3).map(|_| running.connect()).collect();
+    let mut sent = 0;
+    for client in &mut clients {
+        client.write_all(GET).unwrap();
+        let (mut instance, _) = listener.accept().unwrap();
+        instance
+            .set_write_timeout(Some(Duration::from_millis(500)))
+            .unwrap();
+        instance
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n")
+            .unwrap();
+        while let Ok(n @ 1..) = instance.write(&[0; 1 << 16]) {
+            sent += n;
+        }
+    }
+    assert!(
+        sent < 3 * (60 << 20),
+        "{sent} bytes taken for clients that read nothing"
+    );
+    let grown = running.resident().saturating_sub(before);
+    assert!(grown < 4 << 10, "{grown} KiB more");
 }
