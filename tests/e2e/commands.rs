@@ -154,7 +154,7 @@ fn events_are_followed_as_they_happen() {
         .unwrap();
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
     let past = event(&lines.next().unwrap().unwrap());
-    let answer = site.type_in(&["--no-wait", "--json", "drain", "app"]);
+    let answer = site.type_in(&["--json", "drain", "app", "--no-wait"]);
     let answer: Value = serde_json::from_str(&answer).unwrap();
     assert!(
         answer["change"]["undo"].is_string() && answer["settled"].is_null(),

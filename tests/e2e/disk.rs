@@ -64,7 +64,7 @@ fn a_full_disk_stops_no_request_is_told_and_is_got_over() {
     let mut wanted = 2;
     until("a change to be refused", || {
         wanted = 5 - wanted;
-        let output = site.cli(&["--no-wait", "scale", "app", &wanted.to_string()]);
+        let output = site.cli(&["scale", "app", &wanted.to_string(), "--no-wait"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         (!output.status.success()).then(|| {
             assert!(
