@@ -1,10 +1,11 @@
 //! What the planner sees: one revision of the store.
 
+use crate::Object;
 use minato_config::{
     GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, Slot, SlotIndex,
 };
 use minato_health::{GatewayAlive, Instance, NodeAlive, NodeInfo, VerdictReport};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A document and the commit that wrote it last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,4 +51,7 @@ pub struct World {
     pub gateways: BTreeMap<GatewayId, Stored<GatewayAlive>>,
     /// What gateways think.
     pub verdicts: BTreeMap<(ServiceName, SlotIndex, GatewayId), Stored<VerdictReport>>,
+    /// Documents that are gone although nobody ended them: records that did not say `removed`, and intents of services
+    /// that have not ended, whose last value stays in `intents`. Only what was seen before can be known to be gone, and a record only by who watched.
+    pub vanished: BTreeSet<Object>,
 }

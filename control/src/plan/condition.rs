@@ -49,7 +49,7 @@ impl Condition {
 /// How this generation of slot `n` does, and the same for people: `down: connect refused`; empty for a ready one.
 ///
 /// Ready: the process of the current generation runs, and at least one live gateway calls this run up and none calls it
-/// down; with no live gateway, the agent's own probe passes or there is none; with health off, it runs.
+/// down; with no live gateway, the agent's own probe passes; with health off, it runs.
 pub(super) fn condition(
     world: &World,
     service: &ServiceName,
@@ -100,7 +100,11 @@ fn health_is_off(world: &World, service: &ServiceName) -> bool {
 
 fn unwatched(instance: &Instance) -> (Condition, String) {
     match instance.local {
-        None | Some(Verdict::Up) => (Condition::Ready, String::new()),
+        Some(Verdict::Up) => (Condition::Ready, String::new()),
+        None => (
+            Condition::Unsure,
+            "no gateway is alive and its agent has not probed it yet".to_owned(),
+        ),
         Some(_) => (
             Condition::Unsure,
             "its agent's probe does not pass".to_owned(),

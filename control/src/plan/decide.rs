@@ -45,6 +45,7 @@ impl<'a> Decision<'_, 'a, '_> {
         let Some(record) = self.seen.record else {
             return self.note_vanished_record();
         };
+        self.note_vanished_intent();
         self.note_lost_nodes();
         self.restore();
         if !self.steps.is_empty() {
@@ -77,10 +78,35 @@ impl<'a> Decision<'_, 'a, '_> {
     fn note_vanished_record(&mut self) {
         let slots = self.seen.kept.len() + self.seen.removed.len();
         let orphans = self.seen.orphans.len();
-        if slots + orphans > 0 {
+        if slots + orphans == 0 && self.seen.record_vanished() {
+            self.notes.push(
+                "its record vanished without having been removed; gateways go on with what they know until it is written again"
+                    .to_owned(),
+            );
+        } else if slots + orphans > 0 {
             self.notes.push(format!(
                 "its record vanished without having been removed; {slots} slots and {orphans} instances without one stay \
                  as they are until it is written again"
+            ));
+        }
+    }
+
+    fn note_vanished_intent(&mut self) {
+        let Some(intent) = self.seen.vanished_intent() else {
+            return;
+        };
+        let name = self.seen.service;
+        let mut held = Vec::new();
+        if let Some(n) = intent.replicas {
+            held.push(format!("minato scale {name} {n}"));
+        }
+        if intent.drain {
+            held.push(format!("minato drain {name}"));
+        }
+        if !held.is_empty() {
+            self.notes.push(format!(
+                "what was set by hand vanished without having been reset and holds on; write it again: {}",
+                held.join("; ")
             ));
         }
     }
@@ -188,7 +214,9 @@ impl<'a> Decision<'_, 'a, '_> {
                 continue;
             }
             let pause = FAILED_PAUSE.as_secs();
-            if self.now.since(since) < FAILED_PAUSE {
+            // A moment that lies ahead by more than the pause is of a clock that was set back since.
+            let ahead = since.since(self.now);
+            if self.now.since(since) < FAILED_PAUSE && ahead <= FAILED_PAUSE {
                 self.notes.push(format!(
                     "{} {}; tried again {pause} s after it failed",
                     self.name(it.n),

@@ -38,7 +38,15 @@ impl<'a> Instances<'a> {
         let records = world.services.keys();
         let slots = world.slots.keys().map(|(service, _)| service);
         let instances = self.by_slot.keys().map(|(service, _)| *service);
-        records.chain(slots).chain(instances).collect()
+        let vanished = world.vanished.iter().filter_map(|it| match it {
+            Object::Service(service) => Some(service),
+            Object::Intent(_) | Object::Slot(..) => None,
+        });
+        records
+            .chain(slots)
+            .chain(instances)
+            .chain(vanished)
+            .collect()
     }
 
     fn at(&self, service: &'a ServiceName, n: SlotIndex) -> &[(&'a InstanceKey, &'a Instance)] {
@@ -181,6 +189,19 @@ impl<'a> Seen<'a> {
         }
     }
 
+    /// The last intent, if its document is gone and nobody ended it.
+    pub(super) fn vanished_intent(&self) -> Option<&'a Intent> {
+        let object = Object::Intent(self.service.clone());
+        let vanished = self.world.vanished.contains(&object);
+        self.intent.filter(|_| vanished).map(|it| &it.value)
+    }
+
+    /// Whether its record is gone and nobody removed it.
+    pub(super) fn record_vanished(&self) -> bool {
+        let object = Object::Service(self.service.clone());
+        self.world.vanished.contains(&object)
+    }
+
     /// The record, the intent and every slot of the service, as seen.
     pub(super) fn relied(&self) -> Vec<Relied> {
         let name = || self.service.clone();
@@ -191,7 +212,10 @@ impl<'a> Seen<'a> {
             },
             Relied {
                 object: Object::Intent(name()),
-                modified: self.intent.map(|it| it.modified),
+                modified: match self.vanished_intent() {
+                    Some(_) => None,
+                    None => self.intent.map(|it| it.modified),
+                },
             },
         ];
         relied.extend(

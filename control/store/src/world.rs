@@ -7,7 +7,7 @@
 use crate::keys::{Key, Keys};
 use crate::{Entry, Event, Listing, Revision, Store, StoreError};
 use minato_config::{GatewayId, NodeId, ServiceName};
-use minato_control::{InstanceKey, Stored, World};
+use minato_control::{InstanceKey, Object, Stored, World};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,6 +99,10 @@ impl Observed {
             .cloned()
             .collect();
         for key in gone {
+            // Whether a record said `removed` before it went nobody saw, so it counts as having ended.
+            if let Some(Key::Service(service)) = self.keys.parse(&key) {
+                self.world.services.remove(&service);
+            }
             self.apply(&Event::Delete {
                 key,
                 revision: listing.revision,
@@ -142,8 +146,14 @@ impl Observed {
 
 fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), String> {
     match key {
-        Key::Service(service) => drop(world.services.insert(service, decode(entry)?)),
-        Key::Intent(service) => drop(world.intents.insert(service, decode(entry)?)),
+        Key::Service(service) => {
+            world.services.insert(service.clone(), decode(entry)?);
+            world.vanished.remove(&Object::Service(service));
+        }
+        Key::Intent(service) => {
+            world.intents.insert(service.clone(), decode(entry)?);
+            world.vanished.remove(&Object::Intent(service));
+        }
         Key::Slot(service, n) => drop(world.slots.insert((service, n), decode(entry)?)),
         Key::NodeAlive(node) => drop(world.nodes.insert(node, decode(entry)?)),
         Key::NodeInfo(node) => drop(world.node_infos.insert(node, decode(entry)?)),
@@ -167,8 +177,24 @@ fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), String> {
 
 fn delete(world: &mut World, key: &Key) {
     match key.clone() {
-        Key::Service(service) => drop(world.services.remove(&service)),
-        Key::Intent(service) => drop(world.intents.remove(&service)),
+        Key::Service(service) => {
+            let gone = world.services.remove(&service);
+            if gone.is_some_and(|it| !it.value.removed) {
+                world.vanished.insert(Object::Service(service));
+            } else if world.vanished.remove(&Object::Intent(service.clone())) {
+                world.intents.remove(&service);
+            }
+        }
+        // Drain and scale end by a document that says so, or with their service.
+        Key::Intent(service) => {
+            let object = Object::Service(service.clone());
+            let lives = world.services.contains_key(&service) || world.vanished.contains(&object);
+            if lives && world.intents.contains_key(&service) {
+                world.vanished.insert(Object::Intent(service));
+            } else {
+                world.intents.remove(&service);
+            }
+        }
         Key::Slot(service, n) => drop(world.slots.remove(&(service, n))),
         Key::NodeAlive(node) => drop(world.nodes.remove(&node)),
         Key::NodeInfo(node) => drop(world.node_infos.remove(&node)),

@@ -7,7 +7,7 @@
 )]
 
 use minato_config::*;
-use minato_control::{InstanceKey, World};
+use minato_control::{InstanceKey, Object, World};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Entry, Event, Listing, Observed, Revision};
 use minato_health::{Phase, Verdict};
@@ -266,10 +266,105 @@ fn a_delete_takes_the_object_and_its_note() {
             key: keys().text(&key),
             revision: Revision(51),
         });
-        assert_eq!(count(&observed.world), before - 1, "{name}");
+        let kept = usize::from(key_of_intent(&key));
+        assert_eq!(count(&observed.world), before - 1 + kept, "{name}");
         assert_eq!(observed.undecodable, BTreeMap::new(), "{name}");
         assert_eq!(observed.revision, Revision(51));
     }
+}
+
+fn gone(key: Key, revision: u64) -> Event {
+    Event::Delete {
+        key: keys().text(&key),
+        revision: Revision(revision),
+    }
+}
+
+/// A record that did not say `removed`, and an intent.
+fn archive_by_hand() -> Observed {
+    let mut observed = Observed::new(keys());
+    let archive = || service("archive");
+    put(
+        &mut observed,
+        &Key::Service(archive()),
+        golden("service_endpoints.json"),
+        1,
+    );
+    put(
+        &mut observed,
+        &Key::Intent(archive()),
+        golden("intent.json"),
+        2,
+    );
+    observed
+}
+
+#[test]
+fn an_intent_that_vanishes_holds_until_it_is_written_again() {
+    let archive = || service("archive");
+    let mut observed = archive_by_hand();
+    observed.apply(&gone(Key::Intent(archive()), 3));
+    let kept = &observed.world.intents[&archive()].value;
+    assert_eq!(kept.replicas, Some(4));
+    let vanished: Vec<&Object> = observed.world.vanished.iter().collect();
+    assert_eq!(vanished, [&Object::Intent(archive())]);
+    put(
+        &mut observed,
+        &Key::Intent(archive()),
+        golden("intent.json"),
+        4,
+    );
+    assert!(observed.world.vanished.is_empty());
+    assert_eq!(observed.world.intents[&archive()].modified, 4);
+    // A list without it is no other word than a delete.
+    let listing = Listing {
+        revision: Revision(5),
+        entries: vec![entry(
+            &keys().text(&Key::Service(archive())),
+            golden("service_endpoints.json"),
+            1,
+        )],
+    };
+    observed.relist(&listing);
+    assert_eq!(observed.world.intents.len(), 1);
+    assert_eq!(observed.world.vanished.len(), 1);
+}
+
+#[test]
+fn an_intent_ends_with_its_service_in_either_order() {
+    let library = || service("library");
+    for reversed in [false, true] {
+        let mut observed = golden_world();
+        let mut batch = [
+            gone(Key::Service(library()), 20),
+            gone(Key::Intent(library()), 20),
+        ];
+        if reversed {
+            batch.reverse();
+        }
+        observed.apply_batch(&batch);
+        assert!(observed.world.intents.is_empty(), "{reversed}");
+        assert!(observed.world.vanished.is_empty(), "{reversed}");
+    }
+}
+
+#[test]
+fn a_record_that_vanishes_is_noted_and_keeps_its_intent() {
+    let archive = || service("archive");
+    let mut observed = archive_by_hand();
+    observed.apply(&gone(Key::Service(archive()), 3));
+    observed.apply(&gone(Key::Intent(archive()), 4));
+    assert!(observed.world.services.is_empty());
+    assert_eq!(observed.world.intents.len(), 1);
+    assert_eq!(observed.world.vanished.len(), 2);
+    put(
+        &mut observed,
+        &Key::Service(archive()),
+        golden("service_endpoints.json"),
+        5,
+    );
+    let vanished: Vec<&Object> = observed.world.vanished.iter().collect();
+    assert_eq!(vanished, [&Object::Intent(archive())]);
 }
 
 #[test]
@@ -357,7 +452,7 @@ fn step(random: &mut fastrand::Rng, entries: &mut BTreeMap<String, Entry>, revis
     Event::Put(entry)
 }
 
-/// Without the last good objects of what does not decode, which a fresh list cannot know.
+/// Without what a fresh list cannot know: the last good objects of what does not decode, and what vanished.
 fn without_kept(observed: &Observed) -> World {
     let mut bare = observed.clone();
     for key in observed.undecodable.keys() {
@@ -365,6 +460,11 @@ fn without_kept(observed: &Observed) -> World {
             key: key.clone(),
             revision: observed.revision,
         });
+    }
+    for gone in std::mem::take(&mut bare.world.vanished) {
+        if let Object::Intent(service) = gone {
+            bare.world.intents.remove(&service);
+        }
     }
     bare.world
 }

@@ -301,7 +301,7 @@ pub(crate) fn ready(world: &World, service: &ServiceName, n: SlotIndex, slot: &S
     let said = |verdict| is_said(world, service, n, slot, instance, verdict);
     instance.phase == Phase::Running
         && (health == Some(&Health::Off)
-            || world.gateways.is_empty()
+            || (world.gateways.is_empty() && instance.local == Some(Verdict::Up))
             || (said(Verdict::Up) && !said(Verdict::Down)))
 }
 

@@ -1,7 +1,7 @@
 //! Accidents: nodes and documents that vanish stop nothing.
 
-use crate::plan::scene::{NOW, Scene, command};
-use crate::plan::{Action, plan};
+use crate::plan::scene::{NOW, Scene, command, name};
+use crate::plan::{Action, Object, plan};
 use minato_health::{Phase, Verdict};
 
 #[test]
@@ -81,4 +81,42 @@ fn a_lost_slot_passes_for_current_only_while_it_is_ready() {
     let ready = lost.clone().verdict(0, "g", 6, Verdict::Up);
     assert_eq!(digest(&ready), command("2").digest());
     assert_eq!(digest(&lost.verdict(0, "g", 6, Verdict::Down)), "");
+}
+
+#[test]
+fn an_intent_that_vanishes_holds_and_is_no_conflict() {
+    let mut scene = Scene::of(1).at(7).intent(|it| it.replicas = Some(2));
+    let object = Object::Intent(name("library"));
+    let relied = |scene: &Scene| {
+        let steps = plan(&scene.world, NOW).steps;
+        let found = steps[0].relies_on.iter().find(|it| it.object == object);
+        found.map(|it| it.modified)
+    };
+    assert_eq!(relied(&scene), Some(Some(7)));
+    scene.world.vanished.insert(object.clone());
+    // Its document is not there, and that is what the transaction must find.
+    assert_eq!(relied(&scene), Some(None));
+    scene.plans(&[
+        "library/0: assign 0.1 on node a: 2 wanted, 0 assigned",
+        "library/1: assign 0.1 on node a: 2 wanted, 1 assigned",
+        "library: note: what was set by hand vanished without having been reset and holds on; write it again: minato \
+         scale library 2",
+    ]);
+    scene.intent(|it| it.drain = true).plans(&[
+        "library/0: assign 0.1 on node a: 2 wanted, 0 assigned",
+        "library/1: assign 0.1 on node a: 2 wanted, 1 assigned",
+        "library: note: what was set by hand vanished without having been reset and holds on; write it again: minato \
+         scale library 2; minato drain library",
+    ]);
+}
+
+#[test]
+fn a_record_of_fixed_endpoints_that_vanishes_is_said() {
+    let mut scene = Scene::empty();
+    let object = Object::Service(name("archive"));
+    scene.world.vanished.insert(object);
+    scene.plans(&[
+        "archive: note: its record vanished without having been removed; gateways go on with what they know until it is \
+         written again",
+    ]);
 }

@@ -57,7 +57,7 @@ fn ready_is_what_the_observers_agree_on() {
 fn without_gateways_the_agent_decides_and_with_health_off_the_process() {
     let scene = Scene::empty().service("library", 1).node("a");
     let scene = scene.slot(0, "a", 1).instance(0, "a", 1, Phase::Running);
-    scene.is_done("1 of 1 up");
+    scene.waits("0 of 1 up; library/0 no gateway is alive and its agent has not probed it yet");
     let local = |verdict| {
         scene
             .clone()

@@ -119,11 +119,16 @@ fn failed_is_tried_again_after_a_minute_and_not_before() {
     let note =
         "library: note: library/0 failed: exited with status 3; tried again 60 s after it failed";
     since(59_999).plans(&[note]);
-    // A clock that went backwards waits, and does not overflow.
-    scene
-        .clone()
-        .change_instances(|it| it.since = Timestamp(u64::MAX))
-        .plans(&[note]);
+    // A moment ahead: of a clock that goes a little fast, or of one that was set back since.
+    let ahead = |ms: u64| {
+        let scene = scene.clone();
+        scene.change_instances(move |it| it.since = Timestamp(NOW.0 + ms))
+    };
+    ahead(60_000).plans(&[note]);
+    for ms in [60_001, 31_536_000_000, u64::MAX - NOW.0] {
+        ahead(ms)
+            .plans(&["library/0: assign 0.4 on node a: failed: exited with status 3 for 60 s"]);
+    }
     scene.waits("0 of 1 up; library/0 failed: exited with status 3");
 }
 
