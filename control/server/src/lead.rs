@@ -174,19 +174,44 @@ impl Leader<'_> {
         let now = clock::wall();
         let plan = plan(&observed.world, now);
         self.alarm(observed, &plan.notes);
-        let work = transaction::transactions(&plan, &observed.world, &self.options.keys, now)?;
+        let work = transaction::transactions(&plan, &observed.world, &self.options.keys, now);
         if work.is_empty() && self.trouble.is_open() {
             // Nothing to do would never show whether the store writes again.
             self.committed = self.store.commit(self.term.renew()).await?;
         }
+        let mut last = Ok(());
         for it in work {
-            self.committed = self.store.commit(self.term.fence(it.commit)).await?;
-            for event in it.events {
-                emit(self.events, event);
+            match self.commit(it).await {
+                Ok(()) => {}
+                Err(error) if self.is_about_one_service(&error) => last = Err(error),
+                Err(error) => return Err(error),
             }
         }
-        self.trouble.recovered();
+        if !matches!(last, Err(StoreError::Invalid { .. })) {
+            self.trouble.recovered();
+        }
+        last
+    }
+
+    async fn commit(
+        &mut self,
+        work: Result<transaction::Transaction, StoreError>,
+    ) -> Result<(), StoreError> {
+        let transaction::Transaction { commit, events } = work?;
+        self.committed = self.store.commit(self.term.fence(commit)).await?;
+        for event in events {
+            emit(self.events, event);
+        }
         Ok(())
+    }
+
+    /// Whether the next service can be tried all the same.
+    fn is_about_one_service(&self, error: &StoreError) -> bool {
+        match error {
+            StoreError::Conflict { key } => *key != self.term.key,
+            StoreError::Invalid { .. } => true,
+            _ => false,
+        }
     }
 
     /// Tells each alarm once, and again only after it had ended.

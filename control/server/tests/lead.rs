@@ -220,3 +220,28 @@ async fn a_document_that_is_not_understood_is_an_alarm_once() {
     let alarms = told.iter().filter(|it| it.contains("services/alien"));
     assert_eq!(alarms.count(), 1, "{told:?}");
 }
+
+#[tokio::test]
+async fn a_service_that_cannot_be_written_does_not_keep_the_others_from_it() {
+    let site = Site::new();
+    site.put_node().await;
+    // Its record is not understood any more: the last good one is of another revision, so each commit is a conflict.
+    site.put_service(&command("archive", 1)).await;
+    let leader = start(&site);
+    site.until("one slot", |it| slots(it, "archive") == 1).await;
+    let key = site.key(&Key::Service(name("archive")));
+    let put = Commit::put(key, b"{\"v\": 99}".to_vec());
+    site.store.commit(put).await.unwrap();
+    site.told("services/archive is not understood").await;
+    let intent = minato_config::Intent {
+        v: 1,
+        replicas: Some(3),
+        ..Default::default()
+    };
+    site.put(&Key::Intent(name("archive")), &intent).await;
+    site.put_service(&command("library", 2)).await;
+    site.until("two slots", |it| slots(it, "library") == 2)
+        .await;
+    assert_eq!(slots(&site.world().await, "archive"), 1);
+    assert!(!leader.is_finished());
+}

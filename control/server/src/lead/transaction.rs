@@ -1,9 +1,7 @@
 //! From a plan to commits: one service each, with a comparison for everything that its steps rely on. Pure.
 
 use minato_config::{Run, ServiceName, Slot, SlotIndex, Timestamp};
-use minato_control::{
-    Action, Event, EventKind, Object, Plan, Relied, STEPS_PER_SERVICE, Step, World,
-};
+use minato_control::{Action, Event, EventKind, Object, Plan, Relied, Step, World};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, Compare, MAX_WRITES, Revision, StoreError};
 use std::collections::BTreeSet;
@@ -18,16 +16,15 @@ pub(super) struct Transaction {
     pub(super) events: Vec<Event>,
 }
 
-/// The plan as commits, in order.
+/// The plan as commits, in order: one for each service, or why it has none.
 pub(super) fn transactions(
     plan: &Plan,
     world: &World,
     keys: &Keys,
     now: Timestamp,
-) -> Result<Vec<Transaction>, StoreError> {
+) -> Vec<Result<Transaction, StoreError>> {
     plan.steps
         .chunk_by(|a, b| a.service == b.service)
-        .flat_map(|steps| steps.chunks(STEPS_PER_SERVICE))
         .map(|steps| transaction(steps, world, keys, now))
         .collect()
 }
