@@ -88,7 +88,11 @@ impl EventFile {
         let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
         if self.length > 0 && self.length.saturating_add(size) > self.rotate_bytes {
             self.file = None;
-            fs::rename(&self.path, &self.rotated)?;
+            match fs::rename(&self.path, &self.rotated) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                // Renamed, now or by someone else: what follows begins anew.
+                _ => self.length = 0,
+            }
         }
         if self.file.is_none() {
             self.reopen()?;

@@ -89,6 +89,30 @@ async fn the_file_rotates_and_both_files_are_read_back() {
     assert!(seqs.windows(2).all(|it| it[0] + 1 == it[1]), "{seqs:?}");
 }
 
+#[test]
+fn a_rotation_that_failed_halfway_is_made_up_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut file, _) = EventFile::open(folder.path(), 2_000, 10).unwrap();
+    let line = |seq| {
+        Arc::new(EventLine {
+            seq,
+            event: event(&"x".repeat(600)),
+        })
+    };
+    for seq in 1..=3 {
+        assert!(matches!(file.append(&[line(seq)]), Ok(None)));
+    }
+    // As where the new file could not be opened after the old one had been renamed.
+    let (path, rotated) = ["events.jsonl", "events.1.jsonl"]
+        .map(|it| folder.path().join(it))
+        .into();
+    fs::rename(&path, &rotated).unwrap();
+    for seq in 4..=6 {
+        assert!(matches!(file.append(&[line(seq)]), Ok(None)), "{seq}");
+    }
+    assert!(path.exists());
+}
+
 #[tokio::test]
 async fn memory_is_bounded_and_a_follower_sees_the_gap() {
     let folder = tempfile::tempdir().unwrap();
