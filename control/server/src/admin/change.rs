@@ -14,7 +14,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use minato_config::{Backend, Command, Intent, Restart, ServiceName, ServiceRecord, Timestamp};
-use minato_control::{Event, EventKind, clock_text};
+use minato_control::{Event, EventKind, Object, clock_text};
 use minato_control_store::keys::Key;
 use minato_control_store::{Commit, Compare, Revision, StoreError};
 use serde::de::DeserializeOwned;
@@ -98,7 +98,7 @@ pub(super) async fn restart(
                 ..before.intent.cloned().unwrap_or_default()
             },
             answer: ChangeAnswer {
-                message: format!("{name}: every instance is restarted, one at a time"),
+                message: restarting(before),
                 undo: None,
             },
         })
@@ -172,6 +172,21 @@ impl Before<'_> {
     }
 }
 
+/// How a restart goes, and what visitors see of it.
+fn restarting(before: &Before<'_>) -> String {
+    let service = &before.record.service;
+    let name = &service.name;
+    let by_hand = before.intent.and_then(|it| it.replicas);
+    if by_hand.unwrap_or(service.replicas) != 1 {
+        return format!("{name}: every instance is restarted, one at a time");
+    }
+    let advice = match &service.backend {
+        Backend::Command(Command { port: Some(_), .. }) => String::new(),
+        _ => format!("; to avoid that: minato scale {name} 2 first"),
+    };
+    format!("{name}: its one instance is restarted; requests get the sorry page meanwhile{advice}")
+}
+
 struct Change {
     intent: Intent,
     answer: ChangeAnswer,
@@ -218,12 +233,16 @@ async fn change(
             );
         }
         let stored = observed.world.intents.get(&service);
+        let vanished = observed
+            .world
+            .vanished
+            .contains(&Object::Intent(service.clone()));
         let before = Before {
             record: &record.value,
             intent: stored.map(|it| &it.value),
         };
         let Change { intent, answer } = edit(&before)?;
-        if intent == before.intent.cloned().unwrap_or_default() {
+        if intent == before.intent.cloned().unwrap_or_default() && !vanished {
             return Ok(Json(answer));
         }
         let now = clock::wall();
@@ -237,7 +256,7 @@ async fn change(
             shared,
             &service,
             record.modified,
-            stored.map(|it| it.modified),
+            stored.filter(|_| !vanished).map(|it| it.modified),
             &intent,
         )?;
         match shared.admin.store.commit(commit).await {

@@ -110,9 +110,13 @@ async fn service(
     Path(name): Path<String>,
 ) -> Result<Json<ServiceStatus>, Refusal> {
     let observed = shared.look_now().await?;
-    let name = known(&observed, &name)?;
     let view = &shared.admin.view;
     let (traffic, endpoints) = (view.traffic(), view.endpoints());
+    let served = endpoints.iter().find(|it| it.service.as_str() == name);
+    let name = match served {
+        Some(it) => it.service.clone(),
+        None => known(&observed, &name)?,
+    };
     let sources = Sources::new(&observed.world, &traffic, &endpoints, clock::wall());
     Ok(Json(sources.service(&name)))
 }

@@ -4,7 +4,7 @@ use super::Admin;
 use super::answer::Refusal;
 use http::StatusCode;
 use minato_config::ServiceName;
-use minato_control_store::{Observed, read_world};
+use minato_control_store::{Listing, Observed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -40,14 +40,11 @@ impl Shared {
 
     /// The site now; where the store does not answer, as it was last seen; `None` where it never was.
     pub(super) async fn look(&self) -> Result<Seen, String> {
-        let reading = read_world(self.admin.store.as_ref(), &self.admin.keys);
-        let stale = match tokio::time::timeout(READING, reading).await {
-            Ok(Ok(observed)) => {
-                let observed = Arc::new(observed);
-                *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(Arc::clone(&observed));
+        let listing = self.admin.store.list(self.admin.keys.root());
+        let stale = match tokio::time::timeout(READING, listing).await {
+            Ok(Ok(listing)) => {
                 return Ok(Seen {
-                    observed,
+                    observed: self.take(&listing),
                     stale: None,
                 });
             }
@@ -62,6 +59,24 @@ impl Shared {
             }),
             None => Err(stale),
         }
+    }
+
+    /// Takes a list in on top of what was seen before, so that what vanished since is known to have vanished.
+    fn take(&self, listing: &Listing) -> Arc<Observed> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of two lists under way at once the older may come last.
+        if let Some(newer) = last.as_ref().filter(|it| it.revision > listing.revision) {
+            return Arc::clone(newer);
+        }
+        let mut observed = match last.take().map(Arc::try_unwrap) {
+            Some(Ok(only)) => only,
+            Some(Err(shared)) => shared.as_ref().clone(),
+            None => Observed::new(self.admin.keys.clone()),
+        };
+        observed.relist(listing);
+        let observed = Arc::new(observed);
+        *last = Some(Arc::clone(&observed));
+        observed
     }
 
     /// The site now, or a refusal: for answers that may not be old.

@@ -36,11 +36,12 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Every service with a record, or slots, or instances left; sorted by name.
+    /// Every service with a record or slots, or that the gateway serves; sorted by name.
     pub(super) fn services(&self) -> Vec<ServiceStatus> {
         let world = self.world;
         let slots = world.slots.keys().map(|(service, _)| service);
-        let names: BTreeSet<&ServiceName> = world.services.keys().chain(slots).collect();
+        let mut names: BTreeSet<&ServiceName> = world.services.keys().chain(slots).collect();
+        names.extend(self.endpoints.iter().map(|it| &it.service));
         names.into_iter().map(|it| self.service(it)).collect()
     }
 
@@ -60,6 +61,11 @@ impl<'a> Sources<'a> {
             state,
             detail: if draining {
                 settled.detail
+            } else if record.is_none() && instances.iter().all(|it| it.phase == "fixed") {
+                let count = instances.len();
+                format!(
+                    "the record of {name} vanished; the gateway goes on with {count} fixed endpoints"
+                )
             } else {
                 detail(record, &instances, wanted, up, settled.detail)
             },

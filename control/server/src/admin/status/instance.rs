@@ -9,7 +9,7 @@ use minato_health::{Instance, Phase, Verdict, VerdictReport};
 use std::net::SocketAddr;
 
 impl Sources<'_> {
-    /// Sorted by slot, newest generation first.
+    /// Sorted by slot, newest generation first. Where the store knows nothing any more, what the gateway still serves.
     pub(super) fn instances(
         &self,
         service: &ServiceName,
@@ -20,6 +20,10 @@ impl Sources<'_> {
         if let Some(Backend::Endpoints(list)) = record.map(|it| &it.service.backend) {
             let fixed = list.iter().zip(0..);
             all.extend(fixed.map(|(address, n)| self.fixed(service, SlotIndex(n), *address)));
+        }
+        if record.is_none() && all.is_empty() {
+            let served = self.endpoints.iter().filter(|it| it.service == *service);
+            all.extend(served.map(|it| self.fixed(service, it.slot, it.address)));
         }
         // Stable: each list is newest first already.
         all.sort_by_key(|it| it.slot);

@@ -368,6 +368,41 @@ fn fixed_endpoints_come_from_the_record_and_are_judged_by_the_gateways() {
 }
 
 #[test]
+fn a_vanished_record_of_fixed_endpoints_leaves_what_the_gateway_serves() {
+    let mut scene = Scene::new(Backend::Endpoints(Vec::new()), 1);
+    scene.world.services.clear();
+    scene.endpoints = vec![EndpointView {
+        service: library(),
+        slot: SlotIndex(0),
+        generation: Generation::default(),
+        run: Run(0),
+        address: ([10, 0, 0, 7], 80).into(),
+        verdict: Verdict::Up,
+        standing: "serving".to_owned(),
+        reason: String::new(),
+        since: LONG_AGO,
+        in_flight: 0,
+        requests: 0,
+        failures: 0,
+    }];
+    let sources = Sources::new(&scene.world, &scene.traffic, &scene.endpoints, NOW);
+    let all = sources.services();
+    let [status] = all.as_slice() else {
+        panic!("{all:?}");
+    };
+    assert_eq!(status.name, "library");
+    assert_eq!(status.state, ServiceState::Degraded);
+    assert_eq!(
+        status.detail,
+        "the record of library vanished; the gateway goes on with 1 fixed endpoints"
+    );
+    assert_eq!(
+        (status.up, status.instances[0].address.as_str()),
+        (1, "10.0.0.7:80")
+    );
+}
+
+#[test]
 fn drain_is_settled_when_the_gateway_says_so_and_nothing_is_in_flight() {
     let drained = Scene::commands(1).up(0).intent(|it| it.drain = true);
     let of = |world: &World, traffic: Option<ServiceTraffic>| {
