@@ -89,11 +89,10 @@ impl Agent {
                 self.signal(run, Signal::Kill).await;
             }
             let name = adoption.left.name.clone();
-            self.ports.hold(
-                &(name.service.clone(), name.slot),
-                adoption.left.port,
-                now().wall,
-            );
+            let place = (name.service.clone(), name.slot);
+            self.ports
+                .hold(&place, adoption.left.port, now().wall)
+                .await;
             if adoption.lives() {
                 self.watch_over(name);
             }
@@ -143,7 +142,7 @@ impl Agent {
                     name,
                     command,
                     digest,
-                } => self.start(name, *command, digest),
+                } => self.start(name, *command, digest).await,
                 NodeAction::Terminate(name) => self.signal(&name, Signal::Terminate).await,
                 NodeAction::Kill(name) => self.signal(&name, Signal::Kill).await,
                 NodeAction::Release(place) => self.release(&place).await,
@@ -152,9 +151,10 @@ impl Agent {
         }
     }
 
-    fn start(&mut self, name: RunName, command: Command, digest: String) {
+    async fn start(&mut self, name: RunName, command: Command, digest: String) {
         let place = (name.service.clone(), name.slot);
-        let picked = match self.ports.pick(&place, command.port, now().wall) {
+        let wall = now().wall;
+        let picked = match self.ports.pick(&place, command.port, wall).await {
             Ok(picked) => picked,
             Err(refused) => {
                 let result = Err(no_port(&refused));
@@ -232,7 +232,7 @@ impl Agent {
     }
 
     async fn release(&mut self, place: &PlaceKey) {
-        self.ports.release(place, now().wall);
+        self.ports.release(place, now().wall).await;
         for run in self.remembered.remove(place).unwrap_or_default() {
             self.remove(&run).await;
         }

@@ -9,6 +9,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, soc
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
+use tokio::task::spawn_blocking;
 
 /// `ports.json`, kept as it changes.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl PortFile {
         Ok(Self { path, range, ports })
     }
 
-    pub(crate) fn pick(
+    pub(crate) async fn pick(
         &mut self,
         place: &PlaceKey,
         fixed: Option<u16>,
@@ -41,22 +42,30 @@ impl PortFile {
     ) -> Result<Picked, NoPort> {
         let range = self.range;
         self.change(|ports| ports.pick(place, fixed, range, now, is_taken))
+            .await
     }
 
-    pub(crate) fn hold(&mut self, (service, slot): &PlaceKey, port: u16, now: Timestamp) {
-        self.change(|ports| ports.hold(service, *slot, port, now));
+    pub(crate) async fn hold(&mut self, (service, slot): &PlaceKey, port: u16, now: Timestamp) {
+        self.change(|ports| ports.hold(service, *slot, port, now))
+            .await;
     }
 
-    pub(crate) fn release(&mut self, place: &PlaceKey, now: Timestamp) {
-        self.change(|ports| ports.release(place, now));
+    pub(crate) async fn release(&mut self, place: &PlaceKey, now: Timestamp) {
+        self.change(|ports| ports.release(place, now)).await;
     }
 
-    fn change<T>(&mut self, change: impl FnOnce(&mut Ports) -> T) -> T {
+    /// Answers once the change is on disk, which is waited for on a thread that may block.
+    async fn change<T>(&mut self, change: impl FnOnce(&mut Ports) -> T) -> T {
         let before = self.ports.clone();
         let answer = change(&mut self.ports);
         if self.ports != before {
             let text = serde_json::to_vec(&self.ports).unwrap_or_default();
-            if let Err(error) = write_whole(&self.path, &text, Durable::Always) {
+            let path = self.path.clone();
+            let write = move || write_whole(&path, &text, Durable::Always);
+            let written = spawn_blocking(write)
+                .await
+                .unwrap_or_else(|it| Err(it.into()));
+            if let Err(error) = written {
                 tracing::warn!(path = %self.path.display(), %error, "the table of ports could not be written");
             }
         }
