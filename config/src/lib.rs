@@ -12,11 +12,12 @@ mod route;
 mod service;
 mod settings;
 mod time;
+mod wants;
 
 pub use id::{GatewayId, Generation, InvalidId, NodeId, Run, ServiceName, SiteId, SlotIndex};
 pub use limit::{Limits, Timeouts};
 pub use parse::{
-    Conflict, check_services, find_conflicts, parse_service, parse_settings, salvage_settings,
+    Conflict, find_conflicts, parse_service, parse_settings, salvage_service, salvage_settings,
 };
 pub use problem::Problem;
 pub use route::{HostPattern, PathPrefix, Route, RouteAction, RoutePattern};
@@ -26,3 +27,4 @@ pub use service::{
 };
 pub use settings::{AgentSettings, GatewaySettings, PortRange, Role, Settings};
 pub use time::Timestamp;
+pub use wants::{Salvaged, Wants};

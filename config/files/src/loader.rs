@@ -3,7 +3,8 @@
 use crate::listing::Listing;
 use crate::{Folder, Listed, LoadedService, text};
 use minato_config::{
-    Conflict, Problem, Service, ServiceName, Settings, Timestamp, find_conflicts, parse_service,
+    Conflict, Problem, Salvaged, Service, ServiceName, Settings, Timestamp, Wants, find_conflicts,
+    salvage_service,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -35,7 +36,22 @@ struct Candidates {
     versions: BTreeMap<ServiceName, Version>,
     /// Those that differ from the last good version.
     changed: BTreeSet<ServiceName>,
+    /// Files with problems: compared with the others, never applied.
+    broken: BTreeMap<ServiceName, Broken>,
     problems: BTreeSet<Problem>,
+}
+
+/// What could be read of a file that has problems.
+struct Broken {
+    file: PathBuf,
+    text: String,
+    salvaged: Salvaged,
+}
+
+impl Version {
+    fn wants(&self) -> Wants<'_> {
+        Wants::of(&self.file, &self.text, &self.service)
+    }
 }
 
 impl Loader {
@@ -72,6 +88,7 @@ impl Loader {
         let mut found = Candidates {
             versions: BTreeMap::new(),
             changed: BTreeSet::new(),
+            broken: BTreeMap::new(),
             problems: listing.problems.iter().cloned().collect(),
         };
         let mut names = BTreeSet::new();
@@ -80,6 +97,7 @@ impl Loader {
                 names.insert(name.clone());
             }
         }
+        found.tell_of_broken(&self.settings);
         self.settle(&mut found);
         self.good = found.versions;
         Folder {
@@ -94,36 +112,39 @@ impl Loader {
     /// Reads one file; false where it vanished meanwhile.
     fn read(&self, name: &ServiceName, file: &Path, found: &mut Candidates) -> bool {
         let good = self.good.get(name);
-        let parsed = text::read(file, MOST_BYTES).map_err(|problem| vec![problem]);
-        if parsed.is_err() && file.symlink_metadata().is_err() {
-            return false;
-        }
-        let parsed = parsed.and_then(|text| match good {
-            Some(good) if good.text == text => Ok((good.clone(), false)),
-            _ => parse_service(file, name, &text).map(|service| {
-                let file = file.to_owned();
-                (
-                    Version {
-                        file,
-                        text,
-                        service,
-                    },
-                    true,
-                )
-            }),
-        });
-        match parsed {
-            Ok((version, is_new)) => {
-                found.versions.insert(name.clone(), version);
-                if is_new {
-                    found.changed.insert(name.clone());
-                }
+        let text = match text::read(file, MOST_BYTES) {
+            Ok(text) => text,
+            Err(_) if file.symlink_metadata().is_err() => return false,
+            Err(problem) => {
+                found.problems.insert(problem);
+                found.keep(name, good);
+                return true;
             }
-            Err(problems) => {
-                found.problems.extend(problems);
-                found
-                    .versions
-                    .extend(good.map(|it| (name.clone(), it.clone())));
+        };
+        if let Some(good) = good.filter(|it| it.text == text) {
+            found.keep(name, Some(good));
+            return true;
+        }
+        let file = file.to_owned();
+        match salvage_service(&file, name, &text) {
+            Ok(service) => {
+                let version = Version {
+                    file,
+                    text,
+                    service,
+                };
+                found.versions.insert(name.clone(), version);
+                found.changed.insert(name.clone());
+            }
+            Err(salvaged) => {
+                found.problems.extend(salvaged.problems.iter().cloned());
+                found.keep(name, good);
+                let broken = Broken {
+                    file,
+                    text,
+                    salvaged,
+                };
+                found.broken.insert(name.clone(), broken);
             }
         }
         true
@@ -166,16 +187,41 @@ impl Loader {
 }
 
 impl Candidates {
+    /// The last good version stays, if there is one.
+    fn keep(&mut self, name: &ServiceName, good: Option<&Version>) {
+        let good = good.map(|it| (name.clone(), it.clone()));
+        self.versions.extend(good);
+    }
+
     /// Unchanged services come first, so that a change is what gets the blame.
+    fn ordered(&self) -> impl Iterator<Item = (&ServiceName, &Version)> {
+        let kept = |name: &ServiceName| !self.changed.contains(name);
+        let first = self.versions.iter().filter(move |(name, _)| kept(name));
+        let then = self.versions.iter().filter(move |(name, _)| !kept(name));
+        first.chain(then)
+    }
+
+    /// Between services that would apply.
     fn conflicts(&self, settings: &Settings) -> Vec<Conflict> {
-        let all = || self.versions.iter();
-        let kept = all().filter(|(name, _)| !self.changed.contains(*name));
-        let changed = all().filter(|(name, _)| self.changed.contains(*name));
-        let ordered = kept.chain(changed);
-        let ordered: Vec<_> = ordered
-            .map(|(_, it)| (it.file.as_path(), it.text.as_str(), &it.service))
-            .collect();
-        find_conflicts(&ordered, Some(settings))
+        let wants: Vec<_> = self.ordered().map(|(_, it)| it.wants()).collect();
+        find_conflicts(&wants, Some(settings))
+    }
+
+    /// Reports what broken files have against each other and against the rest as it is written, and changes nothing else.
+    fn tell_of_broken(&mut self, settings: &Settings) {
+        if self.broken.is_empty() {
+            return;
+        }
+        let written = self.ordered();
+        let written = written.filter(|(name, _)| !self.broken.contains_key(*name));
+        let broken = self.broken.values();
+        let broken = broken.map(|it| it.salvaged.wants(&it.file, &it.text));
+        let wants = written.map(|(_, it)| it.wants()).chain(broken);
+        let wants: Vec<_> = wants.collect();
+        let conflicts = find_conflicts(&wants, Some(settings)).into_iter();
+        let of_broken = |it: &Conflict| it.services.iter().any(|it| self.broken.contains_key(it));
+        let told: Vec<_> = conflicts.filter(of_broken).map(|it| it.problem).collect();
+        self.problems.extend(told);
     }
 }
 

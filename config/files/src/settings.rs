@@ -41,22 +41,59 @@ pub fn read_sorry_page(settings: &Settings) -> Result<Option<String>, Problem> {
     Ok(Some(page))
 }
 
-/// Every problem of every file: the settings, what they name, and all services. Applies nothing.
-pub fn check(settings_path: &Path) -> Vec<Problem> {
-    let text = match text::read(settings_path, MOST_BYTES) {
-        Ok(text) => text,
-        Err(problem) => return vec![problem],
-    };
-    let (settings, mut problems) = salvage_settings(settings_path, &text);
-    if problems.iter().all(|it| it.field != "services") {
-        problems.extend(check_services_of(&settings));
-    }
-    problems
+/// What a check of every file found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Findings {
+    /// Of every file, in the order of reading; empty where all is well.
+    pub problems: Vec<Problem>,
+    /// The folder of service files; `None` where the settings do not tell.
+    pub folder: Option<PathBuf>,
+    /// Service files in it, good and bad; 0 where it could not be read, which is a problem too.
+    pub services: usize,
 }
 
-/// As [`check`], for settings that are good already, such as the defaults.
+/// Every problem of every file: the settings, what they name, and all services. Applies nothing.
+pub fn inspect(settings_path: &Path) -> Findings {
+    let (settings, problems) = match text::read(settings_path, MOST_BYTES) {
+        Ok(text) => salvage_settings(settings_path, &text),
+        Err(problem) => {
+            return Findings {
+                problems: vec![problem],
+                folder: None,
+                services: 0,
+            };
+        }
+    };
+    let mut found = inspect_services_of(&settings);
+    found.problems.splice(0..0, problems);
+    found
+}
+
+/// As [`inspect`], for settings that are good already, such as the defaults.
+pub fn inspect_services_of(settings: &Settings) -> Findings {
+    let mut problems: Vec<_> = read_sorry_page(settings).err().into_iter().collect();
+    if settings.services.as_os_str().is_empty() {
+        return Findings {
+            problems,
+            folder: None,
+            services: 0,
+        };
+    }
+    let loaded = Loader::new(settings).load(Timestamp::default());
+    problems.extend(loaded.problems);
+    Findings {
+        problems,
+        folder: Some(settings.services.clone()),
+        services: loaded.files,
+    }
+}
+
+/// The problems alone of [`inspect`].
+pub fn check(settings_path: &Path) -> Vec<Problem> {
+    inspect(settings_path).problems
+}
+
+/// The problems alone of [`inspect_services_of`].
 pub fn check_services_of(settings: &Settings) -> Vec<Problem> {
-    let page = read_sorry_page(settings).err();
-    let folder = Loader::new(settings).load(Timestamp::default());
-    page.into_iter().chain(folder.problems).collect()
+    inspect_services_of(settings).problems
 }

@@ -21,9 +21,22 @@ pub(super) fn listener(field: &Field<'_>, report: &mut Report<'_>) -> Option<Soc
             format!("; write \"127.0.0.1:{port}\"")
         }
         _ if text.parse::<IpAddr>().is_ok() => "; the port is missing".to_owned(),
+        Some((_, port)) if is_too_high(port) => "; ports end at 65535".to_owned(),
         _ => String::new(),
     };
     field.problem(report, format!("must be {FORM}, got {got}{hint}"))
+}
+
+/// Whether this is a number past the last port.
+fn is_too_high(port: &str) -> bool {
+    let number = !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit());
+    number && port.parse::<u16>().is_err()
+}
+
+/// Whether this is an address as it stands before a port.
+fn is_ip(text: &str) -> bool {
+    let inner = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    inner.unwrap_or(text).parse::<IpAddr>().is_ok()
 }
 
 /// The address of a fixed endpoint: one that can be connected to.
@@ -36,6 +49,11 @@ pub(super) fn endpoint(field: &Field<'_>, report: &mut Report<'_>) -> Option<Soc
             "; leave the scheme and the path out"
         } else if text.parse::<IpAddr>().is_ok() {
             "; the port is missing"
+        } else if text
+            .rsplit_once(':')
+            .is_some_and(|(ip, port)| is_ip(ip) && is_too_high(port))
+        {
+            "; ports end at 65535"
         } else if text.bytes().any(|it| it.is_ascii_alphabetic()) && !text.starts_with('[') {
             "; this version does not look up host names"
         } else {

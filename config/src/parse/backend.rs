@@ -23,42 +23,61 @@ const MOST_BYTES: usize = 96 * 1024;
 /// Arguments, and variables.
 const MOST_ITEMS: usize = 256;
 
-/// The backend, and how many instances it has.
-pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Option<(Backend, u16)> {
+/// What could be read.
+pub(super) struct Read {
+    /// The backend and how many instances it has, where every part is right.
+    pub(super) whole: Option<(Backend, u16)>,
+    /// The fixed port of a command.
+    pub(super) port: Option<u16>,
+    /// Those addresses that are right.
+    pub(super) endpoints: Vec<SocketAddr>,
+}
+
+/// The command or the endpoints.
+pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Read {
     let command = section.read(report, "command", arguments);
-    let endpoints = section.read(report, "endpoints", endpoints);
-    if let (Some(one), false) = (section.get(report, "endpoints"), command.is_absent()) {
-        let message = "stands beside `command`; a service has one of the two";
-        return one.problem(report, message);
-    }
-    if !endpoints.is_absent() {
+    let mut endpoints = Vec::new();
+    let list = section.read(report, "endpoints", |it, report| {
+        read_endpoints(it, report, &mut endpoints)
+    });
+    let (of_command, of_endpoints) = (!command.is_absent(), !list.is_absent());
+    let (mut whole, port) = if of_endpoints && !of_command {
         for key in OF_COMMAND {
             if let Some(field) = section.get(report, key) {
                 let message = "belongs to a `command`; endpoints are started, stopped and counted by someone else";
                 field.problem::<()>(report, message);
             }
         }
-        let endpoints = endpoints.right()?;
-        let count = u16::try_from(endpoints.len()).ok()?;
-        return Some((Backend::Endpoints(endpoints), count));
+        let count = list
+            .right()
+            .and_then(|()| u16::try_from(endpoints.len()).ok());
+        let whole = count.map(|it| (Backend::Endpoints(endpoints.clone()), it));
+        (whole, None)
+    } else {
+        read_command(section, report, command)
+    };
+    if of_command && let Some(field) = section.get(report, "endpoints") {
+        let message = "stands beside `command`; a service has one of the two";
+        whole = field.problem(report, message);
     }
-    let absent = command.is_absent();
-    let command = read_command(section, report, command);
-    if absent {
-        if report.is_whole() && section.get(report, "image").is_none() {
-            let message = "needs `command`, like command = [\"./server\", \"--port\", \"{port}\"], or `endpoints`, like endpoints = [\"10.0.0.7:8080\"]";
-            report.problem(section.line, &section.path, message);
-        }
-        return None;
+    let neither = !of_command && !of_endpoints;
+    if neither && report.is_whole() && section.get(report, "image").is_none() {
+        let message = "needs `command`, like command = [\"./server\", \"--port\", \"{port}\"], or `endpoints`, like endpoints = [\"10.0.0.7:8080\"]";
+        report.problem(section.line, &section.path, message);
     }
-    command
+    Read {
+        whole,
+        port,
+        endpoints,
+    }
 }
 
+/// The command where all of it is right, and its port where that is.
 fn read_command(
     section: &Section<'_>,
     report: &mut Report<'_>,
     argv: Given<Vec<String>>,
-) -> Option<(Backend, u16)> {
+) -> (Option<(Backend, u16)>, Option<u16>) {
     let port = section.read(report, "port", |it, report| {
         it.number::<u16>(report, 1..=65_535)
     });
@@ -66,45 +85,50 @@ fn read_command(
     let env = section.read(report, "env", environment);
     let directory = section.read(report, "directory", directory);
     let stop = section.read(report, "stop", stop);
-    let argv = argv.right()?;
-    if let (Given::Right(replicas @ 2..), Some(port)) = (replicas, section.get(report, "port")) {
+    if let (Given::Right(replicas @ 2..), Some(field)) = (replicas, section.get(report, "port")) {
         let message = format!(
             "one port cannot serve {replicas} replicas; leave `port` out, and each gets its own as PORT and {{port}}"
         );
-        return port.problem(report, message);
+        field.problem::<()>(report, message);
     }
-    let env = env.in_force(BTreeMap::new())?;
-    let bytes = argv.iter().map(|it| it.len() + 1).sum::<usize>();
-    let bytes = bytes
-        + env
-            .iter()
-            .map(|(name, it)| name.len() + it.len() + 2)
-            .sum::<usize>();
-    if bytes > MOST_BYTES {
-        let limit = MOST_BYTES / 1024;
-        let message = format!(
+    if let (Some(message), Some(field)) = (too_much(&argv, &env), section.get(report, "command")) {
+        field.problem::<()>(report, message);
+    }
+    let whole = || {
+        let command = Command {
+            argv: argv.right()?,
+            env: env.in_force(BTreeMap::new())?,
+            directory: match directory {
+                Given::Wrong => return None,
+                directory => directory.right(),
+            },
+            port: match port {
+                Given::Wrong => return None,
+                port => port.right(),
+            },
+            stop: stop.in_force(StopPolicy::default())?,
+        };
+        Some((Backend::Command(command), replicas.in_force(1)?))
+    };
+    (whole(), port.right())
+}
+
+/// What to say where no Linux would start this.
+fn too_much(argv: &Given<Vec<String>>, env: &Given<BTreeMap<String, String>>) -> Option<String> {
+    let argv = match argv {
+        Given::Right(argv) => argv.iter().map(|it| it.len() + 1).sum(),
+        _ => 0,
+    };
+    let env = match env {
+        Given::Right(env) => env.iter().map(|(name, it)| name.len() + it.len() + 2).sum(),
+        _ => 0,
+    };
+    let (bytes, limit) = (argv + env, MOST_BYTES / 1024);
+    (bytes > MOST_BYTES).then(|| {
+        format!(
             "arguments and `env` may have {limit} KiB together, got {bytes} bytes; put the rest into a file"
-        );
-        return section
-            .get(report, "command")
-            .and_then(|it| it.problem(report, message));
-    }
-    let port = match port {
-        Given::Wrong => return None,
-        port => port.right(),
-    };
-    let directory = match directory {
-        Given::Wrong => return None,
-        directory => directory.right(),
-    };
-    let command = Command {
-        argv,
-        env,
-        directory,
-        port,
-        stop: stop.in_force(StopPolicy::default())?,
-    };
-    Some((Backend::Command(command), replicas.in_force(1)?))
+        )
+    })
 }
 
 fn arguments(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<String>> {
@@ -131,23 +155,31 @@ fn arguments(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<String>> 
     items.into_iter().collect()
 }
 
-fn endpoints(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<SocketAddr>> {
+/// Fills `all` with the addresses that are right; `None` where one is not.
+fn read_endpoints(
+    field: &Field<'_>,
+    report: &mut Report<'_>,
+    all: &mut Vec<SocketAddr>,
+) -> Option<()> {
     let wanted = "a list of addresses, like [\"10.0.0.7:8080\", \"10.0.0.8:8080\"]";
     let items = field.items(report, wanted, 1..=MOST_REPLICAS as usize)?;
-    let mut seen: Vec<Option<SocketAddr>> = Vec::with_capacity(items.len());
     let mut places = BTreeMap::new();
     for item in &items {
-        let address = address::endpoint(item, report);
-        let first = address.and_then(|it| places.insert(it, item.path.clone()));
-        seen.push(match (address, first) {
-            (Some(address), Some(first)) => item.problem(
-                report,
-                format!("{address} is `{first}` already; leave one of them out"),
-            ),
-            (address, _) => address,
-        });
+        let Some(address) = address::endpoint(item, report) else {
+            continue;
+        };
+        match places.get(&address) {
+            Some(first) => {
+                let message = format!("{address} is `{first}` already; leave one of them out");
+                item.problem::<()>(report, message);
+            }
+            None => {
+                places.insert(address, item.path.clone());
+                all.push(address);
+            }
+        }
     }
-    seen.into_iter().collect()
+    (all.len() == items.len()).then_some(())
 }
 
 fn replicas(field: &Field<'_>, report: &mut Report<'_>) -> Option<u16> {

@@ -1,13 +1,11 @@
 //! What only shows when all services are seen together: duplicate routes, redirects in a circle, ports used twice.
 
-use super::{document, pattern, route};
+use super::{address, document, pattern, route};
 use crate::{
-    Backend, HostPattern, PathPrefix, Problem, RouteAction, RoutePattern, Service, ServiceName,
-    Settings,
+    HostPattern, PathPrefix, Problem, RouteAction, RoutePattern, ServiceName, Settings, Wants,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 
 /// Redirects followed before giving up on finding a circle.
 const MOST_HOPS: usize = 10;
@@ -21,28 +19,18 @@ pub struct Conflict {
     pub services: Vec<ServiceName>,
 }
 
-/// What only shows when all services are seen together: duplicate and unreachable routes, ports used twice.
+/// What only shows when all files are seen together: duplicate routes, redirects in a circle, ports used twice; with
+/// `settings` also ports and addresses that are minato's own.
 ///
-/// `services` carries each service with its file and text, so that problems can name lines.
-pub fn check_services(services: &[(&Path, &str, &Service)]) -> Vec<Problem> {
-    let conflicts = find_conflicts(services, None);
-    conflicts.into_iter().map(|it| it.problem).collect()
-}
-
-/// As [`check_services`], telling whose files are involved, and with the listeners and port range of `settings`.
-///
-/// Of two services that want the same, the later in `services` gets the problem.
-pub fn find_conflicts(
-    services: &[(&Path, &str, &Service)],
-    settings: Option<&Settings>,
-) -> Vec<Conflict> {
+/// Of two that want the same, the later in `files` gets the problem.
+pub fn find_conflicts(files: &[Wants<'_>], settings: Option<&Settings>) -> Vec<Conflict> {
     let mut routes = BTreeMap::new();
     let mut ports = BTreeMap::new();
     let mut found = Vec::new();
     let mut places = Places::default();
-    for (n, (_, _, service)) in services.iter().enumerate() {
-        let here = Folder { services, n };
-        for route in &service.routes {
+    for (n, file) in files.iter().enumerate() {
+        let here = Folder { files, n };
+        for route in file.routes {
             match routes.get(&route.pattern) {
                 Some((first, _)) => {
                     found.push(here.duplicate(*first, &route.pattern, &mut places));
@@ -52,7 +40,7 @@ pub fn find_conflicts(
                 }
             }
         }
-        if let Some(port) = fixed_port(service) {
+        if let Some(port) = file.port {
             match ports.get(&port) {
                 Some(first) => found.push(here.port_twice(*first, port)),
                 None => {
@@ -63,21 +51,14 @@ pub fn find_conflicts(
         found.extend(settings.and_then(|it| here.port_taken(it)));
         found.extend(settings.into_iter().flat_map(|it| here.own_listener(it)));
     }
-    found.extend(circles(services, &routes, settings, &mut places));
+    found.extend(circles(files, &routes, settings, &mut places));
     found
 }
 
-fn fixed_port(service: &Service) -> Option<u16> {
-    match &service.backend {
-        Backend::Command(command) => command.port,
-        Backend::Endpoints(_) => None,
-    }
-}
-
-/// One service among all.
+/// One file among all.
 #[derive(Clone, Copy)]
 struct Folder<'a> {
-    services: &'a [(&'a Path, &'a str, &'a Service)],
+    files: &'a [Wants<'a>],
     n: usize,
 }
 
@@ -100,24 +81,28 @@ impl Places {
     }
 }
 
-impl Folder<'_> {
+impl<'a> Folder<'a> {
+    fn wants(self) -> Wants<'a> {
+        self.files[self.n]
+    }
+
     fn at(self, n: usize) -> Self {
         Self { n, ..self }
     }
 
     fn name(self) -> ServiceName {
-        self.services[self.n].2.name.clone()
+        self.wants().name.clone()
     }
 
     /// `services/library.toml:3`
     fn file_line(self, place: &Place) -> String {
-        format!("{}:{}", self.services[self.n].0.display(), place.line)
+        format!("{}:{}", self.wants().file.display(), place.line)
     }
 
     fn conflict(self, place: Place, message: String, others: Vec<ServiceName>) -> Conflict {
         Conflict {
             problem: Problem {
-                file: self.services[self.n].0.to_owned(),
+                file: self.wants().file.to_owned(),
                 line: place.line,
                 field: place.path,
                 message,
@@ -146,7 +131,7 @@ impl Folder<'_> {
 
     /// The fixed port is minato's own, or one that the agent may give to another instance.
     fn port_taken(self, settings: &Settings) -> Option<Conflict> {
-        let port = fixed_port(self.services[self.n].2)?;
+        let port = self.wants().port?;
         let range = settings.agent.ports;
         let message = if let Some(it) = settings.gateway.http.iter().find(|it| it.port() == port) {
             format!(
@@ -170,26 +155,25 @@ impl Folder<'_> {
 
     /// Endpoints that are the gateway itself: its requests would go in a circle.
     fn own_listener(self, settings: &Settings) -> Vec<Conflict> {
-        let Backend::Endpoints(endpoints) = &self.services[self.n].2.backend else {
-            return Vec::new();
-        };
         let own = |endpoint: SocketAddr, listener: SocketAddr| {
             let any = listener.ip().is_unspecified() && endpoint.ip().is_loopback();
             endpoint.port() == listener.port() && (any || endpoint.ip() == listener.ip())
         };
         let listeners = &settings.gateway.http;
-        let hits = endpoints.iter().enumerate().filter_map(|(n, endpoint)| {
+        let hits = self.wants().endpoints.iter().filter_map(|endpoint| {
             let listener = listeners.iter().find(|it| own(*endpoint, **it))?;
             let message = format!("{endpoint} is this gateway itself, which listens on {listener}: requests would go in a circle; name the server behind it");
-            Some(self.conflict(self.element("endpoints", n), message, Vec::new()))
+            Some(self.conflict(self.endpoint_place(*endpoint), message, Vec::new()))
         });
         hits.collect()
     }
 
     fn route_places(self) -> BTreeMap<RoutePattern, Place> {
-        let (file, text, service) = self.services[self.n];
+        let Wants {
+            file, text, name, ..
+        } = self.wants();
         let (mut report, table) = document::open(file, text);
-        let root = report.root(&format!("service.{}", service.name), &table);
+        let root = report.root(&format!("service.{name}"), &table);
         let placed = route::read(&root, &mut report).into_iter();
         placed
             .map(|it| {
@@ -200,9 +184,11 @@ impl Folder<'_> {
     }
 
     fn place(self, key: &str) -> Place {
-        let (file, text, service) = self.services[self.n];
+        let Wants {
+            file, text, name, ..
+        } = self.wants();
         let (report, table) = document::open(file, text);
-        let root = report.root(&format!("service.{}", service.name), &table);
+        let root = report.root(&format!("service.{name}"), &table);
         let field = root.get(&report, key);
         Place {
             line: field.map_or(0, |it| it.line),
@@ -210,18 +196,21 @@ impl Folder<'_> {
         }
     }
 
-    fn element(self, key: &str, n: usize) -> Place {
-        let (file, text, service) = self.services[self.n];
+    fn endpoint_place(self, endpoint: SocketAddr) -> Place {
+        let Wants {
+            file, text, name, ..
+        } = self.wants();
         let (mut report, table) = document::open(file, text);
-        let root = report.root(&format!("service.{}", service.name), &table);
-        let items = root.get(&report, key);
+        let root = report.root(&format!("service.{name}"), &table);
+        let items = root.get(&report, "endpoints");
         let items = items.and_then(|it| it.items(&mut report, "", 0..=usize::MAX));
-        match items.unwrap_or_default().into_iter().nth(n) {
+        let mut items = items.unwrap_or_default().into_iter();
+        match items.find(|it| address::endpoint(it, &mut report) == Some(endpoint)) {
             Some(field) => Place {
                 line: field.line,
                 path: field.path,
             },
-            None => self.place(key),
+            None => self.place("endpoints"),
         }
     }
 }
@@ -230,7 +219,7 @@ type Routes<'a> = BTreeMap<RoutePattern, (usize, &'a RouteAction)>;
 
 /// Redirects that lead back to themselves.
 fn circles(
-    services: &[(&Path, &str, &Service)],
+    files: &[Wants<'_>],
     routes: &Routes<'_>,
     settings: Option<&Settings>,
     places: &mut Places,
@@ -250,12 +239,12 @@ fn circles(
             if way.contains(&next) {
                 if next == start && !told.iter().any(|it| way.contains(it)) {
                     told.push(start);
-                    found.push(circle(Folder { services, n: *n }, &way, involved, places));
+                    found.push(circle(Folder { files, n: *n }, &way, involved, places));
                 }
                 break;
             }
-            let owner = &services[*owner].2.name;
-            if !involved.contains(owner) && *owner != services[*n].2.name {
+            let owner = files[*owner].name;
+            if !involved.contains(owner) && owner != files[*n].name {
                 involved.push(owner.clone());
             }
             way.push(next);

@@ -79,9 +79,13 @@ pub(super) fn read(field: &Field<'_>, report: &mut Report<'_>) -> Option<Health>
 fn table(section: &Section<'_>, report: &mut Report<'_>) -> Option<Health> {
     KEYS.check(section, report);
     let timing = timing(section, report);
-    let probe = match section.read(report, "kind", kind).in_force(Kind::Http)? {
-        Kind::Http => HealthProbe::Http(http(section, report)?),
-        Kind::Tcp => {
+    let probe = match section.read(report, "kind", kind) {
+        Given::Wrong => {
+            http(section, report);
+            return None;
+        }
+        Given::Absent | Given::Right(Kind::Http) => HealthProbe::Http(http(section, report)?),
+        Given::Right(Kind::Tcp) => {
             for key in OF_HTTP {
                 if let Some(field) = section.get(report, key) {
                     let message = "belongs to kind = \"http\"; a TCP probe only connects";

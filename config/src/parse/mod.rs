@@ -20,9 +20,9 @@ mod size;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Conflict, check_services, find_conflicts};
+pub use check::{Conflict, find_conflicts};
 
-use crate::{Problem, Service, ServiceName, Settings};
+use crate::{Problem, Salvaged, Service, ServiceName, Settings};
 use std::path::Path;
 
 /// Reads one `minato.toml`. Never stops at the first problem. Relative paths are taken from the folder of `file`.
@@ -33,7 +33,10 @@ pub fn parse_settings(file: &Path, text: &str) -> Result<Settings, Vec<Problem>>
     }
 }
 
-/// As [`parse_settings`], with defaults in place of what is wrong: good enough to look for further problems, never to run.
+/// As [`parse_settings`], with what could be read of the rest: good enough to look for further problems, never to run.
+///
+/// Where something is wrong stands what clashes with nothing: no listener, port 0, an empty range of ports, an empty path
+/// of `services`; elsewhere the default.
 pub fn salvage_settings(file: &Path, text: &str) -> (Settings, Vec<Problem>) {
     let (mut report, table) = document::open(file, text);
     let root = report.root("", &table);
@@ -43,13 +46,21 @@ pub fn salvage_settings(file: &Path, text: &str) -> (Settings, Vec<Problem>) {
 
 /// Reads one service file; `name` comes from the file's name.
 pub fn parse_service(file: &Path, name: &ServiceName, text: &str) -> Result<Service, Vec<Problem>> {
+    salvage_service(file, name, text).map_err(|it| it.problems)
+}
+
+/// As [`parse_service`], with what could be read of a file that has problems.
+pub fn salvage_service(file: &Path, name: &ServiceName, text: &str) -> Result<Service, Salvaged> {
     let (mut report, table) = document::open(file, text);
     let root = report.root(&format!("service.{name}"), &table);
-    let service = service::read(name, &root, &mut report);
+    let (service, salvaged) = service::read(name, &root, &mut report);
     let problems = report.finish();
     match service {
         Some(service) if problems.is_empty() => Ok(service),
-        _ => Err(problems),
+        _ => Err(Salvaged {
+            problems,
+            ..salvaged
+        }),
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Placed {
     pub(super) route: Route,
 }
 
-/// All routes in the order of the file; one pattern stands at most once.
+/// All routes in the order of the file; one pattern stands at most once. One whose action is wrong forwards.
 pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Vec<Placed> {
     let mut placed = Vec::new();
     section.read(report, "routes", |field, report| {
@@ -71,8 +71,8 @@ fn long(field: &Field<'_>, report: &mut Report<'_>) -> Option<Placed> {
     let (line, path) = at.map_or((section.line, section.path.clone()), |it| {
         (it.line, it.path)
     });
-    let strip = strip.in_force(false)?;
-    let action = match redirect.in_force(String::new())? {
+    let strip = strip.or(false);
+    let action = match redirect.or(String::new()) {
         to if to.is_empty() => RouteAction::Forward { strip },
         to => RouteAction::Redirect { to },
     };

@@ -4,7 +4,7 @@ use super::document::Report;
 use super::field::Section;
 use super::key::Keys;
 use super::{backend, health, limit, route};
-use crate::{Limits, Service, ServiceName, Timeouts};
+use crate::{Limits, Salvaged, Service, ServiceName, Timeouts};
 
 /// Of a service file.
 pub(super) const KEYS: Keys = Keys {
@@ -47,12 +47,12 @@ pub(super) const KEYS: Keys = Keys {
     ],
 };
 
-/// The service, where every part of it could be read.
+/// The service, where every part of it could be read, and what could be read in any case, without the problems.
 pub(super) fn read(
     name: &ServiceName,
     section: &Section<'_>,
     report: &mut Report<'_>,
-) -> Option<Service> {
+) -> (Option<Service>, Salvaged) {
     KEYS.check(section, report);
     let backend = backend::read(section, report);
     let mut routes: Vec<_> = route::read(section, report)
@@ -64,15 +64,25 @@ pub(super) fn read(
     let limits = section.read(report, "limits", limit::limits);
     let timeouts = section.read(report, "timeouts", limit::timeouts);
     let retries = section.read(report, "retries", |it, to| it.number::<u8>(to, 0..=3));
-    let (backend, replicas) = backend?;
-    Some(Service {
+    let salvaged = Salvaged {
+        problems: Vec::new(),
         name: name.clone(),
-        backend,
-        replicas,
-        routes,
-        health: health.in_force(health::default())?,
-        limits: limits.in_force(Limits::default())?,
-        timeouts: timeouts.in_force(Timeouts::default())?,
-        retries: retries.in_force(1)?,
-    })
+        routes: routes.clone(),
+        port: backend.port,
+        endpoints: backend.endpoints,
+    };
+    let whole = || {
+        let (backend, replicas) = backend.whole?;
+        Some(Service {
+            name: name.clone(),
+            backend,
+            replicas,
+            routes,
+            health: health.in_force(health::default())?,
+            limits: limits.in_force(Limits::default())?,
+            timeouts: timeouts.in_force(Timeouts::default())?,
+            retries: retries.in_force(1)?,
+        })
+    };
+    (whole(), salvaged)
 }

@@ -6,7 +6,7 @@ use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
 use crate::{AgentSettings, GatewaySettings, NodeId, PortRange, Role, Settings, SiteId};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Of `minato.toml`.
@@ -54,7 +54,14 @@ pub(super) const ADMIN_KEYS: Keys = Keys::known(&["listen"]);
 /// The smallest and largest `log_size`.
 const LOG_SIZES: std::ops::RangeInclusive<u64> = 64 * 1024..=1 << 40;
 
-/// What could be read; a default wherever a problem was reported. Relative paths are taken from the file's folder.
+/// No port lies within.
+const NO_PORTS: PortRange = PortRange { first: 1, last: 0 };
+/// The system chooses, so that nothing can clash.
+const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// What could be read. Relative paths are taken from the file's folder.
+///
+/// Where a problem was reported stands what clashes with nothing, else the default: what the operator meant is not known.
 pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> Settings {
     KEYS.check(root, report);
     let mut settings = Settings::beside(file);
@@ -67,7 +74,10 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
     settings.site = root.read(report, "site", id).or(settings.site);
     settings.node = root.read(report, "node", node).right();
     settings.roles = root.read(report, "roles", roles).or(settings.roles);
-    settings.services = root.read(report, "services", path).or(settings.services);
+    match root.read(report, "services", path) {
+        Given::Absent => {}
+        services => settings.services = services.or(PathBuf::new()),
+    }
     if let Some(store) = part(root, report, "store", &STORE_KEYS) {
         settings.data = store.read(report, "path", path).or(settings.data);
     }
@@ -78,7 +88,11 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
         agent(&it, report, &mut settings.agent);
     }
     if let Some(it) = part(root, report, "admin", &ADMIN_KEYS) {
-        settings.admin = it.read(report, "listen", admin).or(settings.admin);
+        let mut listen = NO_ADDRESS;
+        match it.read(report, "listen", |it, to| admin(it, to, &mut listen)) {
+            Given::Absent => {}
+            Given::Right(()) | Given::Wrong => settings.admin = listen,
+        }
     }
     check_listeners(root, report, &settings);
     settings
@@ -149,8 +163,12 @@ fn gateway(
     folder: &Path,
     to: &mut GatewaySettings,
 ) {
-    if let Given::Right(it) = section.read(report, "http", listeners) {
-        to.http = it;
+    let mut http = Vec::new();
+    match section.read(report, "http", |it, report| {
+        listeners(it, report, &mut http)
+    }) {
+        Given::Absent => {}
+        Given::Right(()) | Given::Wrong => to.http = http,
     }
     if let Given::Right(it) = section.read(report, "trusted_proxies", blocks) {
         to.trusted_proxies = it;
@@ -162,9 +180,9 @@ fn gateway(
         .or(to.access_log);
 }
 
-fn listeners(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<SocketAddr>> {
+/// Fills `all` with the listeners that are right; `None` where one is not.
+fn listeners(field: &Field<'_>, report: &mut Report<'_>, all: &mut Vec<SocketAddr>) -> Option<()> {
     let items = field.items(report, "a list of addresses, like [\"[::]:80\"]", 1..=16)?;
-    let mut all: Vec<SocketAddr> = Vec::new();
     for item in &items {
         let Some(address) = address::listener(item, report) else {
             continue;
@@ -178,7 +196,7 @@ fn listeners(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<SocketAdd
             None => all.push(address),
         }
     }
-    (all.len() == items.len()).then_some(all)
+    (all.len() == items.len()).then_some(())
 }
 
 /// Whether the two cannot both be listened on. Port 0 is a new port each time.
@@ -211,7 +229,10 @@ fn blocks(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<(IpAddr, u8)
 
 fn agent(section: &Section<'_>, report: &mut Report<'_>, to: &mut AgentSettings) {
     section.read(report, "runtime", runtime);
-    to.ports = section.read(report, "ports", address::ports).or(to.ports);
+    match section.read(report, "ports", address::ports) {
+        Given::Absent => {}
+        ports => to.ports = ports.or(NO_PORTS),
+    }
     let size = section.read(report, "log_size", |it, report| it.size(report, LOG_SIZES));
     to.log_bytes = size.or(to.log_bytes);
 }
@@ -227,10 +248,12 @@ fn runtime(field: &Field<'_>, report: &mut Report<'_>) -> Option<()> {
     }
 }
 
-fn admin(field: &Field<'_>, report: &mut Report<'_>) -> Option<SocketAddr> {
+/// Fills `to` even with an address that others can reach, so that clashes with it show.
+fn admin(field: &Field<'_>, report: &mut Report<'_>, to: &mut SocketAddr) -> Option<()> {
     let address = address::listener(field, report)?;
+    *to = address;
     if address.ip().to_canonical().is_loopback() {
-        return Some(address);
+        return Some(());
     }
     let hint = format!("write \"127.0.0.1:{}\"", address.port());
     let message = format!(

@@ -172,6 +172,30 @@ fn a_swap_with_one_refused_half_is_refused_as_a_whole() {
     }
 }
 
+/// A file that cannot be read whole is told of what it wants, takes nothing, and keeps what it had.
+#[test]
+fn what_a_broken_file_wants_is_told_and_changes_nothing() {
+    let mut trial = Trial::new();
+    trial.put("a.toml", service(1, "a.org"));
+    trial.put("b.toml", service(1, "b.org"));
+    let before = trial.load();
+    let wants = format!("{}retries = 7\n", service(2, "b.org"));
+    trial.put("a.toml", &wants);
+    trial.put("c.toml", &wants);
+    let after = trial.expect(&[("a", 1), ("b", 1)], &[
+        "services/a.toml:3: service.a.routes[0]: `b.org` is a route of service b already (services/b.toml:3); a route leads to one service: leave one of them out",
+        "services/a.toml:4: service.a.retries: must be a whole number from 0 to 3, got the number 7",
+        "services/c.toml:3: service.c.routes[0]: `b.org` is a route of service b already (services/b.toml:3); a route leads to one service: leave one of them out",
+        "services/c.toml:4: service.c.retries: must be a whole number from 0 to 3, got the number 7",
+    ]);
+    assert_eq!(before.services, after.services);
+    // What the last good version of a broken file still holds is refused to others, whatever the file says by now.
+    trial.put("d.toml", service(1, "a.org"));
+    let held = trial.load();
+    assert_eq!(held.services, after.services);
+    assert!(held.problems.iter().any(|it| it.file.ends_with("d.toml")));
+}
+
 #[test]
 fn files_that_cannot_be_services() {
     let mut trial = Trial::new();

@@ -7,6 +7,7 @@ mod total;
 mod whole_folder;
 
 use super::*;
+use crate::Wants;
 
 /// Problems of `text` as they are printed.
 fn told(problems: &[Problem]) -> Vec<String> {

@@ -128,6 +128,14 @@ fn backends() {
             "must be IP:port, like \"10.0.0.7:8080\" or \"[fd00::7]:8080\", got \"10.0.0.1\"; the port is missing",
         ),
         (
+            "10.0.0.1:65536",
+            "must be IP:port, like \"10.0.0.7:8080\" or \"[fd00::7]:8080\", got \"10.0.0.1:65536\"; ports end at 65535",
+        ),
+        (
+            "[fd00::1]:99999",
+            "must be IP:port, like \"10.0.0.7:8080\" or \"[fd00::7]:8080\", got \"[fd00::1]:99999\"; ports end at 65535",
+        ),
+        (
             "10.0.0.1:0",
             "must name a port from 1 to 65535, got \"10.0.0.1:0\"",
         ),

@@ -173,6 +173,9 @@ fn addresses() {
         ("localhost:80", "; write \"127.0.0.1:80\""),
         ("127.0.0.1", "; the port is missing"),
         ("example.org:80", ""),
+        ("0.0.0.0:99999", "; ports end at 65535"),
+        (":99999", "; ports end at 65535"),
+        ("[::]:65536", "; ports end at 65535"),
     ] {
         let text = format!("[gateway]\nhttp = [\"{address}\"]");
         wrong(

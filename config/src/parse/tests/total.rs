@@ -93,19 +93,21 @@ fn any_text_is_read_or_explained() {
     for seed in 0..4_000 {
         let mut random = Random(seed);
         let text = mutate(SERVICE, &mut random);
-        match parse_service(path, &name("orders"), &text) {
-            Ok(service) => {
-                let problems = check_services(&[(path, &text, &service)]);
-                within(seed, &text, &problems);
-            }
-            Err(problems) => {
+        let read = salvage_service(path, &name("orders"), &text);
+        let wants = match &read {
+            Ok(service) => Wants::of(path, &text, service),
+            Err(salvaged) => {
                 assert!(
-                    !problems.is_empty(),
+                    !salvaged.problems.is_empty(),
                     "seed {seed}: refused without a reason:\n{text}"
                 );
-                within(seed, &text, &problems);
+                within(seed, &text, &salvaged.problems);
+                salvaged.wants(path, &text)
             }
-        }
+        };
+        let conflicts = find_conflicts(&[wants], None).into_iter();
+        let conflicts: Vec<_> = conflicts.map(|it| it.problem).collect();
+        within(seed, &text, &conflicts);
         let text = mutate(SETTINGS, &mut random);
         let problems = salvage_settings(path, &text).1;
         within(seed, &text, &problems);

@@ -8,15 +8,18 @@ fn conflicts(files: &[(&str, &str)], settings: &str) -> Vec<(String, Vec<String>
         .iter()
         .map(|(it, _)| format!("services/{it}.toml"))
         .collect();
-    let parsed = files.iter().zip(&paths).map(|((service, text), path)| {
-        parse_service(Path::new(path), &name(service), text).unwrap()
+    let files = files.iter().zip(&paths);
+    let read = files.map(|((service, text), path)| {
+        let path = Path::new(path);
+        (path, *text, salvage_service(path, &name(service), text))
     });
-    let parsed: Vec<_> = parsed.collect();
-    let all = files.iter().zip(&paths).zip(&parsed);
-    let all: Vec<_> = all
-        .map(|(((_, text), path), it)| (Path::new(path), *text, it))
-        .collect();
-    let found = find_conflicts(&all, Some(&settings)).into_iter();
+    let read: Vec<_> = read.collect();
+    let wants = read.iter().map(|(path, text, read)| match read {
+        Ok(service) => Wants::of(path, text, service),
+        Err(salvaged) => salvaged.wants(path, text),
+    });
+    let wants: Vec<_> = wants.collect();
+    let found = find_conflicts(&wants, Some(&settings)).into_iter();
     found
         .map(|it| {
             let services = it.services.iter().map(ToString::to_string).collect();
@@ -162,5 +165,38 @@ fn redirects_that_end() {
         ],
         "",
         &[],
+    );
+}
+
+#[test]
+fn what_is_readable_of_broken_files_is_compared_too() {
+    let bad_redirect = "command = [\"c\"]\n[[route]]\nmatch = \"x.org\"\nredirect = \"nowhere\"";
+    let listener = "endpoints = [\n  \"db:80\",\n  \"10.0.0.1:80\",\n  \"127.0.0.1:8080\",\n]";
+    check(
+        &[
+            (
+                "a",
+                "unknown = 1\ncommand = [\"a\"]\nroutes = [\"x.org\", \"Y.org\"]\nport = 5000",
+            ),
+            ("b", "command = 7\nreplicas = 2\nport = 5000\nhealth = = 1"),
+            ("c", bad_redirect),
+            ("d", listener),
+            ("e", "command = [\"e\"]\nport = 5000 5000"),
+        ],
+        "",
+        &[
+            (
+                "services/b.toml:3: service.b.port: 5000 is the port of service a already (services/a.toml:4); choose another, or leave it out",
+                &["b", "a"],
+            ),
+            (
+                "services/c.toml:3: service.c.route[0].match: `x.org` is a route of service a already (services/a.toml:3); a route leads to one service: leave one of them out",
+                &["c", "a"],
+            ),
+            (
+                "services/d.toml:4: service.d.endpoints[2]: 127.0.0.1:8080 is this gateway itself, which listens on 127.0.0.1:8080: requests would go in a circle; name the server behind it",
+                &["d"],
+            ),
+        ],
     );
 }
