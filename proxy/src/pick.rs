@@ -11,6 +11,8 @@ use std::time::Instant;
 pub const PANIC_INSTANCES: usize = 5;
 /// Panic below this percentage of healthy (up or suspect) instances.
 pub const PANIC_PERCENT: usize = 50;
+/// Standings may change between counting and drawing; so often it is counted anew.
+const DRAWS: usize = 4;
 
 /// The instance for a request, or `None` when nothing may take it.
 ///
@@ -27,30 +29,14 @@ pub fn pick(
     random: &mut dyn FnMut(usize) -> usize,
 ) -> Option<Arc<Endpoint>> {
     let view = View { service, avoid };
-    let choice = view.choose()?;
-    let among = || choice.tier.iter().filter(|it| view.is_in(it, choice.class));
-    let first = random(choice.count);
-    let mut rest = among().skip(first);
-    let Some(one) = rest.next() else {
-        // A standing changed since it was counted.
-        return among().next().map(Arc::clone);
-    };
-    if choice.count < 2 {
-        return Some(Arc::clone(one));
+    // Standings change meanwhile: what was counted may be of another class when it is drawn.
+    for _ in 0..DRAWS {
+        let choice = view.choose()?;
+        if let Some(found) = view.draw(choice, now, random) {
+            return Some(found);
+        }
     }
-    let second = random(choice.count - 1);
-    let other = if second < first {
-        among().nth(second)
-    } else {
-        rest.nth(second - first)
-    };
-    let other = other.unwrap_or(one);
-    let less = if other.load(now) < one.load(now) {
-        other
-    } else {
-        one
-    };
-    Some(Arc::clone(less))
+    None
 }
 
 /// Which endpoints of a tier take part.
@@ -87,6 +73,38 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// `None` where all that was counted has changed its standing.
+    fn draw(
+        &self,
+        choice: Choice<'a>,
+        now: Instant,
+        random: &mut dyn FnMut(usize) -> usize,
+    ) -> Option<Arc<Endpoint>> {
+        let among = || choice.tier.iter().filter(|it| self.is_in(it, choice.class));
+        let first = random(choice.count);
+        let mut rest = among().skip(first);
+        let Some(one) = rest.next() else {
+            // A standing changed since it was counted.
+            return among().next().map(Arc::clone);
+        };
+        if choice.count < 2 {
+            return Some(Arc::clone(one));
+        }
+        let second = random(choice.count - 1);
+        let other = if second < first {
+            among().nth(second)
+        } else {
+            rest.nth(second - first)
+        };
+        let other = other.unwrap_or(one);
+        let less = if other.load(now) < one.load(now) {
+            other
+        } else {
+            one
+        };
+        Some(Arc::clone(less))
+    }
+
     fn choose(&self) -> Option<Choice<'a>> {
         let (mut panicking, mut held, mut avoided) = (None, None, None);
         let endpoints = &self.service.endpoints;

@@ -179,7 +179,21 @@ pub(crate) async fn run(attempt: &Attempt<'_>, session: &mut HttpSession) -> End
     if unread || *context.stop.borrow() {
         session.set_server_keepalive(None);
     }
-    match relay::answer(attempt, session, &mut upstream, to_client.head).await {
+    let ahead = match relay::first_bytes(&mut upstream).await {
+        Ok(ahead) => ahead,
+        Err(Stop::Instance(end, detail)) => {
+            return match failed(end, &detail, progress) {
+                // Its head has come, so it was no stale connection.
+                Ended::Failed(failed) => Ended::Failed(Failed {
+                    blame: Blame::Instance,
+                    ..failed
+                }),
+                other => other,
+            };
+        }
+        Err(_) => return Ended::ClientGone,
+    };
+    match relay::answer(attempt, session, &mut upstream, to_client.head, ahead).await {
         Ok(()) => {}
         Err(Stop::Instance(end, _)) => {
             // What came before the break is the client's all the same.

@@ -122,15 +122,17 @@ async fn serve(
     if limit > 0 && request.content_length.is_some_and(|it| it > limit) {
         return refuse(context, session, Reason::BodyTooLarge, None, record).await;
     }
-    let _permit = match admit(&entry, context.client).await {
-        Admitted::Permit(permit) => permit,
+    let (_permit, entry) = match admit(&entry, context.client).await {
+        Admitted::AtOnce(permit) => (permit, entry),
+        // Who waited is served by what is up now.
+        Admitted::Later(permit) => (permit, context.gateway.current(&entry)),
         Admitted::Refused => return refuse(context, session, Reason::Full, None, record).await,
         Admitted::ClientGone => {
             record.note = record::CLIENT_GONE;
             return Outlook::Cut;
         }
     };
-    retry::attempts(context, session, request, &entry, &path, record).await
+    retry::attempts(context, session, request, entry, &path, record).await
 }
 
 enum Forward {
@@ -155,14 +157,16 @@ fn forward_path(route: &TableRoute, request: &Request) -> Forward {
 }
 
 enum Admitted {
-    Permit(Permit),
+    AtOnce(Permit),
+    /// After a wait in the queue.
+    Later(Permit),
     Refused,
     ClientGone,
 }
 
 async fn admit(entry: &ServiceEntry, client: &Connection) -> Admitted {
     let ticket = match entry.shared.queue.admit() {
-        Admission::Permit(permit) => return Admitted::Permit(permit),
+        Admission::Permit(permit) => return Admitted::AtOnce(permit),
         Admission::Shed => return Admitted::Refused,
         Admission::Ticket(ticket) => ticket,
     };
@@ -174,7 +178,7 @@ async fn admit(entry: &ServiceEntry, client: &Connection) -> Admitted {
     };
     tokio::select! {
         biased;
-        permit = ticket => Admitted::Permit(permit),
+        permit = ticket => Admitted::Later(permit),
         () = hung_up => Admitted::ClientGone,
         () = sleep(entry.service.limits.queue_timeout) => Admitted::Refused,
     }

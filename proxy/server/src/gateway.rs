@@ -9,7 +9,7 @@ use crate::pool::Pool;
 use crate::{accept, clock};
 use arc_swap::ArcSwap;
 use minato_health::Failure;
-use minato_proxy::{Endpoint, Table};
+use minato_proxy::{Endpoint, ServiceEntry, Table};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +91,12 @@ impl Gateway {
                 options.connections.min(Semaphore::MAX_PERMITS),
             )),
         })
+    }
+
+    /// A service as the table of this moment has it; as it was where it is there no longer.
+    pub(crate) fn current(&self, entry: &Arc<ServiceEntry>) -> Arc<ServiceEntry> {
+        let table = self.table.load();
+        Arc::clone(table.service(&entry.service.name).unwrap_or(entry))
     }
 
     /// Accepts on all listeners until `stop` says true; then lets requests in flight end for at most `drain`.

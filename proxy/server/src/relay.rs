@@ -6,6 +6,7 @@ use crate::clock;
 use crate::deadline::SLOWEST;
 use crate::head::{self, check_response, is_matching_upgrade};
 use crate::stream::Connection;
+use bytes::Bytes;
 use minato_proxy::AttemptEnd;
 use pingora_core::ErrorType;
 use pingora_core::protocols::http::v1::client::HttpSession as Upstream;
@@ -14,6 +15,8 @@ use pingora_http::ResponseHeader;
 use std::time::Duration;
 use tokio::time::{Instant as Deadline, sleep};
 
+/// How long an answer's head waits for the first bytes of its body.
+const HEAD_WAITS: Duration = Duration::from_millis(20);
 /// Interim answers of one request at most.
 const INTERIM: u8 = 32;
 
@@ -212,12 +215,28 @@ async fn pass_on_interim(
         .map_err(|_| Stop::Client)
 }
 
-/// Sends the answer to the client.
+/// The first bytes of the answer's body, if they come soon.
+///
+/// Until they do, nothing has gone to the client: an instance that dies between head and body can still be left for
+/// another. A body that takes its time does not hold its head back for longer than this.
+pub(crate) async fn first_bytes(upstream: &mut Upstream) -> Result<Option<Bytes>, Stop> {
+    if upstream.is_body_done() {
+        return Ok(None);
+    }
+    tokio::select! {
+        biased;
+        read = upstream.read_body_bytes() => read.map_err(|error| broken(&error)),
+        () = sleep(HEAD_WAITS) => Ok(None),
+    }
+}
+
+/// Sends the answer to the client: the head, then what of the body was read ahead, then the rest.
 pub(crate) async fn answer(
     attempt: &Attempt<'_>,
     session: &mut HttpSession,
     upstream: &mut Upstream,
     head: ResponseHeader,
+    ahead: Option<Bytes>,
 ) -> Result<(), Stop> {
     let idle = patience(attempt, &head);
     let client = attempt.context.client;
@@ -226,6 +245,10 @@ pub(crate) async fn answer(
         .write_response_header(Box::new(head))
         .await
         .map_err(|_| Stop::Client)?;
+    // An empty chunk would be the last one.
+    if let Some(bytes) = ahead.filter(|it| !it.is_empty()) {
+        session.write_body(&bytes).await.map_err(|_| Stop::Client)?;
+    }
     let watches = session.is_body_done();
     let mut is_gathered = true;
     loop {

@@ -27,7 +27,7 @@ pub(crate) async fn attempts(
     context: Context<'_>,
     session: &mut HttpSession,
     request: &Request,
-    entry: &Arc<ServiceEntry>,
+    mut entry: Arc<ServiceEntry>,
     path: &str,
     record: &mut Record,
 ) -> Outlook {
@@ -37,7 +37,7 @@ pub(crate) async fn attempts(
     let mut reason = Reason::NoInstance;
     let mut _budget = None;
     loop {
-        let Some(endpoint) = pick(entry, avoid.as_ref(), clock::now(), &mut |n| {
+        let Some(endpoint) = pick(&entry, avoid.as_ref(), clock::now(), &mut |n| {
             fastrand::usize(..n)
         }) else {
             return refuse(context, session, reason, None, record).await;
@@ -59,7 +59,7 @@ pub(crate) async fn attempts(
                 record.status = status;
                 judge(
                     gateway,
-                    entry,
+                    &entry,
                     &endpoint,
                     AttemptEnd::Answered(status),
                     None,
@@ -73,16 +73,16 @@ pub(crate) async fn attempts(
             Ended::BrokeOff { status, end } => {
                 record.status = status;
                 record.note = record::BROKE_OFF;
-                judge(gateway, entry, &endpoint, end, None);
+                judge(gateway, &entry, &endpoint, end, None);
                 return Outlook::Cut;
             }
             Ended::ClientGone => {
                 record.note = record::CLIENT_GONE;
-                judge(gateway, entry, &endpoint, AttemptEnd::Abandoned, None);
+                judge(gateway, &entry, &endpoint, AttemptEnd::Abandoned, None);
                 return Outlook::Cut;
             }
             Ended::Refused(reason) => {
-                judge(gateway, entry, &endpoint, AttemptEnd::Abandoned, None);
+                judge(gateway, &entry, &endpoint, AttemptEnd::Abandoned, None);
                 session.set_server_keepalive(None);
                 return match refuse(context, session, reason, None, record).await {
                     Outlook::Cut => Outlook::Cut,
@@ -94,7 +94,7 @@ pub(crate) async fn attempts(
         if failed.blame == Blame::Instance {
             judge(
                 gateway,
-                entry,
+                &entry,
                 &endpoint,
                 failed.end,
                 Some(failed.failure.clone()),
@@ -106,7 +106,7 @@ pub(crate) async fn attempts(
             _ => Reason::BadAnswer,
         };
         pooled = attempt::Pooled::Avoided;
-        match again(entry, request, &endpoint, &failed, record.retries) {
+        match again(&entry, request, &endpoint, &failed, record.retries) {
             Again::No => return refuse(context, session, reason, None, record).await,
             Again::Anew => {}
             Again::Retry(guard) => {
@@ -120,6 +120,8 @@ pub(crate) async fn attempts(
             .retries
             .with_label_values(&[entry.service.name.as_str()])
             .inc();
+        // The world may have moved meanwhile: another run may be up by now.
+        entry = gateway.current(&entry);
     }
 }
 

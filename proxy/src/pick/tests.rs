@@ -161,3 +161,14 @@ fn a_random_source_past_its_bound_is_survived() {
     let entry = library("UUU");
     assert!(pick(&entry, None, start(), &mut |n| n + 5).is_some());
 }
+
+#[test]
+fn a_standing_that_changes_while_one_is_picked_is_no_reason_to_pick_none() {
+    let entry = library("S");
+    let one = &entry.endpoints[0];
+    let found = pick(&entry, None, start(), &mut |_| {
+        one.set_standing(Standing::Held);
+        0
+    });
+    assert!(found.is_some());
+}

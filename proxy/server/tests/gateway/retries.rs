@@ -247,3 +247,46 @@ async fn an_answer_against_the_rules_is_502_and_its_connection_closes() {
         instance.ends().await;
     }
 }
+
+const HEAD_ALONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+
+#[tokio::test]
+async fn a_get_whose_instance_dies_between_head_and_body_goes_to_another() {
+    let origins = [Origin::start().await, Origin::start().await];
+    let addresses = [origins[0].address, origins[1].address];
+    let running = Setup::new().start(&addresses).await;
+    let mut client = running.client().await;
+    client.send(GET).await;
+    let (mut first, other) = tokio::select! {
+        peer = origins[0].accept() => (peer, &origins[1]),
+        peer = origins[1].accept() => (peer, &origins[0]),
+    };
+    first.head().await;
+    first.send(HEAD_ALONE).await;
+    drop(first);
+    let mut second = other.accept().await;
+    second.head().await;
+    second.send(OK).await;
+    assert_eq!(client.answer().await.text(), "ok");
+    let failures: u32 = running.endpoints.iter().map(|it| it.failures()).sum();
+    assert_eq!(failures, 1, "the one that broke off is to blame");
+}
+
+#[tokio::test]
+async fn a_post_whose_instance_dies_between_head_and_body_is_told_so_and_not_sent_twice() {
+    let origins = [Origin::start().await, Origin::start().await];
+    let addresses = [origins[0].address, origins[1].address];
+    let running = Setup::new().start(&addresses).await;
+    let mut client = running.client().await;
+    client.send(POST).await;
+    let (mut first, other) = tokio::select! {
+        peer = origins[0].accept() => (peer, &origins[1]),
+        peer = origins[1].accept() => (peer, &origins[0]),
+    };
+    first.head().await;
+    assert_eq!(first.bytes(2).await, b"hi");
+    first.send(HEAD_ALONE).await;
+    drop(first);
+    assert_eq!(client.answer().await.status, 502);
+    assert!(other.is_left_alone().await);
+}
