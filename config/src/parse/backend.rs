@@ -3,7 +3,7 @@
 use super::address;
 use super::document::Report;
 use super::field::{Field, Given, Section, describe};
-use super::key::Keys;
+use super::key::{Keys, nearest};
 use crate::{Backend, Command, StopPolicy};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -147,12 +147,34 @@ fn arguments(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<String>> 
             item.problem(report, "holds a zero byte, which no argument can")
         } else if n == 0 && text.trim().is_empty() {
             item.problem(report, "the program is empty; write its name or path")
+        } else if let Some(word) = misspelt(text) {
+            let message = format!("`{{{word}}}` stands for nothing; did you mean `{{port}}`?");
+            item.problem(report, message)
         } else {
             Some(text.to_owned())
         }
     });
     let items: Vec<_> = items.collect();
     items.into_iter().collect()
+}
+
+/// The word of the first `{word}` that is near `port` and not it.
+///
+/// Braces are common in arguments (JSON, `awk`, shells, templates): those of other words, and `${word}`, `%{word}` and
+/// `{{word}}`, are left to the program.
+fn misspelt(argument: &str) -> Option<&str> {
+    let opened = argument.match_indices('{');
+    let words = opened.filter_map(|(at, _)| {
+        let foreign = argument[..at].ends_with(['$', '%', '{']);
+        let (word, after) = argument[at + 1..].split_once('}')?;
+        (!foreign && !after.starts_with('}')).then_some(word)
+    });
+    let is_word = |it: &str| {
+        it.bytes()
+            .all(|it| it.is_ascii_alphanumeric() || b"_-".contains(&it))
+    };
+    let mut words = words.filter(|it| it.len() <= 8 && *it != "port" && is_word(it));
+    words.find(|it| nearest(it, &["port"]).is_some())
 }
 
 /// Fills `all` with the addresses that are right; `None` where one is not.

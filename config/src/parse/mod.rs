@@ -12,6 +12,7 @@ mod field;
 mod health;
 mod key;
 mod limit;
+mod mend;
 mod pattern;
 mod route;
 mod service;

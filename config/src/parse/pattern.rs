@@ -1,28 +1,43 @@
 //! The text of a route: a host pattern and a path prefix, in the one form that requests are matched in.
 //!
-//! Errors are sentences that say what would be right; whoever reads the field adds its place.
+//! Errors are sentences that say what would be right; whoever reads the field adds its place. What to write instead comes from `mend`.
 
+use super::mend;
 use crate::{HostPattern, PathPrefix, RoutePattern};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Bytes of a path prefix.
 const LONGEST_PATH: usize = 2_048;
 
+/// Bytes of a suggestion; half of a longer one would only mislead.
+const LONGEST_HINT: usize = 400;
+
 /// `example.org`, `*.example.org/library`, `*`
 pub(super) fn parse(text: &str) -> Result<RoutePattern, String> {
-    if let Some((_, rest)) = text.split_once("://") {
-        return Err(format!(
-            "a route has no scheme; write `{}`",
-            super::show_text(rest)
-        ));
+    strict(text).map_err(|fault| {
+        let right = strict(&mend::route(text)).ok();
+        instead(fault, right.map(|it| it.to_string()))
+    })
+}
+
+/// The fault, and the whole text that would be right, where that is known.
+fn instead(fault: String, right: Option<String>) -> String {
+    match right.filter(|it| it.len() <= LONGEST_HINT) {
+        Some(right) => format!("{fault}; write `{right}`"),
+        None => fault,
+    }
+}
+
+fn strict(text: &str) -> Result<RoutePattern, String> {
+    if text.contains("://") {
+        return Err("a route has no scheme".to_owned());
     }
     let (host, path) = match text.find('/') {
         Some(at) => text.split_at(at),
         None => (text, "/"),
     };
     if host.is_empty() {
-        let hint = "the host is missing; for any host write";
-        return Err(format!("{hint} `*{}`", super::show_text(path)));
+        return Err("the host is missing; `*` is any host".to_owned());
     }
     Ok(RoutePattern {
         host: host_pattern(host)?,
@@ -37,7 +52,7 @@ fn host_pattern(text: &str) -> Result<HostPattern, String> {
     match text.strip_prefix("*.") {
         Some(suffix) => match host(suffix)? {
             suffix if suffix.starts_with('[') || is_ipv4(&suffix) => {
-                Err("an IP address has no subdomains; leave `*.` out".to_owned())
+                Err("an IP address has no subdomains".to_owned())
             }
             suffix => Ok(HostPattern::Wildcard(suffix)),
         },
@@ -50,35 +65,28 @@ fn is_ipv4(text: &str) -> bool {
 }
 
 /// A host name or address in the form that matching uses: lower case, without port, without final dot.
-pub(super) fn host(text: &str) -> Result<String, String> {
+fn host(text: &str) -> Result<String, String> {
     if let Some(inner) = text.strip_prefix('[') {
         return ipv6(inner);
     }
     if text.contains('*') {
         return Err("`*` may only be the whole first label, as in `*.example.org`".to_owned());
     }
-    if let Some((name, port)) = text.split_once(':') {
-        let name = super::show_text(name);
-        return Err(
-            match port.parse::<Ipv6Addr>().is_ok() || port.contains(':') {
-                true => "write an IPv6 address in brackets".to_owned(),
-                false => format!("a route takes every port; leave it out: `{name}`"),
-            },
-        );
+    if let Some((_, port)) = text.split_once(':') {
+        return Err(match port.contains(':') {
+            true => "an IPv6 address stands in brackets".to_owned(),
+            false => "a route takes every port and names none".to_owned(),
+        });
     }
     if !text.is_ascii() {
         let form = "write the host as it goes over the wire, in punycode (`xn--...`)";
         return Err(form.to_owned());
     }
     if text.bytes().any(|it| it.is_ascii_uppercase()) {
-        let lower = super::show_text(&text.to_ascii_lowercase());
-        return Err(format!("hosts are matched in lower case; write `{lower}`"));
+        return Err("hosts are matched in lower case".to_owned());
     }
-    if let Some(bare) = text.strip_suffix('.') {
-        let bare = super::show_text(bare);
-        return Err(format!(
-            "hosts are matched without the final dot; write `{bare}`"
-        ));
+    if text.ends_with('.') {
+        return Err("hosts are matched without the final dot".to_owned());
     }
     let label = |it: &str| {
         let inner = it.bytes();
@@ -105,28 +113,28 @@ fn ipv6(inner: &str) -> Result<String, String> {
             super::show_text(inner)
         ));
     };
+    if rest.starts_with(':') {
+        return Err("a route takes every port and names none".to_owned());
+    }
     if !rest.is_empty() {
-        return Err(format!("a route takes every port; leave it out: `[{ip}]`"));
+        return Err("the host ends with `]`".to_owned());
     }
     if ip.to_string() != inner {
-        return Err(format!("clients write this address as `[{ip}]`"));
+        return Err("clients write this address in its shortest form".to_owned());
     }
     Ok(format!("[{ip}]"))
 }
 
 /// A path of whole segments; one final `/` means the same as none.
-pub(super) fn path_prefix(text: &str) -> Result<PathPrefix, String> {
+fn path_prefix(text: &str) -> Result<PathPrefix, String> {
     if text == "/" {
         return Ok(PathPrefix("/".to_owned()));
     }
     if text.len() > LONGEST_PATH {
         return Err(format!("a path has at most {LONGEST_PATH} bytes"));
     }
-    if let Some(at) = text.find(['?', '#']) {
-        let path = super::show_text(&text[..at]);
-        return Err(format!(
-            "queries and fragments are not matched; write `{path}`"
-        ));
+    if text.contains(['?', '#']) {
+        return Err("queries and fragments are not matched".to_owned());
     }
     let path = text.strip_suffix('/').unwrap_or(text);
     for segment in path.split('/').skip(1) {
@@ -138,16 +146,14 @@ pub(super) fn path_prefix(text: &str) -> Result<PathPrefix, String> {
 /// Why no request can have this segment in the path that is matched.
 fn segment_fault(segment: &str) -> Option<String> {
     if segment.is_empty() {
-        return Some("no segment may be empty; write one `/`".to_owned());
+        return Some("no segment may be empty".to_owned());
     }
     if segment == "*" {
-        return Some("a path takes everything below it; leave `/*` out".to_owned());
+        return Some("a path takes everything below it without `*`".to_owned());
     }
     let dots = segment.to_ascii_lowercase().replace("%2e", ".");
     if dots == "." || dots == ".." {
-        return Some(
-            "dot segments are resolved before matching; write the resolved path".to_owned(),
-        );
+        return Some("dot segments are resolved before matching".to_owned());
     }
     let bytes = segment.as_bytes();
     let mut at = 0;
@@ -163,7 +169,7 @@ fn segment_fault(segment: &str) -> Option<String> {
                     Some(0) => return Some("`%00` is refused in requests".to_owned()),
                     Some(plain) if is_unreserved(plain) => {
                         let plain = char::from(plain);
-                        return Some(format!("clients send `{plain}` as it is; write it so"));
+                        return Some(format!("clients send `{plain}` as it is"));
                     }
                     Some(_) => at += 3,
                 }
@@ -177,7 +183,7 @@ fn segment_fault(segment: &str) -> Option<String> {
                 let coded = bad.encode_utf8(&mut buffer).bytes();
                 let coded: String = coded.map(|it| format!("%{it:02X}")).collect();
                 let bad = bad.escape_debug();
-                return Some(format!("clients send `{bad}` as `{coded}`; write it so"));
+                return Some(format!("clients send `{bad}` as `{coded}`"));
             }
         }
     }
@@ -185,21 +191,32 @@ fn segment_fault(segment: &str) -> Option<String> {
 }
 
 /// RFC 3986, 2.3
-fn is_unreserved(byte: u8) -> bool {
+pub(super) fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
 /// RFC 3986, 3.3: pchar without `%`
-fn is_path_byte(byte: u8) -> bool {
+pub(super) fn is_path_byte(byte: u8) -> bool {
     is_unreserved(byte) || b"!$&'()*+,;=:@".contains(&byte)
 }
 
 /// The target of a redirect: `http://` or `https://`, host, optional port, optional path; no final `/`.
 pub(super) fn redirect(text: &str) -> Result<String, String> {
+    strict_redirect(text).map_err(|fault| {
+        let right = mend::redirect(text);
+        instead(fault, right.and_then(|it| strict_redirect(&it).ok()))
+    })
+}
+
+fn strict_redirect(text: &str) -> Result<String, String> {
     const FORM: &str = "write an absolute URL, like `https://example.org/new`";
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(FORM.to_owned());
     };
+    let lower = scheme.to_ascii_lowercase();
+    if scheme != lower && matches!(lower.as_str(), "http" | "https") {
+        return Err("the scheme stands in lower case".to_owned());
+    }
     if scheme != "http" && scheme != "https" {
         return Err(format!("{FORM}; only http and https"));
     }

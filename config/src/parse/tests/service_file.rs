@@ -63,7 +63,7 @@ retries = 9
             ":2: service.library.replicas: must be at least 1, got 0; to stop serving type `minato drain`, to change the number for a while `minato scale`, to end the service delete its file",
             ":3: service.library.intervall: unknown key; known here: command, endpoints, port, replicas, routes, route, health, limits, timeouts, retries, env, directory, stop",
             ":4: service.library.routes[0]: no request can match \"Example.org\": hosts are matched in lower case; write `example.org`",
-            ":4: service.library.routes[1]: no request can match \"example.org//a\": no segment may be empty; write one `/`",
+            ":4: service.library.routes[1]: no request can match \"example.org//a\": no segment may be empty; write `example.org/a`",
             ":5: service.library.health.intervl: unknown key; did you mean `interval`?",
             ":5: service.library.health.timeout: must be a duration with its unit, like \"3s\" or \"3ms\", got the number 3",
             ":6: is not TOML at `=`: extra `=`, expected nothing",
@@ -251,6 +251,39 @@ fn commands() {
 }
 
 #[test]
+fn placeholders() {
+    for (argument, word) in [
+        ("{prt}", Some("prt")),
+        ("--listen=127.0.0.1:{Port}", Some("Port")),
+        ("{PORT}", Some("PORT")),
+        ("{port}:{prot}", Some("prot")),
+        ("{ports}", Some("ports")),
+        ("{port_}", Some("port_")),
+        ("{a{prt}", Some("prt")),
+        ("{port}", None),
+        ("--{port}--{port}", None),
+        ("{}", None),
+        ("{print}", None),
+        ("{name}", None),
+        ("{prt", None),
+        ("{prt é}", None),
+        ("{é", None),
+        ("${PORT}", None),
+        ("%{prt}", None),
+        ("{{prt}}", None),
+        ("{{port}}", None),
+        ("{post,part}", None),
+        ("{ sort; }", None),
+        ("{'port': 1, 'a': {'prt': 2}}", None),
+    ] {
+        let read = library(&format!("command = [\"a\",\n \"{argument}\"]"));
+        let told = read.map_or_else(|problems| told(&problems), |_| Vec::new());
+        let expected = word.map(|it| format!("services/library.toml:2: service.library.command[1]: `{{{it}}}` stands for nothing; did you mean `{{port}}`?"));
+        assert_eq!(told, expected.into_iter().collect::<Vec<_>>(), "{argument}");
+    }
+}
+
+#[test]
 fn health() {
     wrong(
         "health = false",
@@ -435,18 +468,21 @@ fn routes_that_no_request_can_match() {
             "https://example.org/a",
             "a route has no scheme; write `example.org/a`",
         ),
-        ("/a", "the host is missing; for any host write `*/a`"),
-        ("", "the host is missing; for any host write `*/`"),
+        ("/a", "the host is missing; `*` is any host; write `*/a`"),
+        ("", "the host is missing; `*` is any host; write `*`"),
         (
             "example.org:8080/a",
-            "a route takes every port; leave it out: `example.org`",
+            "a route takes every port and names none; write `example.org/a`",
         ),
         (
             "[::1]:80",
-            "a route takes every port; leave it out: `[::1]`",
+            "a route takes every port and names none; write `[::1]`",
         ),
-        ("[::0:1]", "clients write this address as `[::1]`"),
-        ("::1", "write an IPv6 address in brackets"),
+        (
+            "[::0:1]",
+            "clients write this address in its shortest form; write `[::1]`",
+        ),
+        ("::1", "an IPv6 address stands in brackets; write `[::1]`"),
         (
             "example.org.",
             "hosts are matched without the final dot; write `example.org`",
@@ -465,7 +501,7 @@ fn routes_that_no_request_can_match() {
         ),
         (
             "*.10.0.0.1",
-            "an IP address has no subdomains; leave `*.` out",
+            "an IP address has no subdomains; write `10.0.0.1`",
         ),
         (
             "図書館.example",
@@ -481,32 +517,32 @@ fn routes_that_no_request_can_match() {
         ),
         (
             "a.b/c/../d",
-            "dot segments are resolved before matching; write the resolved path",
+            "dot segments are resolved before matching; write `a.b/d`",
         ),
         (
             "a.b/.",
-            "dot segments are resolved before matching; write the resolved path",
+            "dot segments are resolved before matching; write `a.b`",
         ),
         (
             "a.b/%2E%2e/d",
-            "dot segments are resolved before matching; write the resolved path",
+            "dot segments are resolved before matching; write `a.b/d`",
         ),
-        ("a.b/c%2ed", "clients send `.` as it is; write it so"),
-        ("a.b//", "no segment may be empty; write one `/`"),
+        ("a.b/c%2ed", "clients send `.` as it is; write `a.b/c.d`"),
+        ("a.b//", "no segment may be empty; write `a.b`"),
         (
             "a.b/c?d=e",
-            "queries and fragments are not matched; write `/c`",
+            "queries and fragments are not matched; write `a.b/c`",
         ),
         (
             "a.b/c#d",
-            "queries and fragments are not matched; write `/c`",
+            "queries and fragments are not matched; write `a.b/c`",
         ),
         (
             "a.b/c/*",
-            "a path takes everything below it; leave `/*` out",
+            "a path takes everything below it without `*`; write `a.b/c`",
         ),
-        ("a.b/c d", "clients send ` ` as `%20`; write it so"),
-        ("a.b/é", "clients send `é` as `%C3%A9`; write it so"),
+        ("a.b/c d", "clients send ` ` as `%20`; write `a.b/c%20d`"),
+        ("a.b/é", "clients send `é` as `%C3%A9`; write `a.b/%C3%A9`"),
         ("a.b/%zz", "`%` must be followed by two hexadecimal digits"),
         ("a.b/%é", "`%` must be followed by two hexadecimal digits"),
         ("a.b/%00", "`%00` is refused in requests"),
@@ -523,6 +559,55 @@ fn routes_that_no_request_can_match() {
     wrong(
         "routes = \"a.b\"",
         "routes: must be a list of hosts and paths, like [\"example.org/library\"], got \"a.b\"",
+    );
+}
+
+/// What stands after `write` is the whole route or redirect, right in every part.
+#[test]
+fn a_suggestion_is_the_whole_text() {
+    for (route, right) in [
+        ("example.org:80/b", Some("example.org/b")),
+        (
+            "HTTPS://user@Example.org.:443//b/?q#f",
+            Some("example.org/b"),
+        ),
+        ("http://", Some("*")),
+        ("https://*.Example.org/b/*", Some("*.example.org/b")),
+        ("Example.org/Å b/%7e", Some("example.org/%C3%85%20b/~")),
+        ("[::0:1]:80/b", Some("[::1]/b")),
+        ("::1/b", Some("[::1]/b")),
+        ("*.10.0.0.1/b", Some("10.0.0.1/b")),
+        ("example.org?q", Some("example.org")),
+        ("Example.org/a\\\\b", None),
+        ("Example.org/%z/%é", None),
+        ("http://図書館.example/b", None),
+        ("Example.org/*/b", None),
+    ] {
+        let problems = library(&format!("{COMMAND}routes = [\"{route}\"]")).expect_err(route);
+        let suggested = problems[0].message.split_once("; write `");
+        let suggested = suggested.map(|(_, it)| it.trim_end_matches('`'));
+        assert_eq!(suggested, right, "{route}: {}", problems[0]);
+    }
+    for (url, right) in [
+        ("HTTP://x.org/b", Some("http://x.org/b")),
+        ("https://X.org.:8443/b?q", Some("https://x.org:8443/b")),
+        ("https://u:p@x.org/b//c/", Some("https://x.org/b/c")),
+        ("ftp://x.org", None),
+        ("https://x.org:99999/B", None),
+        ("https:///b", None),
+    ] {
+        let text = format!("{COMMAND}[[route]]\nmatch = \"a.b\"\nredirect = \"{url}\"");
+        let problems = library(&text).expect_err(url);
+        let suggested = problems[0].message.split_once("; write `");
+        let suggested = suggested.map(|(_, it)| it.trim_end_matches('`'));
+        assert_eq!(suggested, right, "{url}: {}", problems[0]);
+    }
+    let long = format!("{COMMAND}routes = [\"X.org/{}\"]", "é".repeat(300));
+    let problems = library(&long).expect_err("capitals");
+    assert!(
+        problems[0].message.ends_with("in lower case"),
+        "{}",
+        problems[0]
     );
 }
 
@@ -590,7 +675,7 @@ fn long_routes() {
         ),
         (
             "match = \"a.b\"\nredirect = \"http://u@c.d\"",
-            ":4: service.library.route[0].redirect: cannot redirect to \"http://u@c.d\": user names and passwords do not belong in a redirect; leave them out",
+            ":4: service.library.route[0].redirect: cannot redirect to \"http://u@c.d\": user names and passwords do not belong in a redirect; leave them out; write `http://c.d`",
         ),
         (
             "match = \"a.b\"\nredirect = \"http://c.d:x\"",
@@ -598,11 +683,11 @@ fn long_routes() {
         ),
         (
             "match = \"a.b\"\nredirect = \"http://c.d/e?f\"",
-            ":4: service.library.route[0].redirect: cannot redirect to \"http://c.d/e?f\": the request's own query is appended; leave `?` and `#` out",
+            ":4: service.library.route[0].redirect: cannot redirect to \"http://c.d/e?f\": the request's own query is appended; leave `?` and `#` out; write `http://c.d/e`",
         ),
         (
             "match = \"a.b\"\nredirect = \"http://c.d/\\r\\nX: y\"",
-            ":4: service.library.route[0].redirect: cannot redirect to \"http://c.d/\\r\\nX: y\": clients send `\\r` as `%0D`; write it so",
+            ":4: service.library.route[0].redirect: cannot redirect to \"http://c.d/\\r\\nX: y\": clients send `\\r` as `%0D`; write `http://c.d/%0D%0AX:%20y`",
         ),
     ] {
         wrong_file(&long(body), &[expected]);
