@@ -65,16 +65,27 @@ pub(crate) async fn run(
         show(&args.service, slot, past, global)?;
         shown.push((slot, lines));
     }
-    while args.follow {
+    if args.follow {
+        follow(args, client, global, &mut shown).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn follow(
+    args: &LogsArgs,
+    client: &Client,
+    global: &Global,
+    shown: &mut [(u16, Vec<String>)],
+) -> anyhow::Result<()> {
+    loop {
         tokio::time::sleep(LOOK).await;
-        for (slot, before) in &mut shown {
+        for (slot, before) in shown.iter_mut() {
             let now = fetch(client, &args.service, *slot, WINDOW).await?;
             let fresh = fresh(before, &now);
             show(&args.service, *slot, fresh, global)?;
             *before = now;
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn fetch(

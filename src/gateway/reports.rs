@@ -148,7 +148,7 @@ impl Reporter {
             v: 1,
             since: self.since,
         })
-        .map_err(invalid)?;
+        .map_err(|error| invalid(&error))?;
         self.store
             .commit(Commit::default().and_put(key, alive, Some(granted)))
             .await?;
@@ -174,9 +174,11 @@ impl Reporter {
                     place.1,
                 ));
                 commit = match report {
-                    Some(report) => {
-                        commit.and_put(key, serde_json::to_vec(report).map_err(invalid)?, *lease)
-                    }
+                    Some(report) => commit.and_put(
+                        key,
+                        serde_json::to_vec(report).map_err(|error| invalid(&error))?,
+                        *lease,
+                    ),
                     None => commit.and_delete(key),
                 };
             }
@@ -197,7 +199,7 @@ async fn asked(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|it| *it).await;
 }
 
-fn invalid(error: serde_json::Error) -> StoreError {
+fn invalid(error: &serde_json::Error) -> StoreError {
     StoreError::Invalid {
         detail: error.to_string(),
     }

@@ -152,7 +152,7 @@ impl GatewayView {
                 return Ok(test);
             }
             RouteAction::Forward { strip: true } => {
-                test.action = "forward, prefix stripped".to_owned()
+                test.action = "forward, prefix stripped".to_owned();
             }
             RouteAction::Forward { strip: false } => test.action = "forward".to_owned(),
         }
