@@ -273,9 +273,9 @@ fn a_delete_takes_the_object_and_its_note() {
     }
 }
 
-fn gone(key: Key, revision: u64) -> Event {
+fn gone(key: &Key, revision: u64) -> Event {
     Event::Delete {
-        key: keys().text(&key),
+        key: keys().text(key),
         revision: Revision(revision),
     }
 }
@@ -303,7 +303,7 @@ fn archive_by_hand() -> Observed {
 fn an_intent_that_vanishes_holds_until_it_is_written_again() {
     let archive = || service("archive");
     let mut observed = archive_by_hand();
-    observed.apply(&gone(Key::Intent(archive()), 3));
+    observed.apply(&gone(&Key::Intent(archive()), 3));
     let kept = &observed.world.intents[&archive()].value;
     assert_eq!(kept.replicas, Some(4));
     let vanished: Vec<&Object> = observed.world.vanished.iter().collect();
@@ -336,8 +336,8 @@ fn an_intent_ends_with_its_service_in_either_order() {
     for reversed in [false, true] {
         let mut observed = golden_world();
         let mut batch = [
-            gone(Key::Service(library()), 20),
-            gone(Key::Intent(library()), 20),
+            gone(&Key::Service(library()), 20),
+            gone(&Key::Intent(library()), 20),
         ];
         if reversed {
             batch.reverse();
@@ -352,8 +352,8 @@ fn an_intent_ends_with_its_service_in_either_order() {
 fn a_record_that_vanishes_is_noted_and_keeps_its_intent() {
     let archive = || service("archive");
     let mut observed = archive_by_hand();
-    observed.apply(&gone(Key::Service(archive()), 3));
-    observed.apply(&gone(Key::Intent(archive()), 4));
+    observed.apply(&gone(&Key::Service(archive()), 3));
+    observed.apply(&gone(&Key::Intent(archive()), 4));
     assert!(observed.world.services.is_empty());
     assert_eq!(observed.world.intents.len(), 1);
     assert_eq!(observed.world.vanished.len(), 2);

@@ -1,7 +1,7 @@
 //! Down for all observers: killed and started again. Down for one: left alone.
 
 use crate::support::*;
-use minato_config::Health;
+use minato_config::{Health, HealthProbe, HttpProbe, StatusRange};
 use minato_control::EventKind;
 use minato_health::{Phase, Verdict};
 use rustix::process::Signal;
@@ -69,6 +69,51 @@ async fn without_checks_nothing_is_killed_for_its_health() {
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(is_alive(pid));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_health_path_takes_the_only_instance_from_nobody() {
+    let mut site = Site::new();
+    let command = sh(SERVER);
+    site.serve(&command, asked("/")).await;
+    site.gateway("gate").await;
+    site.assign(0, 1, &command).await;
+    let up = site
+        .instance_until(0, 1, "up here", |it| it.local == Some(Verdict::Up))
+        .await;
+    site.serve(&command, asked("/nothing-there")).await;
+    site.instance_until(0, 1, "down here", |it| it.local == Some(Verdict::Down))
+        .await;
+    site.verdict("gate", &run_name(0, 1, 1), Verdict::Down, false)
+        .await;
+    let alarm = site.event(EventKind::Alarm).await;
+    assert!(alarm.message.contains("still answers"), "{}", alarm.message);
+    assert!(alarm.hint.unwrap().contains("services/library.toml"));
+    assert!(is_alive(up.pid.unwrap()));
+    // One that no longer answers is another matter.
+    freeze(up.pid.unwrap());
+    site.event(EventKind::Killed).await;
+}
+
+/// Probed fast by HTTP.
+fn asked(path: &str) -> Health {
+    let Health::On { timing, .. } = probed() else {
+        return Health::Off;
+    };
+    let http = HttpProbe {
+        path: path.to_owned(),
+        host: None,
+        status: vec![StatusRange {
+            first: 200,
+            last: 399,
+        }],
+        headers: Default::default(),
+        body: None,
+    };
+    Health::On {
+        probe: HealthProbe::Http(http),
+        timing,
+    }
 }
 
 /// The whole group, as a person would.

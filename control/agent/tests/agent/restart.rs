@@ -221,3 +221,32 @@ async fn two_slots_have_two_ports_and_keep_them_over_agents() {
         second.address
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fixed_port_that_another_slot_has_is_waited_for_and_costs_no_restart() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let mut site = Site::new();
+    let mut command = sh("exec sleep 1000");
+    command.port = Some(port);
+    site.serve(&command, Health::Off).await;
+    site.assign(0, 1, &command).await;
+    site.instance_until(0, 1, "running", |it| it.phase == Phase::Running)
+        .await;
+    site.assign(1, 1, &command).await;
+    let event = site.event(EventKind::Exited).await;
+    let said = format!(
+        "library/1 could not be started: services/library.toml: port: port {port} is fixed for it, but library/0 has it"
+    );
+    assert!(event.message.starts_with(&said), "{}", event.message);
+    let waiting = site
+        .instance_until(1, 1, "waiting", |it| it.phase == Phase::Exited)
+        .await;
+    assert_eq!(waiting.restarts, 0);
+    site.unassign(0, 1, &command).await;
+    let running = site
+        .instance_until(1, 1, "running", |it| it.phase == Phase::Running)
+        .await;
+    assert_eq!((running.run.0, running.restarts), (1, 0));
+}

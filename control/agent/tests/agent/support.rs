@@ -16,6 +16,7 @@ use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -212,6 +213,16 @@ pub(crate) fn probed() -> Health {
     }
 }
 
+/// Of each site its own: two agents that look for a free port at the same moment find the same one.
+fn ports() -> PortRange {
+    static SITES: AtomicU16 = AtomicU16::new(0);
+    let first = 22_000 + SITES.fetch_add(1, Ordering::Relaxed) % 50 * 20;
+    PortRange {
+        first,
+        last: first + 19,
+    }
+}
+
 /// A store, and an agent on it.
 pub(crate) struct Site {
     pub(crate) store: SharedStore,
@@ -244,10 +255,7 @@ impl Site {
             node: NodeId::parse("here").unwrap(),
             keys: keys.clone(),
             data: folder.path(),
-            ports: PortRange {
-                first: 22_000,
-                last: 22_999,
-            },
+            ports: ports(),
             log_bytes: 1 << 20,
             shim: shim(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
