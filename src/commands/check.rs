@@ -16,13 +16,17 @@ pub(crate) struct CheckArgs {
 /// Exit 0 where all is well, 3 where something would be refused.
 pub(crate) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let found = minato_config_files::locate(args.config.as_deref());
-    let (name, problems) = match &found {
-        Some(path) => (path.display().to_string(), minato_config_files::check(path)),
+    let (name, findings) = match &found {
+        Some(path) => (
+            path.display().to_string(),
+            minato_config_files::inspect(path),
+        ),
         None => (
             "the defaults (no minato.toml)".to_owned(),
-            minato_config_files::check_services_of(&Settings::default()),
+            minato_config_files::inspect_services_of(&Settings::default()),
         ),
     };
+    let problems = findings.problems;
     if global.json {
         let lines: Vec<_> = problems
             .iter()
@@ -30,11 +34,12 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode>
             .collect();
         print(&format!("{}\n", serde_json::to_string_pretty(&lines)?))?;
     } else if problems.is_empty() {
-        print(&format!(
-            "{}: {} and all services\n",
-            paint("ok", Tone::Good),
-            name
-        ))?;
+        let services = match findings.services {
+            1 => "1 service".to_owned(),
+            n => format!("{n} services"),
+        };
+        let ok = paint("ok", Tone::Good);
+        print(&format!("{ok}: {name} and {services}\n"))?;
     } else {
         for problem in &problems {
             print(&format!("{problem}\n"))?;
