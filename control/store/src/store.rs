@@ -178,6 +178,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets history before `before`: watches from there get [`StoreError::Compacted`].
     async fn compact(&self, before: Revision) -> Result<(), StoreError>;
+
+    /// What keeps the store from taking writes, as far as the backend knows without trying: `No space left on device`.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A running watch. Dropping it ends it. A slow reader costs no memory: it reads history at its own pace.

@@ -114,7 +114,7 @@ pub(super) async fn drain(
     let asked: DrainRequest = read(body)?;
     change(&shared, &name, &asked.who, |before| {
         let was = before.intent.is_some_and(|it| it.drain);
-        let replaced = format!(", in place of the word of {}", before.since());
+        let replaced = format!("; changed by hand before that by {}", before.since());
         let message = match (asked.drain, was) {
             (true, false) => format!("{name} takes no new requests: they get the sorry page"),
             (false, true) => format!("{name} takes requests again{replaced}"),

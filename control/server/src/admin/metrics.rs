@@ -10,6 +10,7 @@ pub(super) struct Numbers<'a> {
     pub(super) files: usize,
     pub(super) problems: usize,
     pub(super) revision: Option<u64>,
+    pub(super) writable: bool,
     pub(super) leading: bool,
     pub(super) events: EventCounts,
 }
@@ -48,6 +49,11 @@ pub(super) fn text(numbers: &Numbers<'_>) -> String {
         "minato_store_up",
         "1 if the store answered this scrape.",
         u64::from(numbers.revision.is_some()),
+    );
+    gauge(
+        "minato_store_writable",
+        "0 while the store takes no writes: a full or failing disk.",
+        u64::from(numbers.writable),
     );
     if let Some(revision) = numbers.revision {
         gauge(
@@ -89,6 +95,7 @@ mod tests {
             files: 3,
             problems: 1,
             revision,
+            writable: revision.is_some(),
             leading: true,
             events: EventCounts {
                 info: 5,
@@ -107,6 +114,7 @@ mod tests {
             "minato_config_last_apply_success 0",
             "minato_leader 1",
             "minato_store_up 1",
+            "minato_store_writable 1",
             "minato_store_revision 42",
             "minato_events_total{level=\"warn\"} 2",
             r#"minato_build_info{version="1.0 \"beta\"\\\n"} 1"#,
@@ -121,5 +129,6 @@ mod tests {
         let text = numbers(None);
         assert!(!text.contains("minato_store_revision"), "{text}");
         assert!(text.contains("\nminato_store_up 0\n"), "{text}");
+        assert!(text.contains("\nminato_store_writable 0\n"), "{text}");
     }
 }

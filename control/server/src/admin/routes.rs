@@ -121,15 +121,28 @@ async fn service(
     Ok(Json(sources.service(&name)))
 }
 
+#[derive(Deserialize)]
+struct SettledAsked {
+    /// `scale`, `restart` or `drain`; without it, what the service is now decides.
+    change: Option<String>,
+}
+
 async fn settled(
     State(shared): State<Shared>,
     Path(name): Path<String>,
+    asked: Result<Query<SettledAsked>, QueryRejection>,
 ) -> Result<Json<Settled>, Refusal> {
+    let change = asked.ok().and_then(|Query(it)| it.change);
+    let awaited = match change.as_deref() {
+        Some("scale" | "restart") => settle::Awaited::Instances,
+        _ => settle::Awaited::Service,
+    };
     let observed = shared.look_now().await?;
     let name = known(&observed, &name)?;
     let traffic = shared.admin.view.traffic();
     let traffic = traffic.iter().find(|it| it.service == name);
-    Ok(Json(settle::settled(&observed.world, &name, traffic)))
+    let settled = settle::settled(&observed.world, &name, traffic, awaited);
+    Ok(Json(settled))
 }
 
 #[derive(Deserialize)]
@@ -196,6 +209,7 @@ async fn scrape(State(shared): State<Shared>) -> Response {
         files: folder.files,
         problems: folder.problems.len(),
         revision: seen.map(|it| it.observed.revision.0),
+        writable: admin.store.trouble().is_none(),
         leading: leader.is_some_and(|it| is_self(&shared, &it)),
         events: admin.journal.counts(),
     }));
@@ -262,7 +276,9 @@ async fn overview(shared: &Shared) -> Status {
         }
         Err(why) => (Vec::new(), Vec::new(), 0, Some(why.clone())),
     };
-    let trouble = trouble.or_else(|| admin.journal.store_trouble());
+    let trouble = trouble
+        .or_else(|| admin.store.trouble())
+        .or_else(|| admin.journal.store_trouble());
     Status {
         site: about.site.to_string(),
         node: about.node.to_string(),

@@ -54,7 +54,7 @@ impl<'a> Sources<'a> {
         let draining = intent.is_some_and(|it| it.drain);
         let wanted = wanted(self.world, name);
         let up = count(&instances, is_up);
-        let settled = settle::settled(self.world, name, traffic);
+        let settled = settle::settled(self.world, name, traffic, settle::Awaited::Service);
         let state = self.state(record, draining, wanted, &instances, settled.done);
         ServiceStatus {
             name: name.to_string(),

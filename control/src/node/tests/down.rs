@@ -1,6 +1,8 @@
 //! Several instances down at once.
 
-use super::check;
+use super::{check, run_name, stored};
+use crate::InstanceKey;
+use minato_config::NodeId;
 
 /// Two instances that are up for gateway g and locally.
 const TWO_UP: &str = "gateway g
@@ -133,4 +135,34 @@ fn what_an_earlier_agent_began_may_have_been_up() {
          local 1/4 down status => alarm
          local 1/4 down => killed, term 1/4",
     );
+}
+
+#[test]
+fn one_that_is_up_on_another_node_is_enough() {
+    let mut story = check(
+        "gateway g
+         serve web
+         slot n 1 web => start 1/1 web
+         started 1/1 => started
+         says g 1/1 up
+         local 1/1 up
+         mute",
+    );
+    let elsewhere = run_name("1:1/1");
+    let key = InstanceKey {
+        node: NodeId::parse("m").unwrap(),
+        service: elsewhere.service,
+        slot: elsewhere.slot,
+        generation: elsewhere.generation,
+    };
+    let document = story.document().unwrap();
+    story.world.instances.insert(key, stored(document));
+    for (line, answer) in [
+        ("says g 1:1/1 down", ""),
+        ("says g 1/1 down", ""),
+        ("local 1/1 down status", "alarm"),
+        ("says g 1:1/1 up", "killed, term 1/1"),
+    ] {
+        assert_eq!(story.tell(line), answer, "{line}");
+    }
 }

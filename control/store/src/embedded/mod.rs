@@ -165,11 +165,6 @@ impl Embedded {
         self.shared.state().revision
     }
 
-    /// What the system said to the last write when it failed: `No space left on device`. `None` while all is well.
-    pub fn trouble(&self) -> Option<String> {
-        self.shared.trouble().clone()
-    }
-
     /// Closes the file and lets the folder go, while others may still hold this value: their calls get
     /// [`StoreError::Closed`] from now on.
     pub async fn close(&self) {
@@ -221,6 +216,10 @@ impl std::fmt::Debug for Embedded {
 
 #[async_trait]
 impl Store for Embedded {
+    fn trouble(&self) -> Option<String> {
+        self.shared.trouble().clone()
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         let found = self.open_state()?.entries.get(key).cloned();
         Ok(found.as_deref().cloned())
