@@ -120,7 +120,16 @@ async fn change(
     let settled = if wait.no_wait {
         None
     } else {
-        Some(settle(client, global, service, Duration::from_secs(wait.timeout)).await?)
+        Some(
+            settle(
+                client,
+                global,
+                service,
+                verb,
+                Duration::from_secs(wait.timeout),
+            )
+            .await?,
+        )
     };
     if global.json {
         print(&format!(
@@ -146,9 +155,10 @@ async fn settle(
     client: &Client,
     global: &Global,
     service: &str,
+    verb: &str,
     limit: Duration,
 ) -> anyhow::Result<Settled> {
-    let path = format!("/v1/services/{}/settled", encode(service));
+    let path = format!("/v1/services/{}/settled?change={verb}", encode(service));
     let began = crate::clock::now();
     let mut shown = String::new();
     loop {

@@ -406,7 +406,12 @@ fn a_vanished_record_of_fixed_endpoints_leaves_what_the_gateway_serves() {
 fn drain_is_settled_when_the_gateway_says_so_and_nothing_is_in_flight() {
     let drained = Scene::commands(1).up(0).intent(|it| it.drain = true);
     let of = |world: &World, traffic: Option<ServiceTraffic>| {
-        settle::settled(world, &library(), traffic.as_ref())
+        settle::settled(
+            world,
+            &library(),
+            traffic.as_ref(),
+            settle::Awaited::Service,
+        )
     };
     let world = &drained.world;
     assert!(!of(world, Some(traffic(false, 0))).done);
