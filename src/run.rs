@@ -55,6 +55,7 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_env("MINATO_LOG")
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
+        .with_target(false)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();

@@ -85,14 +85,29 @@ impl Event {
 /// parentheses. Control characters are escaped, so it stays one line whatever a process printed.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:5} ", clock_text(self.at), self.level)?;
-        match (&self.service, &self.instance) {
+        write!(
+            f,
+            "{} {:5} {}",
+            clock_text(self.at),
+            self.level,
+            self.line()
+        )
+    }
+}
+
+/// An event without its time and level, for logs that have their own. One line, too.
+pub struct Line<'a>(&'a Event);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(event) = self;
+        match (&event.service, &event.instance) {
             (Some(service), Some(it)) => write!(f, "{service}/{} run {}  ", it.slot, it.run)?,
             (Some(service), None) => write!(f, "{service}  ")?,
             (None, _) => {}
         }
-        one_line(f, self.news())?;
-        if let Some(hint) = &self.hint {
+        one_line(f, event.news())?;
+        if let Some(hint) = &event.hint {
             f.write_str(" (")?;
             one_line(f, hint)?;
             f.write_str(")")?;
@@ -102,6 +117,11 @@ impl fmt::Display for Event {
 }
 
 impl Event {
+    /// The event without its time and level.
+    pub fn line(&self) -> Line<'_> {
+        Line(self)
+    }
+
     /// The message without the name that stands in front of it on the line already.
     fn news(&self) -> &str {
         let Some(service) = &self.service else {

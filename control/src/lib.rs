@@ -14,7 +14,7 @@ mod restart;
 mod world;
 
 pub use clock_text::clock_text;
-pub use event::{Event, EventInstance, EventKind, Level};
+pub use event::{Event, EventInstance, EventKind, Level, Line};
 pub use node::{
     ADOPTION_PATIENCE, Left, LeftState, Moment, Node, NodeAction, PlaceKey, Refusal, RunName,
     START_DEADLINE,

@@ -228,22 +228,11 @@ fn cut(text: &mut String) {
 }
 
 fn log(event: &Event) {
-    let service = event.service.as_ref().map(tracing::field::display);
-    let slot = event.instance.map(|it| it.slot.0);
-    let run = event.instance.map(|it| it.run.0);
-    let hint = event.hint.as_deref();
-    let kind = format!("{:?}", event.kind);
-    let (kind, message) = (kind.as_str(), event.message.as_str());
+    let line = event.line();
     match event.level {
-        Level::Info => {
-            tracing::info!(target: "event", kind, service, slot, run, hint, "{message}");
-        }
-        Level::Warn => {
-            tracing::warn!(target: "event", kind, service, slot, run, hint, "{message}");
-        }
-        Level::Error => {
-            tracing::error!(target: "event", kind, service, slot, run, hint, "{message}");
-        }
+        Level::Info => tracing::info!(target: "event", "{line}"),
+        Level::Warn => tracing::warn!(target: "event", "{line}"),
+        Level::Error => tracing::error!(target: "event", "{line}"),
     }
 }
 
