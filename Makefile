@@ -21,11 +21,16 @@ deny:
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny check licenses bans sources
 
+# Every order of every step of the admission queue, tried by loom.
+.PHONY: model
+model:
+	RUSTFLAGS="--cfg loom" cargo test --release --locked -p minato-proxy --lib queue::model
+
 # The figures of docs/measurements.md: faults ten times each, the store, the table.
 .PHONY: figures
 figures:
 	@scripts/install-needed.sh
 	cargo build --release --locked
-	cargo run --release --locked --quiet -- demo --once --only kill,freeze,hang,sick --repeat 10 --figures target/faults.json
+	cargo run --release --locked --quiet -- demo --once --only kill,freeze,hang,sick,route,control --repeat 10 --figures target/faults.json
 	cargo bench --locked --bench store
 	cargo bench --locked --bench table

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what building and the demo need and this machine lacks, after asking.
+# Installs what building, the tests and the demo need and this machine lacks, after asking.
 #
 #   scripts/install-needed.sh           asks; YES=1 or CI=true answers yes
 #
@@ -21,10 +21,13 @@ need() {
 
 need cc build-essential "C compiler and linker"
 need cmake cmake "a compression library that the gateway's engine brings is built with it"
-need python3 python3 "one of the demo's two services is Python's own web server"
+need python3 python3 "the demo and the tests run Python's own web server"
+need curl curl "the tests drive the gateway with it"
 
-if ! has cargo; then
-    echo "Rust is missing. Install it from https://rustup.rs and run this again; rust-toolchain.toml names the version." >&2
+# Without rustup, which fetches the version that rust-toolchain.toml names, the one that is there must be it.
+version=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$(dirname "$0")/../rust-toolchain.toml")
+if ! has rustup && ! cargo --version 2>/dev/null | grep -qF "$version"; then
+    echo "Rust $version is missing. Install rustup from https://rustup.rs and run this again." >&2
     exit 1
 fi
 [ -n "$packages" ] || exit 0

@@ -13,7 +13,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 /// Python's own web server. Its defaults would spoil the figures: five waiting connections (a burst then waits a
-/// second for the next SYN) and Nagle's algorithm (44 ms on each kept connection). Both are set here, nothing else.
+/// second for the next SYN) and Nagle's algorithm (44 ms on each kept connection). These and HTTP/1.1 are set here, nothing else.
 const PYTHON: &str = r#"import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer

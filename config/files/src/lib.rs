@@ -15,7 +15,6 @@ mod watcher;
 pub use folder::{Folder, Listed, LoadedService};
 pub use loader::Loader;
 pub use settings::{
-    Findings, check, check_services_of, inspect, inspect_services_of, locate, read,
-    read_or_default, read_sorry_page,
+    Findings, inspect, inspect_services_of, locate, read, read_or_default, read_sorry_page,
 };
 pub use watcher::Watcher;

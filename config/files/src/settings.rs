@@ -87,13 +87,3 @@ pub fn inspect_services_of(settings: &Settings) -> Findings {
         services: loaded.files,
     }
 }
-
-/// The problems alone of [`inspect`].
-pub fn check(settings_path: &Path) -> Vec<Problem> {
-    inspect(settings_path).problems
-}
-
-/// The problems alone of [`inspect_services_of`].
-pub fn check_services_of(settings: &Settings) -> Vec<Problem> {
-    inspect_services_of(settings).problems
-}

@@ -1,6 +1,6 @@
 //! Settings on disk, and the check of everything that they lead to.
 
-use minato_config_files::{check, inspect, locate, read, read_or_default, read_sorry_page};
+use minato_config_files::{inspect, locate, read, read_or_default, read_sorry_page};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ fn told(problems: &[minato_config::Problem], home: &TempDir) -> Vec<String> {
 #[test]
 fn the_examples_have_no_problem() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/minato.toml");
-    assert_eq!(check(&file), []);
+    assert_eq!(inspect(&file).problems, []);
     let settings = read(&file).unwrap();
     assert!(settings.services.ends_with("examples/services/"));
 }
@@ -32,7 +32,7 @@ fn a_settings_file_that_is_named_must_be_there() {
         told(&read_or_default(Some(&file)).unwrap_err(), &home),
         expected
     );
-    assert_eq!(told(&check(&file), &home), expected);
+    assert_eq!(told(&inspect(&file).problems, &home), expected);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_check_tells_everything_at_once() {
     );
     put("apps/b.toml", "command = [\"b\"]\nroutes = [\"x.org\"]");
     put("apps/c.toml", "command = [\"c\"\nretries = 7");
-    let problems = check(&home.path().join("minato.toml"));
+    let problems = inspect(&home.path().join("minato.toml")).problems;
     assert_eq!(
         told(&problems, &home),
         [

@@ -25,7 +25,7 @@ fn wrong_file(text: &str, expected: &[&str]) {
 }
 
 #[test]
-fn the_example_of_the_style_guide() {
+fn a_timeout_beside_its_interval() {
     let text = "\
 # The library.
 command = [

@@ -1,4 +1,4 @@
-//! What runs instances: the trait, and the process implementation. Docker joins later, under the same [`contract`].
+//! What runs instances: the trait, and the process implementation. Every implementation passes [`contract`].
 
 pub mod contract;
 mod keeper;

@@ -147,7 +147,7 @@ async fn an_agent_killed_with_9_loses_nothing() {
 async fn killed_at_any_moment_there_is_one_process_and_always_the_same() {
     const ROUNDS: u32 = 70;
     const KILLS: u32 = 4;
-    let seed = std::env::var("SEED")
+    let seed = std::env::var("MINATO_SEED")
         .ok()
         .and_then(|it| it.parse().ok())
         .unwrap_or_else(|| fastrand::u64(..));
