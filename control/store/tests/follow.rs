@@ -153,6 +153,10 @@ async fn dropping_next_loses_nothing() {
                 if n % 3 == 0 {
                     delete(&*store, (n + 5) % 12).await;
                 }
+                if n % 10 == 0 {
+                    // Time for the follower to catch up, and to be dropped while it waits.
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
                 if n >= 300 && enough.load(Ordering::Relaxed) {
                     break;
                 }
