@@ -20,6 +20,8 @@ pub(crate) struct Process {
 struct Stat {
     state: char,
     parent: u32,
+    group: u32,
+    session: u32,
     start: u64,
 }
 
@@ -88,6 +90,30 @@ pub(crate) fn children(parent: u32) -> Vec<u32> {
     found
 }
 
+/// Living processes in the session that `keeper` began or in the process group that `instance` began, whatever they
+/// made of their environment; the two themselves are among them.
+///
+/// The kernel gives an id to nobody else while a session or a group still bears it. Where it has been given to another
+/// leader since, whoever belongs to that one is left alone.
+pub(crate) fn belonging(keeper: Option<Process>, instance: Option<Process>) -> Vec<Process> {
+    let ours = |leader: &Process| Process::find(leader.pid).is_none_or(|it| it == *leader);
+    let (keeper, instance) = (keeper.filter(ours), instance.filter(ours));
+    let belongs = |stat: &Stat| {
+        let session = keeper.is_some_and(|it| it.pid == stat.session && it.start <= stat.start);
+        let group = instance.is_some_and(|it| it.pid == stat.group && it.start <= stat.start);
+        session || group
+    };
+    let living = |pid: u32| {
+        let stat = stat(pid)?;
+        let lives = !matches!(stat.state, 'Z' | 'X');
+        (lives && belongs(&stat)).then_some(Process {
+            pid,
+            start: stat.start,
+        })
+    };
+    all().into_iter().filter_map(living).collect()
+}
+
 /// Living processes whose environment has `name`, with its value.
 pub(crate) fn with_variable(name: &str) -> Vec<(Process, String)> {
     let prefix = format!("{name}=");
@@ -115,7 +141,9 @@ fn parse(text: &str) -> Option<Stat> {
     Some(Stat {
         state: fields.next()?.chars().next()?,
         parent: fields.next()?.parse().ok()?,
-        start: fields.nth(17)?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
+        session: fields.next()?.parse().ok()?,
+        start: fields.nth(15)?.parse().ok()?,
     })
 }
 

@@ -26,6 +26,8 @@ use tokio::time::{sleep, timeout};
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// How long a keeper may take to go after it has written down the end of its run.
 const PARTING: Duration = Duration::from_millis(500);
+/// How long a keeper may take to write down the end of its instance; it takes far less unless it is frozen.
+const BURIAL: Duration = Duration::from_secs(3);
 /// Between looks where the kernel does not tell.
 pub(super) const LOOK: Duration = Duration::from_millis(10);
 
@@ -193,7 +195,10 @@ impl Runtime for ProcessRuntime {
             return self.close(run, Exit::Unseen("its record is gone".to_owned()));
         };
         if let Some(keeper) = record.keeper.filter(|_| record.boot == self.boot) {
-            keeper::gone(keeper).await;
+            tokio::select! {
+                () = keeper::gone(keeper) => {}
+                () = unburied(keeper, record.instance) => keeper::gone(keeper).await,
+            }
         }
         if let Some(ended) = self.records.read(run).and_then(|it| it.ended) {
             return ended;
@@ -282,5 +287,19 @@ impl Runtime for ProcessRuntime {
                 doing: format!("removing the record of {run}"),
                 cause,
             })
+    }
+}
+
+/// Ends when a keeper whose instance has ended does not say so: it is frozen, and is killed.
+async fn unburied(keeper: Process, instance: Option<Process>) {
+    let Some(instance) = instance else {
+        return std::future::pending().await;
+    };
+    keeper::gone(instance).await;
+    sleep(BURIAL).await;
+    if keeper.is_alive()
+        && let Some(id) = keeper.id()
+    {
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
     }
 }

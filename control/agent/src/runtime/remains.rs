@@ -4,7 +4,7 @@ use super::process::{ANSWER, LOOK, ProcessRuntime};
 use super::{Ended, Exit, FoundState, Record, RunName};
 use crate::proc::{self, Process};
 use crate::shim::INSTANCE_VARIABLE;
-use rustix::process::{kill_process, kill_process_group};
+use rustix::process::kill_process;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -24,20 +24,14 @@ impl ProcessRuntime {
 
     /// Kills all that is left of a run, its keeper too, and waits until it is gone.
     pub(super) async fn sweep(&self, run: &RunName) {
-        let group = self
-            .records
-            .read(run)
-            .filter(|it| it.boot == self.boot)
-            .and_then(|it| it.instance);
+        let record = self.records.read(run).filter(|it| it.boot == self.boot);
+        let (keeper, instance) = record.map_or((None, None), |it| (it.keeper, it.instance));
         let gone = async {
             loop {
-                let left = self.processes(run);
-                let member = group.filter(|it| it.is_alive());
-                if left.is_empty() && member.is_none() {
+                let mut left = self.processes(run);
+                left.extend(proc::belonging(keeper, instance));
+                if left.is_empty() {
                     return;
-                }
-                if let Some(id) = member.and_then(Process::id) {
-                    let _ = kill_process_group(id, rustix::process::Signal::KILL);
                 }
                 for id in left.into_iter().filter_map(Process::id) {
                     let _ = kill_process(id, rustix::process::Signal::KILL);

@@ -197,6 +197,38 @@ async fn children_and_those_that_left_the_group_end_with_the_instance() {
     assert!(!is_alive(nameless));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hides_its_mark_ends_even_when_keeper_and_instance_are_both_killed() {
+    let folder = Folder::new();
+    let text = "env -i sleep 1000 & echo ready; exec sleep 1000";
+    let (runtime, name, pid) = start(&folder, text).await;
+    line(&folder, &name, "ready").await;
+    let keeper = parent(pid);
+    let nameless = until("the nameless one", || {
+        descendants(keeper)
+            .into_iter()
+            .find(|it| *it != pid && !folder.processes().contains(it))
+    })
+    .await;
+    for it in [keeper, pid] {
+        signal(it, process::Signal::KILL);
+    }
+    assert!(matches!(ended(&runtime, &name).await.exit, Exit::Unseen(_)));
+    assert!(!is_alive(nameless), "it would hold the port for ever");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_keeper_does_not_hide_the_end_of_its_instance() {
+    let folder = Folder::new();
+    let (runtime, name, pid) = start(&folder, "echo ready; exec sleep 1000").await;
+    line(&folder, &name, "ready").await;
+    let keeper = parent(pid);
+    signal(keeper, process::Signal::STOP);
+    signal(pid, process::Signal::KILL);
+    assert!(matches!(ended(&runtime, &name).await.exit, Exit::Unseen(_)));
+    assert!(!is_alive(keeper));
+}
+
 fn descendants(of: u32) -> Vec<u32> {
     let all: Vec<u32> = std::fs::read_dir("/proc")
         .unwrap()
