@@ -199,7 +199,7 @@ fn instance(it: &InstanceStatus, now_ms: u64) -> Vec<(String, Tone)> {
         (it.phase.clone(), Tone::Plain),
         (it.verdict.clone(), tone),
         (it.standing.clone(), Tone::Plain),
-        (duration(now_ms.saturating_sub(it.since_ms)), Tone::Plain),
+        (since(it.since_ms, now_ms), Tone::Plain),
         (it.in_flight.to_string(), Tone::Plain),
         (it.requests.to_string(), Tone::Plain),
         (it.failures.to_string(), Tone::Plain),
@@ -245,6 +245,14 @@ fn milliseconds(it: Option<f64>) -> String {
     it.map_or_else(|| "-".to_owned(), |it| format!("{it:.1}ms"))
 }
 
+/// How long ago; nothing where it has not begun.
+fn since(since_ms: u64, now_ms: u64) -> String {
+    match since_ms {
+        0 => "-".to_owned(),
+        _ => duration(now_ms.saturating_sub(since_ms)),
+    }
+}
+
 /// `3s`, `4m12s`, `2h03m`, `5d04h`.
 fn duration(ms: u64) -> String {
     let seconds = Duration::from_millis(ms).as_secs();
@@ -258,7 +266,13 @@ fn duration(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::{duration, since};
+
+    #[test]
+    fn what_has_not_begun_has_no_age() {
+        assert_eq!(since(0, 5_000), "-");
+        assert_eq!(since(2_000, 5_000), "3s");
+    }
 
     #[test]
     fn durations_read_at_a_glance() {
