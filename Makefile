@@ -34,3 +34,12 @@ figures:
 	cargo run --release --locked --quiet -- demo --once --only kill,freeze,hang,sick,route,control --repeat 10 --figures target/faults.json
 	cargo bench --locked --bench store
 	cargo bench --locked --bench table
+
+# minato beside other proxies, on one core each. A minute: make bench-peers ROWS=small,64k PEERS=minato,nginx,haproxy ROUNDS=3 SECONDS=3
+# MINATO=PATH measures that binary instead of the one built here.
+.PHONY: bench-peers
+bench-peers:
+	@benches/peers/install.sh
+	@test -n "$(MINATO)" || cargo build --release --locked
+	@MINATO="$(MINATO)" PYTHONDONTWRITEBYTECODE=1 python3 benches/peers --rows "$(ROWS)" --peers "$(PEERS)" \
+		--rounds "$(or $(ROUNDS),5)" --seconds "$(or $(SECONDS),5)"

@@ -1,0 +1,231 @@
+"""The proxies that are compared: how each is configured, started, found and stopped. What is measured stands in rows.py."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cpu
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+TOOLS = ROOT / "target/bench/tools/bin"
+PROXY_CORE, CLIENT_CORE = 0, 1
+ADDRESS = "127.0.0.1"
+
+
+class Missing(Exception):
+    """A program that a row or a peer needs is not there, or cannot do it. The text says what to do."""
+
+
+def program(name):
+    """Where `name` is: first among what install.sh fetched, then on the machine."""
+    found = shutil.which(str(TOOLS / name)) or shutil.which(name)
+    if not found:
+        raise Missing(f"{name} is missing: benches/peers/install.sh")
+    return found
+
+
+def pinned(core, command):
+    return ["taskset", "-c", str(core), *command]
+
+
+def free_port():
+    with socket.socket() as it:
+        it.bind((ADDRESS, 0))
+        return it.getsockname()[1]
+
+
+def fill(template, tokens):
+    """The text of config/`template` with each @TOKEN@ replaced. A token without a value is a mistake of ours."""
+    text = (HERE / "config" / template).read_text()
+    for name, value in tokens.items():
+        text = text.replace(f"@{name}@", str(value))
+    return text
+
+
+def wait_for(what, condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+
+
+def answers(port, path="/small"):
+    """Whether a GET there is answered 200."""
+    try:
+        with socket.create_connection((ADDRESS, port), timeout=1) as it:
+            it.sendall(f"GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n".encode())
+            return it.recv(12) == b"HTTP/1.1 200"
+    except OSError:
+        return False
+
+
+class Process:
+    """One started program on one core; its output goes to a file. Ends with the `with` block."""
+
+    def __init__(self, name, core, command, run, environment=None):
+        run.mkdir(parents=True, exist_ok=True)
+        self.name, self.output = name, run / f"{name}.out"
+        with self.output.open("wb") as out:
+            self.child = subprocess.Popen(
+                pinned(core, command), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})}, cwd=run, start_new_session=True)
+
+    @property
+    def pid(self):
+        return self.child.pid
+
+    def check(self):
+        if self.child.poll() is not None:
+            tail = self.output.read_text(errors="replace")[-800:]
+            raise RuntimeError(f"{self.name} ended by itself ({self.child.returncode}): {tail}")
+
+    def stop(self):
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+            try:
+                self.child.wait(2)
+            except subprocess.TimeoutExpired:
+                pass
+        try:
+            os.killpg(self.child.pid, signal.SIGKILL)  # its own session: nobody else is in it
+        except ProcessLookupError:
+            pass
+        self.child.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+@dataclass
+class Setting:
+    """What a row asks of a peer beside plain HTTP."""
+
+    access_log: bool = False
+    tls: bool = False
+    services: int = 1
+    options: dict = field(default_factory=dict)
+
+
+class Running:
+    """A peer that answers. `port` is plain HTTP, `tls_port` TLS."""
+
+    def __init__(self, process, port, tls_port, admin=None):
+        self.process, self.port, self.tls_port, self.admin = process, port, tls_port, admin
+
+    def window(self):
+        self.process.check()
+        return cpu.Window((PROXY_CORE, CLIENT_CORE), self.process.pid)
+
+    def memory_kib(self):
+        return cpu.memory_kib(cpu.tree(self.process.pid))
+
+
+class Peer:
+    """What all peers share. A peer is started afresh for each measurement, and only one runs at a time."""
+
+    name = ""
+
+    def version(self):
+        raise NotImplementedError
+
+    def prepare(self, run, tokens, setting):
+        """Writes the configuration and returns the command; raises Missing for what it cannot do."""
+        raise NotImplementedError
+
+    def start(self, bench, setting):
+        run = bench.run / self.name
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(parents=True)
+        port, tls_port, admin = free_port(), free_port(), free_port()
+        tokens = {
+            "RUN": run, "ORIGIN": f"{ADDRESS}:{bench.origin_port}", "HTTP": f"{ADDRESS}:{port}",
+            "HTTPS": f"{ADDRESS}:{tls_port}", "ADMIN": f"{ADDRESS}:{admin}",
+        }
+        process = Process(self.name, PROXY_CORE, self.prepare(run, tokens, setting), run)
+        try:
+            def up():
+                process.check()
+                return answers(port)
+            wait_for(f"{self.name} answers", up)
+        except BaseException:
+            process.stop()
+            raise
+        return Running(process, port, tls_port, admin)
+
+
+def first_line(command, stream="stdout"):
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (getattr(result, stream) or result.stdout or result.stderr).splitlines()[0].strip()
+
+
+class Nginx(Peer):
+    name = "nginx"
+
+    def __init__(self, name="nginx"):
+        self.name = name
+
+    def version(self):
+        return first_line([program("nginx"), "-v"], "stderr").removeprefix("nginx version: nginx/")
+
+    def prepare(self, run, tokens, setting):
+        log = f"access_log {run}/access.log combined buffer=64k flush=1s;" if setting.access_log else "access_log off;"
+        config = run / "nginx.conf"
+        config.write_text(fill("nginx.conf", {**tokens, "ACCESS_LOG": log, "TLS": ""}))
+        return [program("nginx"), "-p", str(run), "-c", str(config)]
+
+
+class Haproxy(Peer):
+    name = "haproxy"
+
+    def version(self):
+        return first_line([program("haproxy"), "-v"]).split()[2]
+
+    def prepare(self, run, tokens, setting):
+        config = run / "haproxy.cfg"
+        config.write_text(fill("haproxy.cfg", {
+            **tokens, "BUSY": "", "LOG": "", "LOG_ON": "", "TLS": "", "SPLICE": setting.options.get("splice", "")}))
+        return [program("haproxy"), "-f", str(config)]
+
+
+class Minato(Peer):
+    name = "minato"
+
+    def binary(self):
+        path = Path(os.environ.get("MINATO") or ROOT / "target/release/minato")
+        if not path.exists():
+            raise Missing(f"{path} is missing: cargo build --release, or MINATO=PATH")
+        return str(path.resolve())
+
+    def version(self):
+        return first_line([self.binary(), "--version"]).removeprefix("minato ")
+
+    def accepts(self, config):
+        """Whether this build knows every key of the settings."""
+        return subprocess.run(
+            [self.binary(), "check", "--config", str(config)], capture_output=True, check=False).returncode == 0
+
+    def prepare(self, run, tokens, setting):
+        services = run / "services"
+        services.mkdir()
+        (services / "bench.toml").write_text(fill("service.toml", tokens))
+        config = run / "minato.toml"
+        base = ["access_log = true"] if setting.access_log else []
+        for gateway in (["workers = 1", *base], base):
+            config.write_text(fill("minato.toml", {**tokens, "GATEWAY": "\n".join(gateway)}))
+            if self.accepts(config):
+                return [self.binary(), "run", "--config", str(config)]
+        check = subprocess.run([self.binary(), "check", "--config", str(config)], capture_output=True, text=True, check=False)
+        raise Missing(f"this build of minato refuses the configuration: {(check.stdout + check.stderr).strip()[:300]}")
+
+
+PEERS = {it.name: it for it in (Minato(), Nginx(), Haproxy(), Nginx("nginx-again"))}
