@@ -79,6 +79,7 @@ fn entry(number: usize, instances: u16) -> ServiceEntry {
             probe: HealthProbe::Tcp,
             timing: Default::default(),
         },
+        upstream: Default::default(),
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         retries: 1,

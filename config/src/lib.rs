@@ -12,6 +12,7 @@ mod route;
 mod service;
 mod settings;
 mod time;
+mod upstream;
 mod wants;
 
 pub use id::{GatewayId, Generation, InvalidId, NodeId, Run, ServiceName, SiteId, SlotIndex};
@@ -25,6 +26,9 @@ pub use service::{
     Backend, Command, Health, HealthProbe, HealthTiming, HttpProbe, Intent, Restart, Service,
     ServiceRecord, Slot, Source, StatusRange, StopPolicy,
 };
-pub use settings::{AgentSettings, GatewaySettings, PortRange, Role, Settings};
+pub use settings::{
+    AgentSettings, ClientAuth, GatewaySettings, HttpsListener, PortRange, Role, Settings,
+};
 pub use time::Timestamp;
+pub use upstream::{Upstream, UpstreamProtocol, UpstreamTls, Verify};
 pub use wants::{Salvaged, Wants};

@@ -16,6 +16,10 @@ pub struct Limits {
     pub queue_timeout: Duration,
     /// Bytes of a request body; 0: no limit. Default 0. Past it 413.
     pub body_bytes: u64,
+    /// Connections to one instance, idle and active together, from one gateway; 0: no limit. Default 0.
+    pub connections: u32,
+    /// Idle connections kept to one instance by one gateway; 0: none is kept. Default 32.
+    pub idle: u32,
 }
 
 impl Default for Limits {
@@ -25,6 +29,8 @@ impl Default for Limits {
             queue: 0,
             queue_timeout: Duration::from_secs(5),
             body_bytes: 0,
+            connections: 0,
+            idle: 32,
         }
     }
 }

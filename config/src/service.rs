@@ -1,6 +1,6 @@
 //! A service as it should be, and the documents that say so in the store.
 
-use crate::{Generation, Limits, NodeId, Route, ServiceName, Timeouts, Timestamp};
+use crate::{Generation, Limits, NodeId, Route, ServiceName, Timeouts, Timestamp, Upstream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,6 +19,9 @@ pub struct Service {
     pub routes: Vec<Route>,
     /// How instances are checked.
     pub health: Health,
+    /// How minato speaks to its instances.
+    #[serde(default)]
+    pub upstream: Upstream,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,

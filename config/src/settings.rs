@@ -3,6 +3,7 @@
 use crate::{NodeId, SiteId};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// One process's settings, defaults filled in.
@@ -46,6 +47,10 @@ impl Settings {
             data: PathBuf::from("/var/lib/minato"),
             gateway: GatewaySettings {
                 http: vec![loopback(8080)],
+                https: Vec::new(),
+                certificates: None,
+                redirect: true,
+                workers: None,
                 trusted_proxies: Vec::new(),
                 sorry_page: None,
                 access_log: false,
@@ -76,14 +81,57 @@ pub enum Role {
 /// `[gateway]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewaySettings {
-    /// Plain HTTP listeners. Default `127.0.0.1:8080`.
+    /// Plain HTTP listeners. Default `127.0.0.1:8080`. Empty only where `https` is not.
     pub http: Vec<SocketAddr>,
+    /// TLS listeners, HTTP/1.1 and HTTP/2 by ALPN. Default none.
+    pub https: Vec<HttpsListener>,
+    /// Folder of NAME.crt and NAME.key; given wherever `https` is not empty.
+    pub certificates: Option<PathBuf>,
+    /// Plain requests for a host with a certificate get a redirect (308) to `https`, where that is not empty. Default on.
+    pub redirect: bool,
+    /// Threads that serve; one for each core where it is not given.
+    pub workers: Option<NonZeroUsize>,
     /// Addresses or CIDR blocks whose forwarding fields are believed. Default none.
     pub trusted_proxies: Vec<(std::net::IpAddr, u8)>,
     /// HTML of the sorry page; minato's own where it is not given.
     pub sorry_page: Option<PathBuf>,
     /// One line per request to standard output. Default off.
     pub access_log: bool,
+}
+
+impl GatewaySettings {
+    /// Every address that the gateway listens on.
+    pub fn listeners(&self) -> impl Iterator<Item = SocketAddr> {
+        let https = self.https.iter().map(|it| it.listen);
+        self.http.iter().copied().chain(https)
+    }
+}
+
+/// One TLS listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpsListener {
+    /// Where.
+    pub listen: SocketAddr,
+    /// Whether clients show certificates. Default none.
+    pub client_auth: ClientAuth,
+}
+
+/// Certificates of clients. `ca` is a PEM file of the authorities that may have signed them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub enum ClientAuth {
+    /// Not asked for.
+    #[default]
+    None,
+    /// Asked for; a client without one is served too, one with a wrong one is not.
+    Request {
+        /// PEM file.
+        ca: PathBuf,
+    },
+    /// Who has none is refused.
+    Require {
+        /// PEM file.
+        ca: PathBuf,
+    },
 }
 
 /// `[agent]`

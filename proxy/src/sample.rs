@@ -51,6 +51,7 @@ pub(crate) fn service(named: &str, routes: &[&str]) -> Service {
             probe: HealthProbe::Tcp,
             timing: Default::default(),
         },
+        upstream: Default::default(),
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         retries: 1,

@@ -24,6 +24,7 @@ impl Site {
                 probe: HealthProbe::Tcp,
                 timing: HealthTiming::default(),
             },
+            upstream: Default::default(),
             limits: Default::default(),
             timeouts: Default::default(),
             retries: 1,

@@ -112,6 +112,7 @@ mod tests {
             replicas: 2,
             routes: Vec::new(),
             health: Health::Off,
+            upstream: Default::default(),
             limits: Default::default(),
             timeouts: Default::default(),
             retries: 1,

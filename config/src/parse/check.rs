@@ -133,7 +133,7 @@ impl<'a> Folder<'a> {
     fn port_taken(self, settings: &Settings) -> Option<Conflict> {
         let port = self.wants().port?;
         let range = settings.agent.ports;
-        let message = if let Some(it) = settings.gateway.http.iter().find(|it| it.port() == port) {
+        let message = if let Some(it) = settings.gateway.listeners().find(|it| it.port() == port) {
             format!(
                 "{port} is taken by the gateway, which listens on {it}; choose another, or leave it out"
             )
@@ -159,9 +159,11 @@ impl<'a> Folder<'a> {
             let any = listener.ip().is_unspecified() && endpoint.ip().is_loopback();
             endpoint.port() == listener.port() && (any || endpoint.ip() == listener.ip())
         };
-        let listeners = &settings.gateway.http;
         let hits = self.wants().endpoints.iter().filter_map(|endpoint| {
-            let listener = listeners.iter().find(|it| own(*endpoint, **it))?;
+            let listener = settings
+                .gateway
+                .listeners()
+                .find(|it| own(*endpoint, *it))?;
             let message = format!("{endpoint} is this gateway itself, which listens on {listener}: requests would go in a circle; name the server behind it");
             Some(self.conflict(self.endpoint_place(*endpoint), message, Vec::new()))
         });
@@ -282,11 +284,8 @@ fn target<'a, 'r>(
     };
     let (host, port) = pattern::split_port(authority);
     let port: Option<u16> = port.and_then(|it| it.parse().ok());
-    let listeners = settings
-        .map(|it| it.gateway.http.as_slice())
-        .unwrap_or_default();
-    let ours =
-        port.is_none_or(|it| it == 80 || it == 443 || listeners.iter().any(|on| on.port() == it));
+    let mut listeners = settings.into_iter().flat_map(|it| it.gateway.listeners());
+    let ours = port.is_none_or(|it| it == 80 || it == 443 || listeners.any(|on| on.port() == it));
     if !ours {
         return None;
     }

@@ -7,7 +7,14 @@ use crate::{Limits, Timeouts};
 use std::time::Duration;
 
 /// Of `limits`.
-pub(super) const LIMIT_KEYS: Keys = Keys::known(&["in_flight", "queue", "queue_timeout", "body"]);
+pub(super) const LIMIT_KEYS: Keys = Keys::known(&[
+    "in_flight",
+    "queue",
+    "queue_timeout",
+    "body",
+    "connections",
+    "idle",
+]);
 /// Of `timeouts`.
 pub(super) const TIMEOUT_KEYS: Keys = Keys::known(&["connect", "first_byte", "idle", "tunnel"]);
 
@@ -24,6 +31,8 @@ pub(super) fn limits(field: &Field<'_>, report: &mut Report<'_>) -> Option<Limit
     let wait = |it: &Field<'_>, to: &mut Report<'_>| it.duration(to, INSTANT..=10 * HOUR / 60);
     let queue_timeout = section.read(report, "queue_timeout", wait);
     let body = section.read(report, "body", |it, to| it.size(to, 0..=u64::MAX));
+    let connections = section.read(report, "connections", |it, to| it.number(to, 0..=100_000));
+    let idle = section.read(report, "idle", |it, to| it.number(to, 0..=100_000));
     let unlimited = matches!(in_flight, Given::Absent | Given::Right(0));
     if let (Given::Right(1..), true, Some(field)) = (queue, unlimited, section.get(report, "queue"))
     {
@@ -36,6 +45,8 @@ pub(super) fn limits(field: &Field<'_>, report: &mut Report<'_>) -> Option<Limit
         queue: queue.in_force(default.queue)?,
         queue_timeout: queue_timeout.in_force(default.queue_timeout)?,
         body_bytes: body.in_force(default.body_bytes)?,
+        connections: connections.in_force(default.connections)?,
+        idle: idle.in_force(default.idle)?,
     })
 }
 

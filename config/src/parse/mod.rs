@@ -9,6 +9,7 @@ mod check;
 mod document;
 mod duration;
 mod field;
+mod gateway;
 mod health;
 mod key;
 mod limit;
@@ -20,6 +21,7 @@ mod settings;
 mod size;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 pub use check::{Conflict, find_conflicts};
 

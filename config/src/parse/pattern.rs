@@ -60,6 +60,20 @@ fn host_pattern(text: &str) -> Result<HostPattern, String> {
     }
 }
 
+/// A whole host name: no wildcard, no address, no port.
+pub(super) fn dns_name(text: &str) -> Result<String, String> {
+    if text.starts_with('[') || is_ipv4(text) || text.parse::<Ipv6Addr>().is_ok() {
+        return Err(
+            "an address is no name; leave `sni` out, and the certificate must hold the address"
+                .to_owned(),
+        );
+    }
+    if text.contains('*') {
+        return Err("write one whole name that the certificate's wildcard covers".to_owned());
+    }
+    host(text)
+}
+
 fn is_ipv4(text: &str) -> bool {
     text.parse::<Ipv4Addr>().is_ok()
 }

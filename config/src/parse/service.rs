@@ -3,7 +3,7 @@
 use super::document::Report;
 use super::field::Section;
 use super::key::Keys;
-use super::{backend, health, limit, route};
+use super::{backend, health, limit, route, upstream};
 use crate::{Limits, Salvaged, Service, ServiceName, Timeouts};
 
 /// Of a service file.
@@ -16,6 +16,8 @@ pub(super) const KEYS: Keys = Keys {
         "routes",
         "route",
         "health",
+        "protocol",
+        "tls",
         "limits",
         "timeouts",
         "retries",
@@ -40,6 +42,7 @@ pub(super) const KEYS: Keys = Keys {
     ],
     below: &[
         ("health", &health::KEYS),
+        ("tls", &upstream::TLS_KEYS),
         ("limits", &limit::LIMIT_KEYS),
         ("timeouts", &limit::TIMEOUT_KEYS),
         ("stop", &backend::STOP_KEYS),
@@ -61,6 +64,7 @@ pub(super) fn read(
         .collect();
     routes.sort_by(|one, other| one.pattern.cmp(&other.pattern));
     let health = section.read(report, "health", health::read);
+    let upstream = upstream::read(section, report);
     let limits = section.read(report, "limits", limit::limits);
     let timeouts = section.read(report, "timeouts", limit::timeouts);
     let retries = section.read(report, "retries", |it, to| it.number::<u8>(to, 0..=3));
@@ -79,6 +83,7 @@ pub(super) fn read(
             replicas,
             routes,
             health: health.in_force(health::default())?,
+            upstream: upstream?,
             limits: limits.in_force(Limits::default())?,
             timeouts: timeouts.in_force(Timeouts::default())?,
             retries: retries.in_force(1)?,

@@ -1,10 +1,10 @@
 //! `minato.toml` as a whole.
 
-use super::address;
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use crate::{AgentSettings, GatewaySettings, NodeId, PortRange, Role, Settings, SiteId};
+use super::{address, gateway};
+use crate::{AgentSettings, NodeId, PortRange, Role, Settings, SiteId};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(super) const KEYS: Keys = Keys {
     later: &[("sites", "more than one site comes later: leave it out")],
     below: &[
         ("store", &STORE_KEYS),
-        ("gateway", &GATEWAY_KEYS),
+        ("gateway", &gateway::KEYS),
         ("agent", &AGENT_KEYS),
         ("admin", &ADMIN_KEYS),
     ],
@@ -29,21 +29,6 @@ pub(super) const STORE_KEYS: Keys = Keys {
         "etcd",
         "several machines come later: use `path` for the embedded store of this machine",
     )],
-    below: &[],
-};
-/// Of `[gateway]`.
-pub(super) const GATEWAY_KEYS: Keys = Keys {
-    known: &["http", "trusted_proxies", "sorry_page", "access_log"],
-    later: &[
-        (
-            "https",
-            "TLS comes later: use `http`, and name a TLS terminator in front of it in `trusted_proxies`",
-        ),
-        (
-            "certificates",
-            "TLS comes later: use `http`, and name a TLS terminator in front of it in `trusted_proxies`",
-        ),
-    ],
     below: &[],
 };
 /// Of `[agent]`.
@@ -81,8 +66,8 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
     if let Some(store) = part(root, report, "store", &STORE_KEYS) {
         settings.data = store.read(report, "path", path).or(settings.data);
     }
-    if let Some(it) = part(root, report, "gateway", &GATEWAY_KEYS) {
-        gateway(&it, report, folder, &mut settings.gateway);
+    if let Some(it) = part(root, report, "gateway", &gateway::KEYS) {
+        gateway::read(&it, report, folder, &mut settings.gateway);
     }
     if let Some(it) = part(root, report, "agent", &AGENT_KEYS) {
         agent(&it, report, &mut settings.agent);
@@ -117,7 +102,7 @@ fn node(field: &Field<'_>, report: &mut Report<'_>) -> Option<NodeId> {
     NodeId::parse(text).map_or_else(|error| field.problem(report, error.to_string()), Some)
 }
 
-fn path(field: &Field<'_>, report: &mut Report<'_>) -> Option<PathBuf> {
+pub(super) fn path(field: &Field<'_>, report: &mut Report<'_>) -> Option<PathBuf> {
     const FORM: &str = "a path";
     let text = field.text(report, FORM)?;
     if text.is_empty() || text.contains('\0') || text.len() > 4_096 {
@@ -155,76 +140,6 @@ fn role(field: &Field<'_>, report: &mut Report<'_>) -> Option<Role> {
             None => field.wrong(report, FORM),
         },
     }
-}
-
-fn gateway(
-    section: &Section<'_>,
-    report: &mut Report<'_>,
-    folder: &Path,
-    to: &mut GatewaySettings,
-) {
-    let mut http = Vec::new();
-    match section.read(report, "http", |it, report| {
-        listeners(it, report, &mut http)
-    }) {
-        Given::Absent => {}
-        Given::Right(()) | Given::Wrong => to.http = http,
-    }
-    if let Given::Right(it) = section.read(report, "trusted_proxies", blocks) {
-        to.trusted_proxies = it;
-    }
-    let page = section.read(report, "sorry_page", path);
-    to.sorry_page = page.right().map(|it| folder.join(it));
-    to.access_log = section
-        .read(report, "access_log", Field::boolean)
-        .or(to.access_log);
-}
-
-/// Fills `all` with the listeners that are right; `None` where one is not.
-fn listeners(field: &Field<'_>, report: &mut Report<'_>, all: &mut Vec<SocketAddr>) -> Option<()> {
-    let items = field.items(report, "a list of addresses, like [\"[::]:80\"]", 1..=16)?;
-    for item in &items {
-        let Some(address) = address::listener(item, report) else {
-            continue;
-        };
-        match all.iter().find(|it| overlap(**it, address)) {
-            Some(other) => {
-                let message =
-                    format!("{address} is taken by {other} already; leave one of them out");
-                item.problem::<()>(report, message);
-            }
-            None => all.push(address),
-        }
-    }
-    (all.len() == items.len()).then_some(())
-}
-
-/// Whether the two cannot both be listened on. Port 0 is a new port each time.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let same_family = one.is_ipv4() == other.is_ipv4();
-    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() == other.port()
-        && one.port() != 0
-        && (one.ip() == other.ip() || (any && same_family))
-}
-
-fn blocks(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<(IpAddr, u8)>> {
-    let items = field.items(
-        report,
-        "a list of addresses or blocks, like [\"10.0.0.0/8\"]",
-        0..=256,
-    )?;
-    let mut all = Vec::new();
-    for item in &items {
-        match address::block(item, report) {
-            Some(block) if all.contains(&block) => {
-                item.problem::<()>(report, "stands here already; leave one of them out");
-            }
-            Some(block) => all.push(block),
-            None => {}
-        }
-    }
-    (all.len() == items.len()).then_some(all)
 }
 
 fn agent(section: &Section<'_>, report: &mut Report<'_>, to: &mut AgentSettings) {
@@ -279,19 +194,23 @@ fn check_listeners(root: &Section<'_>, report: &mut Report<'_>, settings: &Setti
         .get(report, key)
     };
     let http = place(report, "gateway", "http");
+    let https = place(report, "gateway", "https");
     let listen = place(report, "admin", "listen");
-    for address in &settings.gateway.http {
-        if overlap(*address, settings.admin) {
+    let gateway = &settings.gateway;
+    let plain = gateway.http.iter().map(|it| (*it, &http));
+    let tls = gateway.https.iter().map(|it| (it.listen, &https));
+    let of_gateway: Vec<_> = plain.chain(tls).collect();
+    for (address, own) in &of_gateway {
+        if gateway::overlap(*address, settings.admin) {
             let admin = settings.admin;
             let message = format!(
                 "{admin} is both the admin's and a listener of the gateway ({address}); change one of them"
             );
-            let field = listen.as_ref().or(http.as_ref());
+            let field = listen.as_ref().or(own.as_ref());
             let _: Option<()> = field.and_then(|it| it.problem(report, message));
         }
     }
-    let listeners = settings.gateway.http.iter().map(|it| (it, &http));
-    for (address, field) in listeners.chain([(&settings.admin, &listen)]) {
+    for (address, field) in of_gateway.into_iter().chain([(settings.admin, &listen)]) {
         if (first..=last).contains(&address.port()) {
             let message = format!(
                 "{address} lies in [agent] ports ({first}-{last}), from which instances get theirs; change one of them"

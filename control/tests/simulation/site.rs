@@ -220,6 +220,7 @@ impl Site {
                 replicas,
                 routes: Vec::new(),
                 health,
+                upstream: Default::default(),
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
                 retries: 1,

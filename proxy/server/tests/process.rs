@@ -69,6 +69,7 @@ fn gateway(origin: SocketAddr) -> Arc<Gateway> {
             action: RouteAction::Forward { strip: false },
         }],
         health: Health::Off,
+        upstream: Default::default(),
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         retries: 0,

@@ -16,14 +16,16 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 10] = [
+    let tables: [(&str, &key::Keys); 12] = [
         ("", &settings::KEYS),
         ("store.", &settings::STORE_KEYS),
-        ("gateway.", &settings::GATEWAY_KEYS),
+        ("gateway.", &gateway::KEYS),
+        ("gateway.https.", &gateway::HTTPS_KEYS),
         ("agent.", &settings::AGENT_KEYS),
         ("admin.", &settings::ADMIN_KEYS),
         ("", &service::KEYS),
         ("health.", &health::KEYS),
+        ("tls.", &upstream::TLS_KEYS),
         ("limits.", &limit::LIMIT_KEYS),
         ("timeouts.", &limit::TIMEOUT_KEYS),
         ("stop.", &backend::STOP_KEYS),
@@ -78,6 +80,10 @@ fn defaults_are_those_of_the_code() {
             format!("`[\"{}\"]`", settings.gateway.http[0]),
         ),
         (
+            "gateway.redirect",
+            format!("`{}`", settings.gateway.redirect),
+        ),
+        (
             "gateway.access_log",
             format!("`{}`", settings.gateway.access_log),
         ),
@@ -107,6 +113,8 @@ fn defaults_are_those_of_the_code() {
         ("limits.queue", format!("`{}`", limits.queue)),
         ("limits.queue_timeout", show(limits.queue_timeout)),
         ("limits.body", format!("`{}`", limits.body_bytes)),
+        ("limits.connections", format!("`{}`", limits.connections)),
+        ("limits.idle", format!("`{}`", limits.idle)),
         ("timeouts.connect", show(timeouts.connect)),
         ("timeouts.first_byte", show(timeouts.first_byte)),
         ("timeouts.idle", show(timeouts.idle)),
@@ -127,7 +135,9 @@ fn the_examples_in_the_text_are_right() {
         .skip(1)
         .filter_map(|it| it.split("```").next())
         .collect();
-    assert_eq!(blocks.len(), 2);
+    assert_eq!(blocks.len(), 3);
     minato(blocks[0]).unwrap();
-    library(&format!("command = [\"a\"]\n{}", blocks[1])).unwrap();
+    for block in &blocks[1..] {
+        library(&format!("command = [\"a\"]\n{block}")).unwrap();
+    }
 }

@@ -1,5 +1,8 @@
 use super::*;
-use crate::{Backend, Health, HealthProbe, HostPattern, RouteAction, StatusRange};
+use crate::{
+    Backend, Health, HealthProbe, HostPattern, RouteAction, StatusRange, Upstream,
+    UpstreamProtocol, UpstreamTls, Verify,
+};
 use std::time::Duration;
 
 const COMMAND: &str = "command = [\"./server\"]\n";
@@ -61,7 +64,7 @@ retries = 9
         text,
         &[
             ":2: service.library.replicas: must be at least 1, got 0; to stop serving type `minato drain`, to change the number for a while `minato scale`, to end the service delete its file",
-            ":3: service.library.intervall: unknown key; known here: command, endpoints, port, replicas, routes, route, health, limits, timeouts, retries, env, directory, stop",
+            ":3: service.library.intervall: unknown key; known here: command, endpoints, port, replicas, routes, route, health, protocol, tls, limits, timeouts, retries, env, directory, stop",
             ":4: service.library.routes[0]: no request can match \"Example.org\": hosts are matched in lower case; write `example.org`",
             ":4: service.library.routes[1]: no request can match \"example.org//a\": no segment may be empty; write `example.org/a`",
             ":5: service.library.health.intervl: unknown key; did you mean `interval`?",
@@ -691,5 +694,66 @@ fn long_routes() {
         ),
     ] {
         wrong_file(&long(body), &[expected]);
+    }
+}
+
+#[test]
+fn towards_instances() {
+    let upstream = |line: &str| library(&format!("{COMMAND}{line}\n")).unwrap().upstream;
+    assert_eq!(upstream(""), Upstream::default());
+    assert_eq!(upstream("tls = false"), Upstream::default());
+    assert_eq!(
+        upstream("protocol = \"h2\"\ntls = { ca = \"/ca.pem\", sni = \"db.example.org\" }"),
+        Upstream {
+            protocol: UpstreamProtocol::Http2,
+            tls: Some(UpstreamTls {
+                ca: Some("/ca.pem".into()),
+                sni: Some("db.example.org".to_owned()),
+                verify: Verify::On,
+            }),
+        }
+    );
+    let tls = |line: &str| upstream(line).tls.unwrap();
+    assert_eq!(tls("tls = true"), tls("tls = {}"));
+    assert_eq!(tls("tls = { verify = false }").verify, Verify::Off);
+    for (line, expected) in [
+        (
+            "protocol = \"h2c\"",
+            "protocol: must be \"http1\" or \"h2\" (\"h2\" without `tls` is h2c), got \"h2c\"",
+        ),
+        (
+            "protocol = \"grpc\"",
+            "protocol: must be \"http1\" or \"h2\" (did you mean \"h2\"?), got \"grpc\"",
+        ),
+        (
+            "tls = \"yes\"",
+            "tls: must be true, false or a table, like { ca = \"/etc/minato/ca.pem\", sni = \"db.example.org\" }, got \"yes\"",
+        ),
+        (
+            "tls = { ca = \"ca.pem\" }",
+            "tls.ca: must be an absolute path of a PEM file, like \"/etc/minato/ca.pem\", got \"ca.pem\"",
+        ),
+        (
+            "tls = { sni = \"10.0.0.1\" }",
+            "tls.sni: must be the DNS name in the instance's certificate, like \"db.example.org\", got \"10.0.0.1\": an address is no name; leave `sni` out, and the certificate must hold the address",
+        ),
+        (
+            "tls = { sni = \"Example.org\" }",
+            "tls.sni: must be the DNS name in the instance's certificate, like \"db.example.org\", got \"Example.org\": hosts are matched in lower case",
+        ),
+        (
+            "tls = { ca = \"/ca.pem\", verify = false }",
+            "tls.ca: does nothing beside verify = false, which believes everyone; leave one of the two out",
+        ),
+        (
+            "tls = { name = \"a\" }",
+            "tls.name: unknown key; known here: ca, sni, verify",
+        ),
+        (
+            "limits = { idle = -1 }",
+            "limits.idle: must be a whole number from 0 to 100000, got the number -1",
+        ),
+    ] {
+        wrong(line, expected);
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::Role;
+use crate::{ClientAuth, Role};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 #[track_caller]
@@ -30,6 +31,10 @@ services = \"apps\"
 path = \"data\"
 [gateway]
 http = [\"0.0.0.0:80\", \"[::]:80\", \"127.0.0.1:0\", \"127.0.0.1:0\"]
+https = [\"[::]:443\", { listen = \"[::]:8443\", client_ca = \"clients.pem\" }, { listen = \"127.0.0.1:0\", client_ca = \"/ca.pem\", client_auth = \"request\" }, { listen = \"127.0.0.1:0\" }]
+certificates = \"tls/\"
+redirect = false
+workers = 3
 trusted_proxies = [\"10.0.0.0/8\", \"fd00::/8\", \"192.0.2.1\"]
 sorry_page = \"sorry.html\"
 access_log = true
@@ -49,6 +54,25 @@ listen = \"[::1]:7071\"
     assert_eq!(it.services, PathBuf::from("/etc/minato/apps"));
     assert_eq!(it.data, PathBuf::from("/etc/minato/data"));
     assert_eq!(it.gateway.http.len(), 4);
+    let https: Vec<_> = it.gateway.https.iter().map(|it| &it.client_auth).collect();
+    let ca = |path: &str| PathBuf::from(path);
+    assert_eq!(
+        https,
+        [
+            &ClientAuth::None,
+            &ClientAuth::Require {
+                ca: ca("/etc/minato/clients.pem")
+            },
+            &ClientAuth::Request { ca: ca("/ca.pem") },
+            &ClientAuth::None,
+        ]
+    );
+    assert_eq!(it.gateway.listeners().count(), 8);
+    assert_eq!(it.gateway.certificates, Some(ca("/etc/minato/tls/")));
+    assert_eq!(
+        (it.gateway.redirect, it.gateway.workers),
+        (false, NonZeroUsize::new(3))
+    );
     assert_eq!(
         it.gateway.trusted_proxies[1],
         ("fd00::".parse().unwrap(), 8)
@@ -103,12 +127,6 @@ fn keys() {
         "[store]\netcd = []",
         &[
             ":2: store.etcd: is not served by this version; several machines come later: use `path` for the embedded store of this machine",
-        ],
-    );
-    wrong(
-        "[gateway]\nhttps = []",
-        &[
-            ":2: gateway.https: is not served by this version; TLS comes later: use `http`, and name a TLS terminator in front of it in `trusted_proxies`",
         ],
     );
     wrong(
@@ -245,4 +263,86 @@ fn trusted_proxies() {
             &[&format!(":2: gateway.trusted_proxies[0]: {expected}")],
         );
     }
+}
+
+#[test]
+fn tls() {
+    let needs = ":2: gateway.https: needs `certificates`, the folder of NAME.crt and NAME.key, like certificates = \"/etc/minato/tls/\"";
+    wrong("[gateway]\nhttps = [\"[::]:443\"]", &[needs]);
+    for (listener, expected) in [
+        (
+            "\":443\"",
+            "https[0]: must be an address to listen on, like \"127.0.0.1:8080\" or \"[::]:80\", got \":443\"; for every address write \"[::]:443\"",
+        ),
+        (
+            "\"127.0.0.1:8080\"",
+            "https[0]: 127.0.0.1:8080 is taken by 127.0.0.1:8080 already; leave one of them out",
+        ),
+        (
+            "\"[::]:443\", { listen = \"[::1]:443\" }",
+            "https[1]: [::1]:443 is taken by [::]:443 already; leave one of them out",
+        ),
+        (
+            "{ client_ca = \"ca.pem\" }",
+            "https[0]: needs `listen`, like listen = \"[::]:443\"",
+        ),
+        (
+            "{ listen = \"[::]:443\", client_auth = \"require\" }",
+            "https[0].client_auth: needs `client_ca`, the PEM file of the authorities that sign clients' certificates",
+        ),
+        (
+            "{ listen = \"[::]:443\", client_ca = \"ca.pem\", client_auth = \"requird\" }",
+            "https[0].client_auth: must be \"require\" or \"request\" (did you mean \"require\"?), got \"requird\"",
+        ),
+        (
+            "{ listen = \"[::]:443\", ca = \"ca.pem\" }",
+            "https[0].ca: unknown key; known here: listen, client_ca, client_auth",
+        ),
+        (
+            "\"127.0.0.1:7070\"",
+            "https: 127.0.0.1:7070 is both the admin's and a listener of the gateway (127.0.0.1:7070); change one of them",
+        ),
+        (
+            "\"127.0.0.1:20443\"",
+            "https: 127.0.0.1:20443 lies in [agent] ports (20000-29999), from which instances get theirs; change one of them",
+        ),
+    ] {
+        wrong(
+            &format!("[gateway]\nhttps = [{listener}]\ncertificates = \"tls\""),
+            &[&format!(":2: gateway.{expected}")],
+        );
+    }
+    wrong(
+        "[gateway]\ncertificates = \"tls\"",
+        &[":2: gateway.certificates: does nothing without `https`, like https = [\"[::]:443\"]"],
+    );
+    wrong(
+        "[gateway]\nhttps = []",
+        &[":2: gateway.https: must be a list of addresses, like [\"[::]:443\"], got an empty list"],
+    );
+    wrong(
+        "[gateway]\nclient_ca = \"ca.pem\"",
+        &[":2: gateway.client_ca: unknown key; did you mean `https.client_ca`?"],
+    );
+}
+
+#[test]
+fn only_tls_is_enough() {
+    let text = "[gateway]\nhttp = []\nhttps = [\"[::]:443\"]\ncertificates = \"tls\"";
+    assert_eq!(minato(text).unwrap().gateway.listeners().count(), 1);
+    wrong(
+        "[gateway]\nhttp = []",
+        &[
+            ":2: gateway.http: is empty, and so is `https`: a gateway listens somewhere; without one leave \"gateway\" out of `roles`",
+        ],
+    );
+}
+
+#[test]
+fn workers() {
+    assert_eq!(minato("").unwrap().gateway.workers, None);
+    wrong(
+        "[gateway]\nworkers = 0",
+        &[":2: gateway.workers: must be a whole number from 1 to 256, got the number 0"],
+    );
 }

@@ -171,6 +171,7 @@ pub(crate) fn service(command: Command, health: Health) -> Service {
         replicas: 1,
         routes: Vec::new(),
         health,
+        upstream: Default::default(),
         limits: Default::default(),
         timeouts: Default::default(),
         retries: 1,

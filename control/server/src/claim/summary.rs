@@ -31,6 +31,8 @@ pub(super) fn changes(old: &ServiceRecord, new: &ServiceRecord) -> String {
     note(a.replicas != b.replicas, &replicas);
     note(a.routes != b.routes, "routes");
     note(a.health != b.health, "health");
+    note(a.upstream.protocol != b.upstream.protocol, "protocol");
+    note(a.upstream.tls != b.upstream.tls, "tls");
     note(a.limits != b.limits, "limits");
     note(a.timeouts != b.timeouts, "timeouts");
     note(a.retries != b.retries, "retries");

@@ -63,6 +63,7 @@ pub fn command(text: &str, replicas: u16) -> Service {
             probe: HealthProbe::Tcp,
             timing: HealthTiming::default(),
         },
+        upstream: Default::default(),
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         retries: 1,

@@ -153,6 +153,7 @@ impl Story {
                     replicas: 1,
                     routes: Vec::new(),
                     health,
+                    upstream: Default::default(),
                     limits: Default::default(),
                     timeouts: Default::default(),
                     retries: 1,

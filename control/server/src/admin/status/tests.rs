@@ -54,6 +54,7 @@ impl Scene {
                     probe: HealthProbe::Tcp,
                     timing: HealthTiming::default(),
                 },
+                upstream: Default::default(),
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
                 retries: 1,

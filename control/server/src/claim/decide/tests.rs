@@ -19,6 +19,7 @@ fn service(text: &str, replicas: u16) -> Service {
         replicas,
         routes: Vec::new(),
         health: Health::Off,
+        upstream: Default::default(),
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         retries: 1,
