@@ -9,15 +9,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Each crate and those of ours that it may depend on. The root may depend on all, and nothing depends on it.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("minato-config", &[]),
     ("minato-config-files", &["minato-config"]),
     ("minato-health", &["minato-config"]),
-    ("minato-health-probe", &["minato-health", "minato-config"]),
-    ("minato-proxy", &["minato-health", "minato-config"]),
+    (
+        "minato-health-probe",
+        &["minato-http1", "minato-health", "minato-config"],
+    ),
+    ("minato-http1", &[]),
+    (
+        "minato-proxy",
+        &["minato-http1", "minato-health", "minato-config"],
+    ),
     (
         "minato-proxy-server",
-        &["minato-proxy", "minato-health", "minato-config"],
+        &[
+            "minato-proxy",
+            "minato-http1",
+            "minato-health",
+            "minato-config",
+        ],
     ),
     ("minato-control", &["minato-health", "minato-config"]),
     (
@@ -47,9 +59,10 @@ const EDGES: [(&str, &[&str]); 10] = [
 ];
 
 /// No I/O, no runtime, no clock.
-const PURE: [&str; 4] = [
+const PURE: [&str; 5] = [
     "minato-config",
     "minato-health",
+    "minato-http1",
     "minato-proxy",
     "minato-control",
 ];

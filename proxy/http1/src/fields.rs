@@ -1,0 +1,304 @@
+//! The fields of a head or of trailers: owned octets, and where in them each name and value stands.
+
+mod kind;
+
+pub use kind::Kind;
+pub(crate) use kind::{HOP_BY_HOP, Kinds};
+
+use crate::octets::{Run, elements, find_control, is_token, trim};
+use crate::refusal::Fault;
+use crate::{MOST_FIELDS, MOST_HEAD_BYTES};
+use kind::KEPT;
+
+/// One field as it came, without the white space around its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field<'b> {
+    /// What its name means here.
+    pub kind: Kind,
+    /// In the case it was written in; lower case if HTTP/2 brought it.
+    pub name: &'b [u8],
+    /// Visible ASCII, octets beyond ASCII, SP and HTAB; may be empty.
+    pub value: &'b [u8],
+}
+
+/// Where a field stands. A head is at most 32 KiB long, so 16 bits suffice.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    name: u16,
+    name_end: u16,
+    value: u16,
+    value_end: u16,
+    kind: Kind,
+    passage: Passage,
+}
+
+/// Whether `Connection` named a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passage {
+    Onward,
+    EndsHere,
+}
+
+/// What `Connection` says beside names of fields.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Options {
+    pub(crate) close: bool,
+    pub(crate) keep_alive: bool,
+    pub(crate) upgrade: bool,
+}
+
+/// Reused from head to head; once warm it allocates nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    kinds: Kinds,
+}
+
+impl Fields {
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+        self.kinds = Kinds::default();
+    }
+
+    /// All octets: of a head that was read, the head.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Takes octets of a line that [`Self::read_line`] will read.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Takes a head, whose lines are then read by [`Self::read`].
+    pub(crate) fn take(&mut self, head: &[u8]) -> Result<(), Fault> {
+        self.clear();
+        if head.len() > MOST_HEAD_BYTES {
+            return Err(Fault::TooLarge);
+        }
+        self.bytes.extend_from_slice(head);
+        Ok(())
+    }
+
+    /// Reads lines from `at` to the blank one, which must be the end.
+    pub(crate) fn read(&mut self, mut at: usize) -> Result<(), Fault> {
+        loop {
+            match self.bytes.get(at..) {
+                Some(b"\r\n") => return Ok(()),
+                Some([b'\r', b'\n', ..]) => return Err(Fault::Malformed("octets behind a head")),
+                _ => at = self.read_line(at)?,
+            }
+        }
+    }
+
+    /// Reads the line at `at`; where the next one begins.
+    pub(crate) fn read_line(&mut self, at: usize) -> Result<usize, Fault> {
+        let line = self.bytes.get(at..).unwrap_or_default();
+        let run = Run::of(line);
+        let colon = at + run.length;
+        match line.get(run.length) {
+            Some(b':') if run.length > 0 => {}
+            // White space before the name is obs-fold, after it a smuggler's.
+            Some(b' ' | b'\t') => {
+                return Err(Fault::Malformed("white space around a field's name"));
+            }
+            Some(b':') => return Err(Fault::Malformed("a field without a name")),
+            Some(b'\r' | b'\n') | None => return Err(Fault::Malformed("a line without a colon")),
+            Some(_) => return Err(Fault::Malformed("a field's name is no token")),
+        }
+        let end = line_end(&self.bytes, colon + 1)?;
+        let mut value = colon + 1;
+        while value < end && matches!(self.bytes[value], b' ' | b'\t') {
+            value += 1;
+        }
+        let mut value_end = end;
+        while value_end > value && matches!(self.bytes[value_end - 1], b' ' | b'\t') {
+            value_end -= 1;
+        }
+        let kind = if run.has_underscore() {
+            Kind::Underscored
+        } else {
+            Kind::of(&self.bytes[at..colon])
+        };
+        self.note(kind, at..colon, value..value_end)?;
+        Ok(end + 2)
+    }
+
+    /// Adds a field that HTTP/2 brought, and checks it by the rules of both versions (RFC 9113 8.2.1).
+    pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        let run = Run::of(name);
+        if run.length == 0 || run.length < name.len() {
+            return Err(Fault::Malformed("a field's name is no token"));
+        }
+        if run.has_upper() {
+            return Err(Fault::Malformed("a field's name is not in lower case"));
+        }
+        check_value(value)?;
+        let start = self.bytes.len();
+        if start + name.len() + value.len() > MOST_HEAD_BYTES {
+            return Err(Fault::TooLarge);
+        }
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
+        let kind = if run.has_underscore() {
+            Kind::Underscored
+        } else {
+            Kind::of(name)
+        };
+        let colon = start + name.len();
+        self.note(kind, start..colon, colon..self.bytes.len())
+    }
+
+    fn note(
+        &mut self,
+        kind: Kind,
+        name: std::ops::Range<usize>,
+        value: std::ops::Range<usize>,
+    ) -> Result<(), Fault> {
+        if self.spans.len() == MOST_FIELDS {
+            return Err(Fault::TooLarge);
+        }
+        self.kinds.add(kind);
+        self.spans.push(Span {
+            name: short(name.start),
+            name_end: short(name.end),
+            value: short(value.start),
+            value_end: short(value.end),
+            kind,
+            passage: Passage::Onward,
+        });
+        Ok(())
+    }
+
+    /// Forgets the field that was read last.
+    pub(crate) fn drop_last(&mut self) {
+        self.spans.pop();
+    }
+
+    pub(crate) fn last(&self) -> Option<Field<'_>> {
+        self.spans.last().map(|it| self.field(it))
+    }
+
+    pub(crate) fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+
+    fn field(&self, span: &Span) -> Field<'_> {
+        let part = |from: u16, to: u16| {
+            let part = self.bytes.get(usize::from(from)..usize::from(to));
+            part.unwrap_or_default()
+        };
+        Field {
+            kind: span.kind,
+            name: part(span.name, span.name_end),
+            value: part(span.value, span.value_end),
+        }
+    }
+
+    /// In the order they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Field<'_>> + Clone {
+        self.spans.iter().map(|it| self.field(it))
+    }
+
+    /// Those that `Connection` did not name.
+    pub(crate) fn onward(&self) -> impl Iterator<Item = Field<'_>> + Clone {
+        let onward = |it: &&Span| it.passage == Passage::Onward;
+        self.spans.iter().filter(onward).map(|it| self.field(it))
+    }
+
+    /// Values of the fields of one kind.
+    pub(crate) fn values(&self, kind: Kind) -> impl Iterator<Item = &[u8]> + Clone {
+        let spans = match self.kinds.has(kind) {
+            true => &self.spans[..],
+            false => &[],
+        };
+        let of_kind = move |it: &&Span| it.kind == kind;
+        spans.iter().filter(of_kind).map(|it| self.field(it).value)
+    }
+
+    /// Reads `Connection`, and remembers which fields it names.
+    pub(crate) fn connection(&mut self) -> Result<Options, Fault> {
+        let mut options = Options::default();
+        if !self.kinds.has(Kind::Connection) {
+            return Ok(options);
+        }
+        let mut left = MOST_FIELDS;
+        for at in 0..self.spans.len() {
+            if self.spans[at].kind != Kind::Connection {
+                continue;
+            }
+            let (from, to) = (self.spans[at].value, self.spans[at].value_end);
+            let value = self.bytes.get(usize::from(from)..usize::from(to));
+            for option in elements(value.unwrap_or_default()) {
+                left = left.checked_sub(1).ok_or(Fault::TooLarge)?;
+                if option.eq_ignore_ascii_case(b"close") {
+                    options.close = true;
+                } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                    options.keep_alive = true;
+                } else if option.eq_ignore_ascii_case(b"upgrade") {
+                    options.upgrade = true;
+                } else {
+                    end_named(&self.bytes, &mut self.spans, option);
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Of a value that HTTP/2 brought (RFC 9113 8.2.1).
+pub(crate) fn check_value(value: &[u8]) -> Result<(), Fault> {
+    if find_control(value, 0).is_some() {
+        Err(Fault::Malformed("a control octet in a value"))
+    } else if trim(value).len() != value.len() {
+        Err(Fault::Malformed("white space around a value"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Marks the fields of a name that end at this hop because `Connection` says so.
+fn end_named(bytes: &[u8], spans: &mut [Span], name: &[u8]) {
+    for span in spans.iter_mut().filter(|it| !KEPT.has(it.kind)) {
+        let own = bytes.get(usize::from(span.name)..usize::from(span.name_end));
+        if own.is_some_and(|it| it.eq_ignore_ascii_case(name)) {
+            span.passage = Passage::EndsHere;
+        }
+    }
+}
+
+/// Where the CRLF stands that ends the line; other control octets may not come before it.
+pub(crate) fn line_end(bytes: &[u8], from: usize) -> Result<usize, Fault> {
+    let end = find_control(bytes, from);
+    let end = end.ok_or(Fault::Malformed("a line without an end"))?;
+    match (bytes[end], bytes.get(end + 1)) {
+        (b'\r', Some(b'\n')) => Ok(end),
+        (b'\r' | b'\n', _) => Err(Fault::Malformed("a bare CR or LF")),
+        _ => Err(Fault::Malformed("a control octet in a head")),
+    }
+}
+
+/// Whether no octet stands in a head that never may: what decides between two refusals must not hang on how a head was split.
+pub(crate) fn is_sound(head: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(found) = find_control(head, at) {
+        if head[found] != b'\r' || head.get(found + 1) != Some(&b'\n') {
+            return false;
+        }
+        at = found + 2;
+    }
+    true
+}
+
+/// Whether all of it is token octets, and there are some.
+pub(crate) fn is_name(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|it| is_token(*it))
+}
+
+/// Offsets stay below [`MOST_HEAD_BYTES`].
+fn short(offset: usize) -> u16 {
+    debug_assert!(offset <= MOST_HEAD_BYTES);
+    u16::try_from(offset).unwrap_or(u16::MAX)
+}

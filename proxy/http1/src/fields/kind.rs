@@ -1,0 +1,225 @@
+//! What the name of a field means here.
+
+/// A field that matters to a gateway, by its name in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// All that a gateway passes on unread.
+    Other,
+    /// Authorization
+    Authorization,
+    /// Connection
+    Connection,
+    /// Content-Length
+    ContentLength,
+    /// Content-Type
+    ContentType,
+    /// Cookie
+    Cookie,
+    /// Expect
+    Expect,
+    /// Host
+    Host,
+    /// Keep-Alive
+    KeepAlive,
+    /// Proxy, which CGI hands on as `HTTP_PROXY`.
+    Proxy,
+    /// Proxy-Connection
+    ProxyConnection,
+    /// Set-Cookie
+    SetCookie,
+    /// TE
+    Te,
+    /// Trailer
+    Trailer,
+    /// Transfer-Encoding
+    TransferEncoding,
+    /// Upgrade
+    Upgrade,
+    /// User-Agent
+    UserAgent,
+    /// Via
+    Via,
+    /// X-Forwarded-For
+    XForwardedFor,
+    /// X-Forwarded-Host
+    XForwardedHost,
+    /// X-Forwarded-Proto
+    XForwardedProto,
+    /// Forwarded, X-Real-IP and the other `X-Forwarded-` ones: dropped unless a trusted proxy sent them.
+    OtherForwarding,
+    /// Proxy-Authenticate, Proxy-Authorization and HTTP2-Settings: they end at this hop (RFC 9110 7.6.1, 11.7), the last
+    /// because we never upgrade to h2c.
+    OtherHopByHop,
+    /// With `_` in its name, which CGI reads as `-`.
+    Underscored,
+}
+
+/// Several kinds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kinds(u32);
+
+impl Kinds {
+    pub(crate) const fn of(list: &[Kind]) -> Self {
+        let mut bits = 0;
+        let mut at = 0;
+        while at < list.len() {
+            bits |= 1 << list[at] as u32;
+            at += 1;
+        }
+        Self(bits)
+    }
+
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) fn has(self, kind: Kind) -> bool {
+        self.0 & (1 << kind as u32) != 0
+    }
+
+    pub(crate) fn add(&mut self, kind: Kind) {
+        self.0 |= 1 << kind as u32;
+    }
+
+    pub(crate) fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// Fields that `Connection` cannot take out of a message: without them it would mean something else, to someone else.
+pub(crate) const KEPT: Kinds = Kinds::of(&[
+    Kind::Authorization,
+    Kind::ContentLength,
+    Kind::Cookie,
+    Kind::Host,
+    Kind::SetCookie,
+    Kind::TransferEncoding,
+]);
+
+/// Fields that speak of one hop only, beside those that `Connection` names. We send our own framing and `Connection`.
+/// `Trailer` is none: it speaks of the message.
+pub(crate) const HOP_BY_HOP: Kinds = Kinds::of(&[
+    Kind::Connection,
+    Kind::KeepAlive,
+    Kind::OtherHopByHop,
+    Kind::ProxyConnection,
+    Kind::Te,
+    Kind::TransferEncoding,
+    Kind::Upgrade,
+]);
+
+impl Kind {
+    /// Of any name.
+    pub(crate) fn of_any(name: &[u8]) -> Self {
+        if memchr::memchr(b'_', name).is_some() {
+            Self::Underscored
+        } else {
+            Self::of(name)
+        }
+    }
+
+    /// Of a name without `_`.
+    pub(super) fn of(name: &[u8]) -> Self {
+        const FORWARDED: &[u8] = b"x-forwarded-";
+        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+        let first = name.first().map_or(0, |it| it | 0x20);
+        // Length and first letter rule out nearly every name.
+        let (text, kind) = match (name.len(), first) {
+            (2, b't') => ("te", Self::Te),
+            (3, b'v') => ("via", Self::Via),
+            (4, b'h') => ("host", Self::Host),
+            (5, b'p') => ("proxy", Self::Proxy),
+            (6, b'c') => ("cookie", Self::Cookie),
+            (6, b'e') => ("expect", Self::Expect),
+            (7, b't') => ("trailer", Self::Trailer),
+            (7, b'u') => ("upgrade", Self::Upgrade),
+            (9, b'f') => ("forwarded", Self::OtherForwarding),
+            (9, b'x') => ("x-real-ip", Self::OtherForwarding),
+            (10, b'c') => ("connection", Self::Connection),
+            (10, b'k') => ("keep-alive", Self::KeepAlive),
+            (10, b's') => ("set-cookie", Self::SetCookie),
+            (10, b'u') => ("user-agent", Self::UserAgent),
+            (12, b'c') => ("content-type", Self::ContentType),
+            (13, b'a') => ("authorization", Self::Authorization),
+            (14, b'c') => ("content-length", Self::ContentLength),
+            (14, b'h') => ("http2-settings", Self::OtherHopByHop),
+            (15, b'x') if is("x-forwarded-for") => return Self::XForwardedFor,
+            (16, b'x') if is("x-forwarded-host") => return Self::XForwardedHost,
+            (16, b'p') => ("proxy-connection", Self::ProxyConnection),
+            (17, b't') => ("transfer-encoding", Self::TransferEncoding),
+            (17, b'x') if is("x-forwarded-proto") => return Self::XForwardedProto,
+            (18, b'p') => ("proxy-authenticate", Self::OtherHopByHop),
+            (19, b'p') => ("proxy-authorization", Self::OtherHopByHop),
+            (12.., b'x') => {
+                let starts = name.get(..FORWARDED.len());
+                return if starts.is_some_and(|it| it.eq_ignore_ascii_case(FORWARDED)) {
+                    Self::OtherForwarding
+                } else {
+                    Self::Other
+                };
+            }
+            _ => return Self::Other,
+        };
+        if is(text) { kind } else { Self::Other }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case() {
+        for (name, kind) in [
+            ("Host", Kind::Host),
+            ("CONNECTION", Kind::Connection),
+            ("content-length", Kind::ContentLength),
+            ("Transfer-encoding", Kind::TransferEncoding),
+            ("tE", Kind::Te),
+            ("Upgrade", Kind::Upgrade),
+            ("Keep-Alive", Kind::KeepAlive),
+            ("Expect", Kind::Expect),
+            ("Via", Kind::Via),
+            ("Trailer", Kind::Trailer),
+            ("Cookie", Kind::Cookie),
+            ("Set-Cookie", Kind::SetCookie),
+            ("Authorization", Kind::Authorization),
+            ("Content-Type", Kind::ContentType),
+            ("User-Agent", Kind::UserAgent),
+            ("Proxy", Kind::Proxy),
+            ("Proxy-Connection", Kind::ProxyConnection),
+            ("Proxy-Authenticate", Kind::OtherHopByHop),
+            ("Proxy-Authorization", Kind::OtherHopByHop),
+            ("HTTP2-Settings", Kind::OtherHopByHop),
+            ("X-Forwarded-For", Kind::XForwardedFor),
+            ("x-forwarded-host", Kind::XForwardedHost),
+            ("X-FORWARDED-PROTO", Kind::XForwardedProto),
+            ("X-Forwarded-", Kind::OtherForwarding),
+            ("X-Forwarded-Port", Kind::OtherForwarding),
+            ("X-Forwarded-Fox", Kind::OtherForwarding),
+            ("X-Forwarded-Prefix", Kind::OtherForwarding),
+            ("Forwarded", Kind::OtherForwarding),
+            ("X-Real-IP", Kind::OtherForwarding),
+            ("X-Forwarded", Kind::Other),
+            ("Hosts", Kind::Other),
+            ("Hosh", Kind::Other),
+            ("Proxys", Kind::Other),
+            ("Connection2", Kind::Other),
+            ("Content-Lengtg", Kind::Other),
+            ("x", Kind::Other),
+            ("", Kind::Other),
+        ] {
+            assert_eq!(Kind::of(name.as_bytes()), kind, "{name}");
+        }
+    }
+
+    #[test]
+    fn kinds_are_a_set() {
+        let mut kinds = Kinds::of(&[Kind::Host, Kind::Underscored]);
+        assert!(kinds.has(Kind::Host) && kinds.has(Kind::Underscored) && !kinds.has(Kind::Other));
+        assert!(!kinds.meets(Kinds::of(&[Kind::Via])));
+        kinds.add(Kind::Via);
+        assert!(kinds.meets(Kinds::of(&[Kind::Via])));
+    }
+}
