@@ -18,7 +18,9 @@ use minato_control_server::{About, Admin, ClaimOptions, Journal, JournalOptions,
 use minato_control_store::keys::Keys;
 use minato_control_store::{Embedded, SharedStore, StoreError};
 use minato_proxy::Table;
-use minato_proxy_server::{AccessLog, Gateway, GatewayOptions, Metrics, SorryPage};
+use minato_proxy_server::{
+    AccessLog, Gateway, GatewayOptions, Listener, Metrics, Phase, SorryPage,
+};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -96,21 +98,14 @@ fn run(args: &RunArgs, settings: &Settings) -> anyhow::Result<()> {
         .thread_name("control")
         .enable_all()
         .build()?;
-    // Requests have threads of their own: probes, the store and the API never hold them up.
-    let serving = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("gateway")
-        .enable_all()
-        .build()?;
     let started = Start {
         args,
         settings,
         http,
         admin,
         store: Arc::new(store),
-        serving: serving.handle().clone(),
     };
     let result = control.block_on(started.run());
-    serving.shutdown_timeout(Duration::from_secs(1));
     control.shutdown_timeout(Duration::from_secs(1));
     result
 }
@@ -135,7 +130,6 @@ struct Start<'a> {
     http: Vec<TcpListener>,
     admin: TcpListener,
     store: Arc<Embedded>,
-    serving: tokio::runtime::Handle,
 }
 
 impl Start<'_> {
@@ -152,7 +146,7 @@ impl Start<'_> {
                     settings.data.display()
                 )
             })?;
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Phase::Serve);
         let shared: SharedStore = self.store.clone();
 
         let table = Arc::new(ArcSwap::from_pointee(Table::default()));
@@ -180,15 +174,16 @@ impl Start<'_> {
                 AccessLog::Off
             },
             connections: CONNECTIONS,
+            workers: settings.gateway.workers,
         });
         let listeners: Vec<SocketAddr> = self
             .http
             .iter()
             .filter_map(|it| it.local_addr().ok())
             .collect();
-        let serving = self
-            .serving
-            .spawn(serve(gateway, self.http, stopped.clone()));
+        // Requests have threads of their own: probes, the store and the API never hold them up.
+        let listening = self.http.into_iter().map(Listener::http).collect();
+        let serving = tokio::spawn(gateway.serve(listening, stopped, DRAIN));
 
         let follower = minato_control_store::follow(shared.clone(), keys.clone()).await?;
         let watcher = Watcher::start(settings, clock::wall)
@@ -282,7 +277,7 @@ impl Start<'_> {
             ended = join(&mut agent) => End::Agent(ended),
             Some(ended) = late.join_next() => End::Part(ended.err()),
         };
-        let _ = stop.send(true);
+        let _ = stop.send(Phase::Stop);
         if serving.await.is_err() {
             tracing::error!("the gateway ended with a panic");
         }
@@ -331,20 +326,6 @@ async fn join(agent: &mut Option<JoinHandle<Result<(), AgentError>>>) -> anyhow:
     let ended = task.await.context("the agent ended with a panic")?;
     *agent = None;
     ended.context("the agent cannot go on")
-}
-
-async fn serve(gateway: Arc<Gateway>, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {
-    let mut ready = Vec::new();
-    for listener in listeners {
-        match listener
-            .set_nonblocking(true)
-            .and_then(|()| tokio::net::TcpListener::from_std(listener))
-        {
-            Ok(listener) => ready.push(listener),
-            Err(error) => tracing::error!(%error, "a listener cannot be used"),
-        }
-    }
-    gateway.serve(ready, stop, DRAIN).await;
 }
 
 /// Listens from now on: a signal that comes while everything starts is kept. The future ends when one has come.

@@ -6,6 +6,7 @@
 mod penalty;
 mod state;
 
+use crate::serial::Serial;
 use crate::{AttemptEnd, classify};
 use minato_config::{Generation, Run, ServiceName, SlotIndex};
 use minato_health::Verdict;
@@ -39,6 +40,7 @@ pub(crate) struct Padded(pub(crate) AtomicU32);
 /// Shared by the table, requests in flight and the health loop.
 #[derive(Debug)]
 pub struct Endpoint {
+    serial: Serial,
     id: EndpointId,
     address: SocketAddr,
     tier: u8,
@@ -47,6 +49,10 @@ pub struct Endpoint {
     failures: AtomicU32,
     penalty: Penalty,
     in_flight: Padded,
+    /// Connections to it, idle ones too, of all cores.
+    connections: Padded,
+    /// Those of them that are idle.
+    idle: AtomicU32,
 }
 
 impl Endpoint {
@@ -58,6 +64,7 @@ impl Endpoint {
             Verdict::Down => Standing::Out,
         };
         Arc::new(Self {
+            serial: Serial::next(),
             id,
             address,
             tier,
@@ -65,12 +72,19 @@ impl Endpoint {
             failures: AtomicU32::new(0),
             penalty: Penalty::default(),
             in_flight: Padded::default(),
+            connections: Padded::default(),
+            idle: AtomicU32::new(0),
         })
     }
 
     /// Its name.
     pub fn id(&self) -> &EndpointId {
         &self.id
+    }
+
+    /// Unlike that of any other endpoint, other runs of the same instance included.
+    pub fn serial(&self) -> Serial {
+        self.serial
     }
 
     /// Where it listens.
@@ -173,6 +187,29 @@ impl Endpoint {
         InFlight(Arc::clone(self))
     }
 
+    /// Counts one connection to it until the guard drops; `None` where there are `most` already (0: no limit).
+    pub fn connect(self: &Arc<Self>, most: u32) -> Option<Connection> {
+        let one_more = |now: u32| (most == 0 || now < most).then_some(now.saturating_add(1));
+        self.connections
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .ok()?;
+        Some(Connection {
+            endpoint: Arc::clone(self),
+            is_idle: false,
+        })
+    }
+
+    /// Connections to it now, idle and active, of all cores.
+    pub fn connections(&self) -> u32 {
+        self.connections.0.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that are idle.
+    pub fn idle_connections(&self) -> u32 {
+        self.idle.load(Ordering::Relaxed)
+    }
+
     /// Records how an attempt ended; returns the number of gateway-class failures in a row: 0 after a success,
     /// unchanged after an abandoned attempt.
     ///
@@ -198,6 +235,36 @@ impl Endpoint {
     /// Gateway-class failures in a row.
     pub fn failures(&self) -> u32 {
         self.failures.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection to an endpoint; counted until it is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    endpoint: Arc<Endpoint>,
+    is_idle: bool,
+}
+
+impl Connection {
+    /// It waits in a pool from now on.
+    pub fn rest(&mut self) {
+        if !std::mem::replace(&mut self.is_idle, true) {
+            self.endpoint.idle.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// It serves a request again.
+    pub fn work(&mut self) {
+        if std::mem::replace(&mut self.is_idle, false) {
+            self.endpoint.idle.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.work();
+        self.endpoint.connections.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -19,16 +19,18 @@ mod retry;
 pub mod rewrite;
 #[cfg(test)]
 mod sample;
+mod serial;
 mod service;
 mod sync;
 mod table;
 mod target;
 
-pub use endpoint::{Checks, Endpoint, EndpointId, InFlight, Reach, Standing};
+pub use endpoint::{Checks, Connection, Endpoint, EndpointId, InFlight, Reach, Standing};
 pub use outcome::{AttemptEnd, classify};
 pub use pick::{PANIC_INSTANCES, PANIC_PERCENT, pick};
 pub use queue::{Admission, Permit, Queue, Ticket};
 pub use retry::{Budget, RetryDecision, RetryGuard, Sent, Situation, decide_retry, is_idempotent};
+pub use serial::Serial;
 pub use service::{Intake, ServiceEntry, Shared, StandingChange};
 pub use table::{Found, Table, TableRoute};
 pub use target::{InvalidTarget, normalize_host, normalize_path};

@@ -1,5 +1,6 @@
 //! A service in the table: what it should be, what it shares over recompiles, and its endpoints.
 
+use crate::serial::Serial;
 use crate::{Budget, Checks, Endpoint, EndpointId, Queue, Reach, Standing};
 use minato_config::{Health, Service};
 use minato_health::{Failure, Layer, Verdict};
@@ -8,6 +9,8 @@ use std::sync::Arc;
 /// State that survives every recompile.
 #[derive(Debug)]
 pub struct Shared {
+    /// Unlike that of any other service.
+    pub serial: Serial,
     /// Admission of requests.
     pub queue: Arc<Queue>,
     /// Retries in flight.
@@ -18,6 +21,7 @@ impl Shared {
     /// For a service that was not in the table before; else go on with the old one.
     pub fn new(service: &Service) -> Arc<Self> {
         Arc::new(Self {
+            serial: Serial::next(),
             queue: Queue::new(&service.limits),
             budget: Arc::default(),
         })

@@ -1,14 +1,15 @@
 //! Accept loops, and what they do when places or descriptors run out.
 
+use crate::channel::Channel;
 use crate::connection;
-use crate::gateway::Gateway;
+use crate::core::Core;
+use crate::listener::Dealt;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// How long accepting pauses where it cannot go on.
@@ -16,34 +17,35 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Pauses between two warnings that descriptors have run out.
 const QUIET: u32 = 100;
 
-/// Accepts until `stop` says true, then waits for what is open.
-pub(crate) async fn run(
-    gateway: Arc<Gateway>,
-    listener: TcpListener,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut connections = JoinSet::new();
+/// Who serves what a socket accepts.
+#[derive(Debug)]
+pub(crate) enum Deal {
+    /// The worker that accepts it.
+    Keep,
+    /// All workers in turn.
+    Around(Vec<mpsc::Sender<Dealt>>),
+}
+
+/// Accepts for as long as it is polled.
+pub(crate) async fn run(core: Rc<Core>, socket: TcpListener, deal: Deal) {
     // Given up when there is no other: one request in flight can connect to its instance, or a file be written.
     let mut spare = spare_descriptor();
     let mut pauses: u32 = 0;
+    let mut turn: usize = 0;
     loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = stop.wait_for(|it| *it) => break,
-            Some(ended) = connections.join_next() => {
-                report(ended);
-                continue;
-            }
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
+        match socket.accept().await {
             Ok((tcp, peer)) => {
-                let permit = tokio::select! {
-                    _ = stop.wait_for(|it| *it) => break,
-                    permit = place(&gateway) => permit,
-                };
                 pauses = 0;
-                connections.spawn(hold(Arc::clone(&gateway), tcp, peer, stop.clone(), permit));
+                match &deal {
+                    Deal::Keep => place(&core, tcp, peer).await,
+                    Deal::Around(workers) => {
+                        turn = (turn + 1) % workers.len().max(1);
+                        if let (Some(worker), Ok(tcp)) = (workers.get(turn), tcp.into_std()) {
+                            // It has ended only where all have.
+                            let _ = worker.send(Dealt { tcp, peer }).await;
+                        }
+                    }
+                }
             }
             Err(error) if is_shortage(&error) => {
                 if pauses.is_multiple_of(QUIET) {
@@ -51,11 +53,9 @@ pub(crate) async fn run(
                 }
                 pauses = pauses.wrapping_add(1);
                 drop(spare.take());
-                gateway.relieve();
+                core.relieve();
                 // On at once when one has closed; else after a pause.
-                if let Ok(ended) = timeout(PAUSE, ended(&mut connections)).await {
-                    report(ended);
-                }
+                let _ = timeout(PAUSE, core.one_ends()).await;
                 spare = spare_descriptor();
             }
             Err(error) => {
@@ -65,25 +65,26 @@ pub(crate) async fn run(
             }
         }
     }
-    // The listener closes here: the kernel refuses new connections while those that are open end.
-    drop(listener);
-    while let Some(ended) = connections.join_next().await {
-        report(ended);
+}
+
+/// Serves what other workers have accepted, until none accepts any more.
+pub(crate) async fn take_over(core: Rc<Core>, mut dealt: mpsc::Receiver<Dealt>) {
+    while let Some(Dealt { tcp, peer }) = dealt.recv().await {
+        match TcpStream::from_std(tcp) {
+            Ok(tcp) => place(&core, tcp, peer).await,
+            Err(error) => tracing::debug!(%error, "a connection cannot be registered"),
+        }
     }
 }
 
-/// A place for one connection. At the cap the oldest idle one makes room; where all are busy, new ones wait here and in
-/// the kernel's queue.
-async fn place(gateway: &Gateway) -> Option<OwnedSemaphorePermit> {
-    loop {
-        if let Ok(permit) = Arc::clone(&gateway.places).try_acquire_owned() {
-            return Some(permit);
-        }
-        gateway.idle.evict_oldest();
-        if let Ok(permit) = timeout(PAUSE, Arc::clone(&gateway.places).acquire_owned()).await {
-            return permit.ok();
-        }
+/// Finds a place for a connection and serves it. At the cap the oldest idle one makes room; where all are busy, new ones
+/// wait here and in the kernel's queue.
+async fn place(core: &Rc<Core>, tcp: TcpStream, peer: SocketAddr) {
+    while !core.gateway.places.take() {
+        core.ticker.evict_oldest();
+        let _ = timeout(PAUSE, core.one_ends()).await;
     }
+    connection::spawn(core, core.opened(), Channel::Tcp(tcp), peer);
 }
 
 /// Whether this machine, not a peer, ran out of something.
@@ -101,51 +102,6 @@ pub(crate) fn is_shortage(error: &std::io::Error) -> bool {
         .is_some_and(|it| shortages.iter().any(|one| one.raw_os_error() == it))
 }
 
-/// The next connection that ends; for ever where there is none.
-async fn ended(connections: &mut JoinSet<()>) -> Result<(), JoinError> {
-    match connections.join_next().await {
-        Some(ended) => ended,
-        None => std::future::pending().await,
-    }
-}
-
 fn spare_descriptor() -> Option<File> {
     File::open("/dev/null").ok()
-}
-
-fn report(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a connection ended in a panic; please report it");
-    }
-}
-
-async fn hold(
-    gateway: Arc<Gateway>,
-    tcp: TcpStream,
-    peer: SocketAddr,
-    stop: watch::Receiver<bool>,
-    permit: Option<OwnedSemaphorePermit>,
-) {
-    let _permit = permit;
-    let _counted = Counted::new(&gateway);
-    connection::run(&gateway, tcp, peer, stop).await;
-}
-
-/// One open connection in the gauge; taken back however its task ends.
-struct Counted<'a>(&'a Gateway);
-
-impl<'a> Counted<'a> {
-    fn new(gateway: &'a Gateway) -> Self {
-        gateway.metrics.accepted.inc();
-        gateway.metrics.connections.inc();
-        Self(gateway)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.metrics.connections.dec();
-    }
 }

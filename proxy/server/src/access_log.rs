@@ -1,20 +1,19 @@
 //! One line for each request: when, who, what, which instance, how long.
 //!
-//! A thread of its own writes, so that a slow or blocked standard output stops no request; lines that it cannot take
-//! are dropped and counted.
+//! Each core gathers its lines and hands them on a few times a second; a thread of its own writes them, so that a slow or
+//! blocked standard output stops no request. Lines that it cannot take are dropped and counted.
 
-use crate::clock;
 use crate::gateway::AccessLog;
-use crate::metrics::Metrics;
-use prometheus::IntCounter;
-use std::fmt::Write as _;
+use std::cell::{Cell, RefCell};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::time::Duration;
 
-/// Lines that wait for the writer.
-const WAITING: usize = 4096;
+/// Batches that wait for the writer, of all cores.
+const WAITING: usize = 64;
+/// Bytes that a core gathers before it hands them on, whatever the time.
+const BATCH: usize = 64 * 1024;
 
 /// What one line says.
 #[derive(Debug)]
@@ -32,89 +31,121 @@ pub(crate) struct Line<'a> {
     pub(crate) retries: u8,
     /// Why minato answered itself, or why an answer broke off; empty otherwise.
     pub(crate) note: &'a str,
+    pub(crate) took: Duration,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) wall_ms: u64,
 }
 
-/// Where lines go.
+/// Where lines go, for all cores.
 #[derive(Debug)]
-pub(crate) struct Sink {
-    lines: Option<SyncSender<String>>,
-    dropped: IntCounter,
-}
+pub(crate) struct Sink(Option<SyncSender<Vec<u8>>>);
 
 impl Sink {
     /// Starts the writer if the log is on; it ends with the sink.
-    pub(crate) fn open(access_log: AccessLog, metrics: &Metrics) -> Self {
-        let dropped = metrics.log_dropped.clone();
+    pub(crate) fn open(access_log: AccessLog) -> Self {
         if access_log == AccessLog::Off {
-            return Self {
-                lines: None,
-                dropped,
-            };
+            return Self(None);
         }
-        let (lines, waiting) = sync_channel(WAITING);
+        let (batches, waiting) = sync_channel(WAITING);
         let writer = std::thread::Builder::new().name("access-log".to_owned());
         match writer.spawn(move || write_all(&waiting)) {
-            Ok(_) => Self {
-                lines: Some(lines),
-                dropped,
-            },
+            Ok(_) => Self(Some(batches)),
             Err(error) => {
                 tracing::error!(%error, "no thread for the access log; requests are not logged");
-                Self {
-                    lines: None,
-                    dropped,
-                }
+                Self(None)
             }
         }
     }
 
-    /// Hands a line over if the log is on; never waits.
-    pub(crate) fn write(&self, line: &Line<'_>, began: Instant) {
-        if let Some(lines) = &self.lines
-            && lines.try_send(format(line, began)).is_err()
-        {
-            self.dropped.inc();
+    /// One core's end of it.
+    pub(crate) fn log(&self) -> Log {
+        Log {
+            batches: self.0.clone(),
+            lines: RefCell::default(),
+            count: Cell::new(0),
+            dropped: Cell::new(0),
         }
     }
 }
 
-fn write_all(lines: &Receiver<String>) {
-    let mut out = std::io::stdout();
-    for line in lines {
-        // Nowhere to complain: the log itself is what cannot be written.
-        let _ = out.write_all(line.as_bytes());
+/// What one core has gathered.
+#[derive(Debug)]
+pub(crate) struct Log {
+    batches: Option<SyncSender<Vec<u8>>>,
+    lines: RefCell<Vec<u8>>,
+    count: Cell<u64>,
+    dropped: Cell<u64>,
+}
+
+impl Log {
+    /// Gathers a line if the log is on; never waits.
+    pub(crate) fn write(&self, line: &Line<'_>) {
+        if self.batches.is_none() {
+            return;
+        }
+        let mut lines = self.lines.borrow_mut();
+        format(line, &mut lines);
+        self.count.set(self.count.get() + 1);
+        let is_full = lines.len() >= BATCH;
+        drop(lines);
+        if is_full {
+            self.flush();
+        }
+    }
+
+    /// Hands on what is gathered.
+    pub(crate) fn flush(&self) {
+        let mut lines = self.lines.borrow_mut();
+        if lines.is_empty() {
+            return;
+        }
+        let count = self.count.replace(0);
+        let batch = std::mem::replace(&mut *lines, Vec::with_capacity(BATCH + 1024));
+        if let Some(batches) = &self.batches
+            && batches.try_send(batch).is_err()
+        {
+            self.dropped.set(self.dropped.get() + count);
+        }
+    }
+
+    /// Lines lost since it was last asked.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.replace(0)
     }
 }
 
-fn format(line: &Line<'_>, began: Instant) -> String {
-    let took_us = clock::now().saturating_duration_since(began).as_micros();
-    let mut text = String::with_capacity(160);
-    let (ip, port) = (line.peer.ip(), line.peer.port());
-    // Writing to a String does not fail.
-    let _ = write!(text, "{} {ip} {port} \"{} ", clock::wall_ms(), line.method);
-    for part in [line.host, line.path, line.query] {
-        escape(part, &mut text);
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.flush();
     }
-    let _ = write!(
-        text,
-        "\" {} {} {}/",
-        line.status,
-        line.bytes,
-        or_dash(line.service)
-    );
+}
+
+fn write_all(batches: &Receiver<Vec<u8>>) {
+    let mut out = std::io::stdout();
+    for batch in batches {
+        // Nowhere to complain: the log itself is what cannot be written.
+        let _ = out.write_all(&batch).and_then(|()| out.flush());
+    }
+}
+
+fn format(line: &Line<'_>, into: &mut Vec<u8>) {
+    let (ip, port) = (line.peer.ip(), line.peer.port());
+    // Writing to a Vec does not fail.
+    let _ = write!(into, "{} {ip} {port} \"{} ", line.wall_ms, line.method);
+    for part in [line.host, line.path, line.query] {
+        escape(part, into);
+    }
+    let service = or_dash(line.service);
+    let _ = write!(into, "\" {} {} {service}/", line.status, line.bytes);
     match line.instance {
         Some(slot) => {
-            let _ = write!(text, "{slot}");
+            let _ = write!(into, "{slot}");
         }
-        None => text.push('-'),
+        None => into.push(b'-'),
     }
-    let _ = writeln!(
-        text,
-        " {took_us}us retries={} {}",
-        line.retries,
-        or_dash(line.note)
-    );
-    text
+    let took_us = line.took.as_micros();
+    let note = or_dash(line.note);
+    let _ = writeln!(into, " {took_us}us retries={} {note}", line.retries);
 }
 
 fn or_dash(text: &str) -> &str {
@@ -122,12 +153,17 @@ fn or_dash(text: &str) -> &str {
 }
 
 /// Quotes, control characters and line separators cannot break a line apart.
-fn escape(text: &str, into: &mut String) {
+fn escape(text: &str, into: &mut Vec<u8>) {
+    let is_plain = |it: &u8| matches!(it, 0x20..=0x7e) && !matches!(it, b'"' | b'\\');
+    if text.as_bytes().iter().all(is_plain) {
+        into.extend_from_slice(text.as_bytes());
+        return;
+    }
     for c in text.chars() {
         if c == '"' || c == '\\' || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-            into.extend(c.escape_default());
+            let _ = write!(into, "{}", c.escape_default());
         } else {
-            into.push(c);
+            let _ = write!(into, "{c}");
         }
     }
 }
@@ -150,14 +186,37 @@ mod tests {
             instance: Some(3),
             retries: 0,
             note: "",
+            took: Duration::from_micros(7),
+            wall_ms: 1,
         };
-        let text = format(&line, clock::now());
-        assert!(
-            text.contains(r#""GET a.test/a\" 200\n127.0.0.1?\u{2028}" 200 1 library/3 "#),
-            "{text}"
+        let text = |line: &Line<'_>| {
+            let mut out = Vec::new();
+            format(line, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            text(&line),
+            "1 127.0.0.1 9 \"GET a.test/a\\\" 200\\n127.0.0.1?\\u{2028}\" 200 1 library/3 7us retries=0 -\n"
         );
-        assert_eq!(text.lines().count(), 1);
         (line.service, line.instance) = ("", None);
-        assert!(format(&line, clock::now()).contains(" -/- "));
+        assert!(text(&line).contains(" -/- "));
+    }
+
+    #[test]
+    fn what_the_writer_cannot_take_is_counted() {
+        let (batches, waiting) = sync_channel(1);
+        let log = Log {
+            batches: Some(batches),
+            lines: RefCell::default(),
+            count: Cell::new(0),
+            dropped: Cell::new(0),
+        };
+        for _ in 0..3 {
+            log.lines.borrow_mut().push(b'x');
+            log.count.set(1);
+            log.flush();
+        }
+        assert_eq!((log.dropped(), log.dropped()), (2, 0));
+        assert_eq!(waiting.try_iter().count(), 1);
     }
 }

@@ -1,8 +1,7 @@
 //! Answers of our own: redirects, refusals, and the sorry page.
 
-use crate::stream::Connection;
-use pingora_core::protocols::http::v1::server::HttpSession;
-use pingora_http::ResponseHeader;
+use minato_http1::{Method, Persistence, Refusal, Version};
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +58,37 @@ pub(crate) enum Reason {
     Timeout,
 }
 
+impl From<&Refusal> for Reason {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Malformed(_) => Self::Malformed,
+            Refusal::HeadTooLarge => Self::HeadTooLarge,
+            Refusal::Version => Self::Version,
+            Refusal::Method => Self::Method,
+            Refusal::Expectation => Self::Expectation,
+        }
+    }
+}
+
 impl Reason {
+    /// In order.
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Malformed,
+        Self::SlowRequest,
+        Self::HeadTooLarge,
+        Self::Version,
+        Self::Method,
+        Self::Expectation,
+        Self::BodyTooLarge,
+        Self::NoRoute,
+        Self::Redirect,
+        Self::Draining,
+        Self::Full,
+        Self::NoInstance,
+        Self::BadAnswer,
+        Self::Timeout,
+    ];
+
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::Malformed => 400,
@@ -96,6 +125,23 @@ impl Reason {
         }
     }
 
+    fn phrase(self) -> &'static str {
+        match self {
+            Self::Malformed => "Bad Request",
+            Self::SlowRequest => "Request Timeout",
+            Self::HeadTooLarge => "Request Header Fields Too Large",
+            Self::Version => "HTTP Version Not Supported",
+            Self::Method => "Method Not Allowed",
+            Self::Expectation => "Expectation Failed",
+            Self::BodyTooLarge => "Content Too Large",
+            Self::NoRoute => "Not Found",
+            Self::Redirect => "Permanent Redirect",
+            Self::Draining | Self::Full | Self::NoInstance => "Service Unavailable",
+            Self::BadAnswer => "Bad Gateway",
+            Self::Timeout => "Gateway Timeout",
+        }
+    }
+
     /// When a client should come back.
     fn retry_after(self) -> Option<Duration> {
         match self {
@@ -124,53 +170,78 @@ impl Reason {
     }
 }
 
-/// Answers within a session; what it wrote is to be flushed. `location` goes with [`Reason::Redirect`].
-pub(crate) async fn send(
-    session: &mut HttpSession,
-    reason: Reason,
-    location: Option<&str>,
-    sorry: &SorryPage,
-) -> pingora_core::Result<()> {
-    let (kind, body) = match reason.text() {
-        "" => ("text/html; charset=utf-8", sorry.0.as_ref()),
-        text => ("text/plain; charset=utf-8", text),
-    };
-    let mut head = ResponseHeader::build(reason.status(), Some(8))?;
-    head.insert_header("Content-Type", kind)?;
-    head.insert_header("Content-Length", body.len())?;
-    head.insert_header("Cache-Control", "no-store")?;
-    if let Some(after) = reason.retry_after() {
-        head.insert_header("Retry-After", after.as_secs())?;
-    }
-    if let Some(location) = location {
-        // As bytes: a path may hold more than ASCII.
-        head.insert_header("Location", location.as_bytes())?;
-    }
-    if reason == Reason::Method {
-        head.insert_header("Allow", ALLOWED)?;
-    }
-    session.write_response_header(Box::new(head)).await?;
-    session.write_body(body.as_bytes()).await?;
-    session.finish_body().await?;
-    Ok(())
+/// An answer of our own, ready for any protocol.
+#[derive(Debug)]
+pub(crate) struct Own<'a> {
+    pub(crate) reason: Reason,
+    /// Where [`Reason::Redirect`] points to.
+    pub(crate) location: Option<&'a str>,
+    /// For the sorry page.
+    pub(crate) sorry: &'a SorryPage,
+    /// As `Date` says it.
+    pub(crate) date: &'a [u8],
 }
 
-/// Answers where no request could be read; the connection closes after it.
-pub(crate) async fn send_raw(connection: &Connection, reason: Reason, idle: Duration) {
-    let body = reason.text();
-    let status = http::StatusCode::from_u16(reason.status()).ok();
-    let phrase = status
-        .and_then(|it| it.canonical_reason())
-        .unwrap_or("Error");
-    let mut head = format!("HTTP/1.1 {} {phrase}\r\n", reason.status());
-    if reason == Reason::Method {
-        head.push_str(&format!("Allow: {ALLOWED}\r\n"));
+impl Own<'_> {
+    /// What a client reads.
+    pub(crate) fn body(&self) -> &str {
+        match self.reason.text() {
+            "" => &self.sorry.0,
+            text => text,
+        }
     }
-    let length = body.len();
-    head.push_str(&format!(
-        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-    ));
-    connection.push(head.as_bytes());
-    connection.push(body.as_bytes());
-    let _ = connection.flush(idle).await;
+
+    /// All fields but those of framing and connection.
+    pub(crate) fn fields(&self, emit: &mut impl FnMut(&str, &[u8])) {
+        emit("Date", self.date);
+        let kind: &[u8] = if self.reason.text().is_empty() {
+            b"text/html; charset=utf-8"
+        } else {
+            b"text/plain; charset=utf-8"
+        };
+        emit("Content-Type", kind);
+        emit("Cache-Control", b"no-store");
+        if let Some(after) = self.reason.retry_after() {
+            emit("Retry-After", after.as_secs().to_string().as_bytes());
+        }
+        if let Some(location) = self.location {
+            emit("Location", location.as_bytes());
+        }
+        if self.reason == Reason::Method {
+            emit("Allow", ALLOWED.as_bytes());
+        }
+    }
+
+    /// As HTTP/1.1 bytes. To HEAD the body is left out, to nobody its length.
+    pub(crate) fn write(&self, asked: Asked, persistence: Persistence, out: &mut Vec<u8>) {
+        let body = self.body();
+        let status = self.reason.status();
+        // Writing to a Vec does not fail.
+        let _ = write!(out, "HTTP/1.1 {status} {}\r\n", self.reason.phrase());
+        self.fields(&mut |name, value| {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        });
+        let _ = write!(out, "Content-Length: {}\r\n", body.len());
+        match (persistence, asked.version) {
+            (Persistence::Close, _) => out.extend_from_slice(b"Connection: close\r\n"),
+            (Persistence::KeepAlive, Version::Http10) => {
+                out.extend_from_slice(b"Connection: keep-alive\r\n");
+            }
+            (Persistence::KeepAlive, _) => {}
+        }
+        out.extend_from_slice(b"\r\n");
+        if asked.method != Method::Head {
+            out.extend_from_slice(body.as_bytes());
+        }
+    }
+}
+
+/// What our own answer has to know of its request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) version: Version,
 }

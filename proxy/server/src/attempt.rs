@@ -2,28 +2,28 @@
 
 use crate::accept::is_shortage;
 use crate::answer::Reason;
-use crate::exchange::Context;
-use crate::head::{self, Peer, Request};
-use crate::pool::Need;
+use crate::buffer::Buffer;
+use crate::channel::Channel;
+use crate::exchange::{Exchange, Outlook};
+use crate::flow::Coding;
+use crate::pool::{Need, Upstream};
 use crate::relay::{self, Stop};
-use crate::stream::Connection;
-use crate::{clock, tunnel};
 use minato_config::Service;
 use minato_health::{Failure, Layer};
+use minato_http1::{Framing, RequestOnward, trusted};
 use minato_proxy::{AttemptEnd, Endpoint, Sent};
-use pingora_core::protocols::http::v1::client::HttpSession as Upstream;
-use pingora_core::protocols::http::v1::server::HttpSession;
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-/// How often a waiting request looks whether its instance was ejected.
-const TICK: Duration = Duration::from_millis(100);
 /// Between connects while this machine has no descriptor or port for one.
 const SHORTAGE: Duration = Duration::from_millis(50);
-/// Bytes of a failure's detail.
+/// Characters of a failure's detail.
 const DETAIL: usize = 300;
 
 /// May an idle connection be used.
@@ -35,10 +35,9 @@ pub(crate) enum Pooled {
     Avoided,
 }
 
-/// All that an attempt needs.
-pub(crate) struct Attempt<'a> {
-    pub(crate) context: Context<'a>,
-    pub(crate) request: &'a Request,
+/// What is tried.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
     pub(crate) service: &'a Service,
     pub(crate) endpoint: &'a Arc<Endpoint>,
     pub(crate) path: &'a str,
@@ -48,10 +47,10 @@ pub(crate) struct Attempt<'a> {
 /// How it ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// The answer went to the client whole. `unread`: before the request had ended.
-    Answered { status: u16, unread: bool },
+    /// The answer went to the client whole.
+    Answered(Outlook),
     /// Some of the answer went out, then it broke.
-    BrokeOff { status: u16, end: AttemptEnd },
+    BrokeOff(AttemptEnd),
     /// Nothing of an answer went to the client.
     Failed(Failed),
     /// The request itself is at fault.
@@ -78,13 +77,13 @@ pub(crate) enum Blame {
     Instance,
     /// No one's: an idle connection turned out to be closed.
     Stale,
-    /// This machine's, which is out of descriptors or ports.
+    /// This machine's, which is out of descriptors or ports, or at the limit of connections to the instance.
     Ours,
 }
 
 /// Makes the attempt.
-pub(crate) async fn run(attempt: &Attempt<'_>, session: &mut HttpSession) -> Ended {
-    let (connection, is_reused) = match connection(attempt, session).await {
+pub(crate) async fn run(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Ended {
+    let (mut upstream, is_reused) = match connection(exchange, job).await {
         Ok(found) => found,
         Err((blame, failure)) => {
             return Ended::Failed(Failed {
@@ -96,197 +95,146 @@ pub(crate) async fn run(attempt: &Attempt<'_>, session: &mut HttpSession) -> End
             });
         }
     };
-    let context = attempt.context;
-    let peer = Peer {
-        address: context.client.peer().ip(),
-        trusted: &context.gateway.trusted_proxies,
+    let mut head = std::mem::take(exchange.to_instance);
+    head.clear();
+    let peer = exchange.peer.ip();
+    let onward = RequestOnward {
+        path: job.path,
+        client: peer,
+        trust: trusted(&exchange.core.gateway.trusted_proxies, peer),
+        scheme: "http",
+        upstream: job.endpoint.address(),
     };
-    let head = head::to_upstream(
-        session.req_header(),
-        attempt.request,
-        attempt.path,
-        peer,
-        connection.peer(),
-    );
-    let Ok(head) = head else {
-        return Ended::Refused(Reason::Malformed);
+    exchange.request.write(&onward, &mut head);
+    let coding = Coding::of(exchange.request.framing());
+    exchange.upload.begin(head, coding);
+    exchange.upload.limit(job.service.limits.body_bytes);
+    let mut answer = Buffer::default();
+    let ended = match relay::until_answer(exchange, job, &mut upstream.channel, &mut answer).await {
+        Ok(()) => relay::answer(exchange, job, upstream, answer).await,
+        Err(stop) => {
+            exchange.core.buffers.discard(&mut answer);
+            Err(stop)
+        }
     };
-    let before = connection.written();
-    let mut progress = relay::Progress::default();
-    let failed = |end, detail: &str, progress: relay::Progress| {
-        let was_sent = connection.written() > before;
-        let layer = if end == AttemptEnd::TimedOut {
-            Layer::NoAnswer
-        } else {
-            Layer::Traffic
-        };
-        Ended::Failed(Failed {
+    let (has_sent, is_touched) = (exchange.upload.has_sent(), exchange.upload.is_touched());
+    *exchange.to_instance = exchange.upload.release();
+    match ended {
+        Ok(ended) => ended,
+        Err(Stop::Client) => Ended::ClientGone,
+        Err(Stop::Request(reason)) => Ended::Refused(reason),
+        Err(Stop::Instance(end, detail)) => Ended::Failed(Failed {
             end,
-            sent: if was_sent {
+            sent: if has_sent {
                 Sent::Something
             } else {
                 Sent::Nothing
             },
-            intact: !progress.body_taken,
-            blame: if is_reused && end == AttemptEnd::Reset {
+            intact: !is_touched,
+            // What an idle connection does before it answers anything says nothing of the instance.
+            blame: if is_reused && end == AttemptEnd::Reset && !exchange.has_answer {
                 Blame::Stale
             } else {
                 Blame::Instance
             },
             failure: Failure {
-                layer,
+                layer: if end == AttemptEnd::TimedOut {
+                    Layer::NoAnswer
+                } else {
+                    Layer::Traffic
+                },
                 detail: detail.chars().take(DETAIL).collect(),
             },
-        })
-    };
-    let mut upstream = Upstream::new(Box::new(connection.clone()));
-    if upstream.write_request_header(Box::new(head)).await.is_err() {
-        return failed(
-            AttemptEnd::Reset,
-            "connection broke before the request was sent",
-            progress,
-        );
+        }),
     }
-    let waited = tokio::select! {
-        waited = relay::until_answer(attempt, session, &mut upstream, &connection, &mut progress) => waited,
-        () = until_out(attempt.endpoint) => Err(Stop::Instance(AttemptEnd::TimedOut, "ejected while it was waited for".to_owned())),
-    };
-    match waited {
-        Ok(()) => {}
-        Err(Stop::Client) => return Ended::ClientGone,
-        Err(Stop::Request(reason)) => return Ended::Refused(reason),
-        Err(Stop::Instance(end, detail)) => return failed(end, &detail, progress),
-    }
-    let to_client = upstream
-        .resp_header()
-        .and_then(|it| head::to_client(it, attempt.request).ok());
-    let Some(to_client) = to_client else {
-        return failed(
-            AttemptEnd::Invalid,
-            "its head cannot be passed on",
-            progress,
-        );
-    };
-    if to_client.head.status == 101 {
-        return tunnel::run(attempt, session, &mut upstream, &connection, to_client.head).await;
-    }
-    let (status, until_close, keep_alive) = (
-        to_client.head.status.as_u16(),
-        to_client.until_close,
-        to_client.keep_alive,
-    );
-    let unread = !session.is_body_done();
-    if unread || *context.stop.borrow() {
-        session.set_server_keepalive(None);
-    }
-    let ahead = match relay::first_bytes(&mut upstream).await {
-        Ok(ahead) => ahead,
-        Err(Stop::Instance(end, detail)) => {
-            return match failed(end, &detail, progress) {
-                // Its head has come, so it was no stale connection.
-                Ended::Failed(failed) => Ended::Failed(Failed {
-                    blame: Blame::Instance,
-                    ..failed
-                }),
-                other => other,
-            };
-        }
-        Err(_) => return Ended::ClientGone,
-    };
-    match relay::answer(attempt, session, &mut upstream, to_client.head, ahead).await {
-        Ok(()) => {}
-        Err(Stop::Instance(end, _)) => {
-            // What came before the break is the client's all the same.
-            let _ = context.client.flush(context.gateway.deadlines.linger).await;
-            if until_close {
-                context.client.reset_on_close();
-            }
-            return Ended::BrokeOff { status, end };
-        }
-        Err(_) => return Ended::ClientGone,
-    }
-    // Only a connection on which both messages ended whole may carry another.
-    if !unread && progress.request_sent {
-        upstream.respect_keepalive();
-        if upstream.reuse().await.is_some() {
-            context
-                .gateway
-                .pool
-                .put(attempt.endpoint, connection, keep_alive, clock::now());
-        }
-    }
-    Ended::Answered { status, unread }
 }
 
-/// An idle connection that this request may use, or a new one; and which it is.
+/// An idle connection that this request may use, or a new one; and whether it was used before.
 async fn connection(
-    attempt: &Attempt<'_>,
-    session: &mut HttpSession,
-) -> Result<(Connection, bool), (Blame, Failure)> {
-    let may_retry = attempt.request.idempotent && session.is_body_done();
+    exchange: &Exchange<'_>,
+    job: &Job<'_>,
+) -> Result<(Upstream, bool), (Blame, Failure)> {
+    let request = exchange.request;
+    let may_retry = request.method().is_idempotent() && request.framing() == Framing::None;
     let need = if may_retry { Need::Any } else { Need::Fresh };
-    let idle = match attempt.pooled {
-        Pooled::Allowed => attempt
-            .context
-            .gateway
-            .pool
-            .take(attempt.endpoint, need, clock::now()),
+    let core = exchange.core;
+    let idle = match job.pooled {
+        Pooled::Allowed => core.pool.take(job.endpoint, need, core.now()),
         Pooled::Avoided => None,
     };
     match idle {
         Some(idle) => Ok((idle, true)),
-        None => connect(attempt).await.map(|it| (it, false)),
+        None => connect(exchange, job).await.map(|it| (it, false)),
     }
 }
 
-async fn connect(attempt: &Attempt<'_>) -> Result<Connection, (Blame, Failure)> {
-    let address = attempt.endpoint.address();
-    let limit = attempt.service.timeouts.connect;
+async fn connect(exchange: &Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Blame, Failure)> {
+    let most = job.service.limits.connections;
+    let Some(counted) = job.endpoint.connect(most) else {
+        let detail = format!("{most} connections to it are open, which is the limit");
+        return Err((Blame::Ours, failure(Layer::ConnectFailed, detail)));
+    };
+    let limit = job.service.timeouts.connect;
     let mut blame = Blame::Instance;
-    let connecting = async {
-        loop {
-            match TcpStream::connect(address).await {
-                Err(error) if is_shortage(&error) => {
-                    blame = Blame::Ours;
-                    attempt.context.gateway.relieve();
-                    sleep(SHORTAGE).await;
-                }
-                connected => {
-                    blame = Blame::Instance;
-                    return connected;
+    let connected = {
+        let mut connecting = pin!(async {
+            loop {
+                match TcpStream::connect(job.endpoint.address()).await {
+                    Err(error) if is_shortage(&error) => {
+                        blame = Blame::Ours;
+                        exchange.core.relieve();
+                        sleep(SHORTAGE).await;
+                    }
+                    connected => {
+                        blame = Blame::Instance;
+                        return connected;
+                    }
                 }
             }
+        });
+        exchange.timer.set(limit);
+        exchange.timer.watch(job.endpoint);
+        poll_fn(|context| {
+            if let Poll::Ready(connected) = connecting.as_mut().poll(context) {
+                return Poll::Ready(connected);
+            }
+            if job.endpoint.is_out() {
+                return Poll::Ready(Err(io::Error::other("ejected while connecting")));
+            }
+            if exchange.timer.is_due(context) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            Poll::Pending
+        })
+        .await
+    };
+    match connected {
+        Ok(tcp) => {
+            let _ = tcp.set_nodelay(true);
+            Ok(Upstream {
+                channel: Channel::Tcp(tcp),
+                counted,
+            })
         }
-    };
-    let connected = tokio::select! {
-        connected = timeout(limit, connecting) => connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
-        () = until_out(attempt.endpoint) => Err(io::Error::other("ejected while connecting")),
-    };
-    let (layer, detail) = match connected {
-        Ok(tcp) => return Ok(Connection::new(tcp, address)),
-        Err(_) if blame == Blame::Ours => (
-            Layer::ConnectFailed,
-            "no free descriptor or port here; raise the limit of open files".to_owned(),
-        ),
-        Err(error) => match error.kind() {
-            io::ErrorKind::ConnectionRefused => {
-                (Layer::ConnectRefused, "connection refused".to_owned())
-            }
-            io::ErrorKind::TimedOut => {
-                (Layer::ConnectTimeout, format!("no connection in {limit:?}"))
-            }
-            _ => (Layer::ConnectFailed, error.to_string()),
-        },
-    };
-    Err((blame, Failure { layer, detail }))
-}
-
-/// Ends when the endpoint takes no requests any more and those that wait for it should give up.
-async fn until_out(endpoint: &Endpoint) {
-    loop {
-        sleep(TICK).await;
-        if endpoint.is_out() {
-            return;
+        Err(_) if blame == Blame::Ours => {
+            let detail = "no free descriptor or port here; raise the limit of open files";
+            Err((blame, failure(Layer::ConnectFailed, detail.to_owned())))
+        }
+        Err(error) => {
+            let (layer, detail) = match error.kind() {
+                io::ErrorKind::ConnectionRefused => {
+                    (Layer::ConnectRefused, "connection refused".to_owned())
+                }
+                io::ErrorKind::TimedOut => {
+                    (Layer::ConnectTimeout, format!("no connection in {limit:?}"))
+                }
+                _ => (Layer::ConnectFailed, error.to_string()),
+            };
+            Err((blame, failure(layer, detail)))
         }
     }
+}
+
+fn failure(layer: Layer, detail: String) -> Failure {
+    Failure { layer, detail }
 }

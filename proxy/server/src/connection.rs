@@ -1,27 +1,47 @@
-//! One client connection: wait for a request, read its head, serve it, go on or close.
+//! One HTTP/1 connection of a client: rest, read a head, serve it, go on or close.
+//!
+//! Between requests a connection is a small task without buffers; what serves a request is made when its first byte is
+//! there, and gone when it was answered.
 
-use crate::answer::{self, Reason};
-use crate::gateway::Gateway;
-use crate::head::{HeadScan, check_request};
-use crate::stream::Connection;
-use crate::{clock, exchange, record};
-use bytes::BytesMut;
-use minato_proxy::rewrite::Framing;
-use pingora_core::protocols::http::v1::server::HttpSession;
+use crate::answer::{Asked, Own, Reason};
+use crate::buffer::Buffer;
+use crate::channel::Channel;
+use crate::clock;
+use crate::core::{Core, Desk, Open};
+use crate::exchange;
+use crate::gateway::Phase;
+use crate::note::Note;
+use crate::record::Record;
+use crate::ticker::{Rest, Timer};
+use minato_http1::{HeadScan, Method, Persistence, Version};
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::time::Instant;
-use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 /// What a lingering close discards at most.
 const LINGER_BYTES: usize = 64 * 1024;
 
-/// How an exchange leaves its connection.
+/// A connection of a client, between requests.
 #[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) core: Rc<Core>,
+    pub(crate) channel: Channel,
+    pub(crate) peer: SocketAddr,
+    pub(crate) timer: Timer,
+    /// Read and not yet used.
+    pub(crate) input: Buffer,
+    /// It has sent its end.
+    pub(crate) has_ended: bool,
+    _open: Open,
+}
+
+/// How an exchange leaves its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Ready for the next request, some of which may have arrived already.
-    Request(BytesMut),
+    Request,
     /// The answer went out with input unread: let it arrive before closing.
     Linger,
     /// The answer was whole and said that it is the last.
@@ -30,142 +50,206 @@ pub(crate) enum Next {
     Cut,
 }
 
-/// What came of waiting for a request.
+/// What came of waiting for a head.
 enum Arrival {
-    /// Its bytes, of which the first `end` are the head.
-    Head {
-        bytes: BytesMut,
-        end: usize,
-    },
+    /// It stands on the desk.
+    Head,
     Refused(Reason),
-    /// The client left, or waited too long to ask.
+    /// The client left.
     Nothing,
 }
 
-/// Serves one connection to its end.
-pub(crate) async fn run(
-    gateway: &Gateway,
-    tcp: TcpStream,
-    peer: SocketAddr,
-    mut stop: watch::Receiver<bool>,
-) {
-    let connection = Connection::new(tcp, peer);
-    let mut ahead = BytesMut::new();
+/// Serves a connection to its end, in a task of its own.
+pub(crate) fn spawn(core: &Rc<Core>, open: Open, channel: Channel, peer: SocketAddr) {
+    let client = Client {
+        core: Rc::clone(core),
+        channel,
+        peer,
+        timer: core.ticker.timer(),
+        input: Buffer::default(),
+        has_ended: false,
+        _open: open,
+    };
+    tokio::task::spawn_local(hold(client));
+}
+
+/// The task of a connection: this future is all that an idle one costs, beside its socket.
+async fn hold(mut client: Client) {
     loop {
-        if ahead.is_empty() && !first_bytes(gateway, &connection, &mut ahead, &mut stop).await {
+        client.timer.rest(client.core.gateway.deadlines.keep_alive);
+        if !poll_fn(|context| client.poll_request(context)).await {
             return;
         }
-        let began = clock::now();
-        let arrival = match whole_head(gateway, &connection, ahead).await {
-            Arrival::Head { bytes, end } => open(&connection, bytes, end).await,
-            Arrival::Refused(reason) => Err(reason),
-            Arrival::Nothing => return,
-        };
-        let next = match arrival {
-            Ok((session, target)) => {
-                exchange::run(gateway, &connection, session, &target, began, &stop).await
-            }
-            Err(reason) => {
-                refuse(gateway, &connection, reason, began).await;
-                Next::Linger
-            }
-        };
+        client.timer.work();
+        // Boxed, so that it takes room only while there is something to do.
+        match Box::pin(serve(client)).await {
+            Some(same) => client = same,
+            None => return,
+        }
+    }
+}
+
+/// Serves what has come; returns the connection when it may rest.
+async fn serve(mut client: Client) -> Option<Client> {
+    loop {
+        let core = Rc::clone(&client.core);
+        let mut desk = core.take_desk();
+        let next = one_request(&mut client, &mut desk).await;
+        core.give_desk(desk);
         match next {
-            Next::Request(bytes) => ahead = bytes,
-            Next::Cut => return,
-            // Closing with input unread would reset the connection and destroy the answer.
-            Next::End if connection.is_quiet() => return,
+            Next::Request if client.input.is_empty() => {
+                core.buffers.reclaim(&mut client.input);
+                return Some(client);
+            }
+            Next::Request => {}
+            Next::Cut => return None,
+            Next::End if client.has_ended || client.channel.is_quiet() => return None,
             Next::End | Next::Linger => {
-                connection.shutdown_write();
-                let _ = timeout(gateway.deadlines.linger, connection.discard(LINGER_BYTES)).await;
-                return;
+                client.linger().await;
+                return None;
             }
         }
     }
 }
 
-/// Waits between requests; false when none will come.
-async fn first_bytes(
-    gateway: &Gateway,
-    connection: &Connection,
-    into: &mut BytesMut,
-    stop: &mut watch::Receiver<bool>,
-) -> bool {
-    let at_once = tokio::select! {
-        biased;
-        read = connection.read_some(into) => Some(read),
-        () = std::future::ready(()) => None,
-    };
-    let read = match at_once {
-        Some(read) => read,
-        None => {
-            let place = gateway.idle.enter();
-            tokio::select! {
-                // A request that is here already is served, even at the stop.
-                biased;
-                read = connection.read_some(into) => read,
-                _ = stop.wait_for(|it| *it) => return false,
-                () = place.evicted() => return false,
-                () = sleep(gateway.deadlines.keep_alive) => return false,
-            }
+async fn one_request(client: &mut Client, desk: &mut Desk) -> Next {
+    let began = clock::now();
+    match client.read_head(desk).await {
+        Arrival::Head => exchange::run(client, desk, began).await,
+        Arrival::Refused(reason) => {
+            client.refuse(reason, began).await;
+            Next::Linger
         }
-    };
-    matches!(read, Ok(1..))
+        Arrival::Nothing => Next::Cut,
+    }
 }
 
-/// Reads until the head is whole.
-async fn whole_head(gateway: &Gateway, connection: &Connection, mut bytes: BytesMut) -> Arrival {
-    let mut scan = HeadScan::default();
-    let read = async {
+impl Client {
+    /// Ready when the first bytes of a request are there (true), or when none will come.
+    fn poll_request(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        self.core.buffers.lend_small(&mut self.input);
+        // What is here already is served, even at the stop.
+        let read = self.channel.poll_read(context, &mut self.input);
+        self.core.buffers.reclaim(&mut self.input);
+        match read {
+            Poll::Ready(read) => Poll::Ready(matches!(read, Ok(1..))),
+            Poll::Pending if self.core.phase() == Phase::Stop => Poll::Ready(false),
+            Poll::Pending => match self.timer.rests(context) {
+                Rest::On => Poll::Pending,
+                Rest::Over => Poll::Ready(false),
+            },
+        }
+    }
+
+    /// Reads until the head is whole, checks it, and puts it on the desk.
+    async fn read_head(&mut self, desk: &mut Desk) -> Arrival {
+        let mut scan = HeadScan::default();
+        let mut is_timed = false;
         loop {
-            match scan.look(&bytes) {
-                Ok(Some(end)) => return Ok(Some(end)),
+            match scan.look(self.input.data()) {
+                Ok(Some(end)) => {
+                    let head = self.input.data().get(..end).unwrap_or_default();
+                    let read = desk.request.read(head);
+                    self.input.consume(end);
+                    self.timer.clear();
+                    return match read {
+                        Ok(()) => Arrival::Head,
+                        Err(refusal) => Arrival::Refused(Reason::from(&refusal)),
+                    };
+                }
                 Ok(None) => {}
-                Err(reason) => return Err(reason),
+                Err(refusal) => return Arrival::Refused(Reason::from(&refusal)),
             }
-            if !matches!(connection.read_some(&mut bytes).await, Ok(1..)) {
-                return Ok(None);
+            if !is_timed {
+                self.timer.set(self.core.gateway.deadlines.head);
+                is_timed = true;
+            }
+            match poll_fn(|context| self.poll_more(context)).await {
+                Some(1..) => {}
+                Some(0) => return Arrival::Nothing,
+                None => return Arrival::Refused(Reason::SlowRequest),
             }
         }
-    };
-    match timeout(gateway.deadlines.head, read).await {
-        Ok(Ok(Some(end))) => Arrival::Head { bytes, end },
-        Ok(Ok(None)) => Arrival::Nothing,
-        Ok(Err(reason)) => Arrival::Refused(reason),
-        Err(_) => Arrival::Refused(Reason::SlowRequest),
+    }
+
+    /// Bytes read, 0 where none will come, `None` where they took too long.
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Option<usize>> {
+        self.core.buffers.lend_small(&mut self.input);
+        match self.channel.poll_read(context, &mut self.input) {
+            Poll::Ready(read) => Poll::Ready(Some(read.unwrap_or(0))),
+            Poll::Pending if self.timer.is_due(context) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Answers what could not be read; the connection closes after it.
+    async fn refuse(&mut self, reason: Reason, began: Instant) {
+        let core = Rc::clone(&self.core);
+        let mut out = Vec::new();
+        let asked = Asked {
+            method: Method::Other,
+            version: Version::Http11,
+        };
+        core.with_date(|date| {
+            let own = Own {
+                reason,
+                location: None,
+                sorry: &core.gateway.sorry,
+                date,
+            };
+            own.write(asked, Persistence::Close, &mut out);
+        });
+        let mut record = Record::new(self.peer, began);
+        (record.status, record.note) = (reason.status(), Note::Own(reason));
+        record.finish(&core, None);
+        let idle = core.gateway.deadlines.idle;
+        let _ = write_all(&mut self.channel, &self.timer, idle, &out).await;
+    }
+
+    /// Lets the answer arrive: closing with input unread would reset the connection and destroy it.
+    async fn linger(&mut self) {
+        self.channel.shutdown_write();
+        self.timer.set(self.core.gateway.deadlines.linger);
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            self.core.buffers.discard(&mut self.input);
+            match poll_fn(|context| self.poll_more(context)).await {
+                Some(count @ 1..) => left = left.saturating_sub(count),
+                _ => break,
+            }
+        }
     }
 }
 
-/// Checks the head as it came, and only then gives it to the parser, which would repair some of what is wrong with it.
-async fn open(
-    connection: &Connection,
-    bytes: BytesMut,
-    end: usize,
-) -> Result<(HttpSession, String), Reason> {
-    connection.check_nothing();
-    let checked = check_request(&bytes[..end])?;
-    let target = checked.target.to_owned();
-    if checked.framing == Framing::Chunked {
-        connection
-            .check_chunks(&bytes[end..])
-            .map_err(|_| Reason::Malformed)?;
-    }
-    let mut session = HttpSession::new(Box::new(connection.clone()));
-    session.set_pipelining_enabled(true);
-    session.set_abort_on_close(false);
-    session.set_close_on_response_before_downstream_finish(false);
-    // All waits are the relay's.
-    session.set_read_timeout(None);
-    session.set_write_timeout(None);
-    session.set_pipelined_prefix(bytes);
-    // The head is whole, so this reads nothing and does not wait.
-    match session.read_request().await {
-        Ok(Some(_)) => Ok((session, target)),
-        _ => Err(Reason::Malformed),
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.core.buffers.discard(&mut self.input);
     }
 }
 
-async fn refuse(gateway: &Gateway, connection: &Connection, reason: Reason, began: Instant) {
-    record::unread(gateway, connection.peer(), reason, began);
-    answer::send_raw(connection, reason, gateway.deadlines.idle).await;
+/// Writes all of it; false where the peer is gone, or took nothing for so long.
+pub(crate) async fn write_all(
+    channel: &mut Channel,
+    timer: &Timer,
+    idle: Duration,
+    bytes: &[u8],
+) -> bool {
+    let mut written = 0;
+    let mut seen = usize::MAX;
+    let done = poll_fn(|context| {
+        if let Poll::Ready(done) = channel.poll_write_all(context, bytes, &mut written) {
+            return Poll::Ready(done.is_ok());
+        }
+        if written != seen {
+            seen = written;
+            timer.set(idle);
+        }
+        if timer.is_due(context) {
+            return Poll::Ready(false);
+        }
+        Poll::Pending
+    })
+    .await;
+    timer.clear();
+    done
 }

@@ -1,214 +1,253 @@
 //! One request: route, admit, attempt, record. Decisions are `minato_proxy`'s.
 
-use crate::answer::{self, Reason};
-use crate::connection::Next;
-use crate::gateway::Gateway;
-use crate::head::{self, Request};
-use crate::record::{self, Record};
+use crate::answer::{Asked, Own, Reason};
+use crate::channel::Channel;
+use crate::connection::{Client, Next, write_all};
+use crate::core::{Core, Desk};
+use crate::flow::Flow;
+use crate::gateway::Phase;
+use crate::note::Note;
+use crate::record::Record;
 use crate::retry;
-use crate::stream::Connection;
+use crate::ticker::Timer;
 use minato_config::RouteAction;
-use minato_proxy::{Admission, Permit, ServiceEntry, TableRoute};
-use pingora_core::protocols::http::v1::server::HttpSession;
+use minato_http1::{Framing, Persistence, RequestHead, ResponseHead};
+use minato_proxy::{Admission, Permit, ServiceEntry, TableRoute, Ticket};
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::watch;
-use tokio::time::sleep;
-
-/// How often a queued request looks whether its client is still there.
-const LOOK: Duration = Duration::from_millis(100);
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 /// How the client's connection stands after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outlook {
-    /// The session decides: keep alive or close.
-    Ordinary,
-    /// Unread input: linger.
+    /// The answer went out whole, and the request had come whole.
+    Whole,
+    /// The answer went out whole before the request had come.
     Unread,
     /// The answer broke off, or the client is gone.
     Cut,
 }
 
-/// What all steps of one request share.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Context<'a> {
-    pub(crate) gateway: &'a Gateway,
-    pub(crate) client: &'a Connection,
-    pub(crate) stop: &'a watch::Receiver<bool>,
+/// All that one exchange works on.
+#[derive(Debug)]
+pub(crate) struct Exchange<'a> {
+    pub(crate) core: &'a Rc<Core>,
+    /// The client's side.
+    pub(crate) channel: &'a mut Channel,
+    pub(crate) peer: SocketAddr,
+    pub(crate) timer: &'a Timer,
+    /// The client has sent its end.
+    pub(crate) has_ended: &'a mut bool,
+    pub(crate) request: &'a RequestHead,
+    /// The request's body, and what the client sent after it.
+    pub(crate) upload: Flow,
+    pub(crate) response: &'a mut ResponseHead,
+    pub(crate) to_instance: &'a mut Vec<u8>,
+    pub(crate) to_client: &'a mut Vec<u8>,
+    /// Whether the last answer said that the connection goes on.
+    pub(crate) persistence: Persistence,
+    /// Whether the instance of the current attempt has sent any head.
+    pub(crate) has_answer: bool,
+    pub(crate) record: Record,
 }
 
-/// Serves one request whose head has been read and checked.
-pub(crate) async fn run(
-    gateway: &Gateway,
-    client: &Connection,
-    mut session: HttpSession,
-    target: &str,
-    began: Instant,
-    stop: &watch::Receiver<bool>,
-) -> Next {
-    let context = Context {
-        gateway,
-        client,
-        stop,
+/// Serves one request whose head stands on the desk.
+pub(crate) async fn run(client: &mut Client, desk: &mut Desk, began: Instant) -> Next {
+    let Desk {
+        request,
+        response,
+        to_instance,
+        to_client,
+    } = desk;
+    let core = Rc::clone(&client.core);
+    let mut exchange = Exchange {
+        core: &core,
+        channel: &mut client.channel,
+        peer: client.peer,
+        timer: &client.timer,
+        has_ended: &mut client.has_ended,
+        upload: Flow::new(request.framing(), std::mem::take(&mut client.input)),
+        request,
+        response,
+        to_instance,
+        to_client,
+        persistence: Persistence::Close,
+        has_answer: false,
+        record: Record::new(client.peer, began),
     };
-    let mut record = Record::default();
-    let (outlook, request) = match head::read(session.req_header(), target) {
-        Ok(request) => {
-            if request.closes {
-                session.set_server_keepalive(None);
-            }
-            (
-                serve(context, &mut session, &request, &mut record).await,
-                Some(request),
-            )
-        }
-        Err(reason) => {
-            // Whoever sent this may have put another request behind it that was not meant as one.
-            session.set_server_keepalive(None);
-            match refuse(context, &mut session, reason, None, &mut record).await {
-                Outlook::Cut => (Outlook::Cut, None),
-                _ => (Outlook::Unread, None),
-            }
-        }
-    };
-    record.finish(
-        gateway,
-        client.peer(),
-        session.body_bytes_sent() as u64,
-        request.as_ref(),
-        began,
-    );
-    if outlook == Outlook::Cut {
-        return Next::Cut;
-    }
-    if outlook == Outlook::Unread || !session.is_body_done() {
-        return Next::Linger;
-    }
-    match session.reuse().await {
-        Ok(Some(stream)) => Next::Request(stream.into_parts().1.unwrap_or_default()),
-        Ok(None) | Err(_) => Next::End,
+    let outlook = exchange.serve().await;
+    exchange.timer.clear();
+    exchange.record.finish(&core, Some(exchange.request));
+    let persistence = exchange.persistence;
+    client.input = std::mem::take(&mut exchange.upload.input);
+    match (outlook, persistence) {
+        (Outlook::Cut, _) => Next::Cut,
+        (Outlook::Unread, _) => Next::Linger,
+        (Outlook::Whole, Persistence::Close) => Next::End,
+        (Outlook::Whole, Persistence::KeepAlive) => Next::Request,
     }
 }
 
-async fn serve(
-    context: Context<'_>,
-    session: &mut HttpSession,
-    request: &Request,
-    record: &mut Record,
-) -> Outlook {
-    // `OPTIONS *` asks about the whole host.
-    let path = if request.path == "*" {
-        "/"
-    } else {
-        request.path.as_str()
-    };
-    let found = context.gateway.table.load().find(&request.host, path);
-    let Some(found) = found else {
-        return refuse(context, session, Reason::NoRoute, None, record).await;
-    };
-    let route = found.route;
-    let entry = Arc::clone(&route.service);
-    record.service = Some(Arc::clone(&entry));
-    let path = match forward_path(&route, request) {
-        Forward::Path(path) => path,
-        Forward::Location(location) => {
-            return refuse(context, session, Reason::Redirect, Some(&location), record).await;
+impl Exchange<'_> {
+    async fn serve(&mut self) -> Outlook {
+        let request = self.request;
+        // What of a body has come already is seen before its head goes on.
+        if self.upload.is_malformed() {
+            return self.refuse(Reason::Malformed, None).await;
         }
-    };
-    if entry.draining {
-        return refuse(context, session, Reason::Draining, None, record).await;
+        // `OPTIONS *` asks about the whole host.
+        let path = match request.path() {
+            "*" => "/",
+            path => path,
+        };
+        let found = self.core.gateway.table.load().find(request.host(), path);
+        let Some(found) = found else {
+            return self.refuse(Reason::NoRoute, None).await;
+        };
+        let route = found.route;
+        let entry = Arc::clone(&route.service);
+        self.record.service = Some(Arc::clone(&entry));
+        let path = match forward_path(&route, request) {
+            Forward::Path(path) => path,
+            Forward::Location(location) => {
+                return self.refuse(Reason::Redirect, Some(&location)).await;
+            }
+        };
+        if entry.draining {
+            return self.refuse(Reason::Draining, None).await;
+        }
+        let limit = entry.service.limits.body_bytes;
+        if limit > 0 && matches!(request.framing(), Framing::Length(length) if length > limit) {
+            return self.refuse(Reason::BodyTooLarge, None).await;
+        }
+        let (_permit, entry) = match entry.shared.queue.admit() {
+            Admission::Permit(permit) => (permit, entry),
+            Admission::Shed => return self.refuse(Reason::Full, None).await,
+            Admission::Ticket(ticket) => match self.wait(&entry, ticket).await {
+                // Who waited is served by what is up now.
+                Waited::Permit(permit) => (permit, self.core.gateway.current(&entry)),
+                Waited::TooLong => return self.refuse(Reason::Full, None).await,
+                Waited::ClientGone => {
+                    self.record.note = Note::ClientGone;
+                    return Outlook::Cut;
+                }
+            },
+        };
+        retry::attempts(self, entry, &path).await
     }
-    let limit = entry.service.limits.body_bytes;
-    if limit > 0 && request.content_length.is_some_and(|it| it > limit) {
-        return refuse(context, session, Reason::BodyTooLarge, None, record).await;
+
+    /// Waits for a place. A client that ends or resets its connection meanwhile leaves the queue.
+    async fn wait(&mut self, entry: &ServiceEntry, mut ticket: Ticket) -> Waited {
+        self.timer.set(entry.service.limits.queue_timeout);
+        poll_fn(|context| {
+            if let Poll::Ready(permit) = Pin::new(&mut ticket).poll(context) {
+                return Poll::Ready(Waited::Permit(permit));
+            }
+            let is_gone = self.is_gone(context);
+            if is_gone || *self.has_ended {
+                return Poll::Ready(Waited::ClientGone);
+            }
+            if self.timer.is_due(context) {
+                return Poll::Ready(Waited::TooLong);
+            }
+            Poll::Pending
+        })
+        .await
     }
-    let (_permit, entry) = match admit(&entry, context.client).await {
-        Admitted::AtOnce(permit) => (permit, entry),
-        // Who waited is served by what is up now.
-        Admitted::Later(permit) => (permit, context.gateway.current(&entry)),
-        Admitted::Refused => return refuse(context, session, Reason::Full, None, record).await,
-        Admitted::ClientGone => {
-            record.note = record::CLIENT_GONE;
+
+    /// Looks whether the client is still there; what it sends ahead is kept, as far as there is room. A client that has
+    /// sent its end still waits for its answer.
+    pub(crate) fn is_gone(&mut self, context: &mut Context<'_>) -> bool {
+        let buffers = &self.core.buffers;
+        let input = &mut self.upload.input;
+        while !*self.has_ended && !input.is_full() {
+            buffers.lend_small(input);
+            match self.channel.poll_read(context, input) {
+                Poll::Ready(Ok(0)) => *self.has_ended = true,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return true,
+                Poll::Pending => break,
+            }
+        }
+        buffers.reclaim(input);
+        false
+    }
+
+    /// Whether this answer may be followed by another.
+    pub(crate) fn decide_persistence(&mut self) -> Persistence {
+        let goes_on = !self.request.closes()
+            && self.upload.is_read()
+            && self.core.phase() == Phase::Serve
+            && !*self.has_ended;
+        self.persistence = if goes_on {
+            Persistence::KeepAlive
+        } else {
+            Persistence::Close
+        };
+        self.persistence
+    }
+
+    /// Answers in the instance's place.
+    pub(crate) async fn refuse(&mut self, reason: Reason, location: Option<&str>) -> Outlook {
+        (self.record.status, self.record.note) = (reason.status(), Note::Own(reason));
+        let persistence = self.decide_persistence();
+        let asked = Asked {
+            method: self.request.method(),
+            version: self.request.version(),
+        };
+        let out = &mut *self.to_client;
+        out.clear();
+        self.core.with_date(|date| {
+            let own = Own {
+                reason,
+                location,
+                sorry: &self.core.gateway.sorry,
+                date,
+            };
+            own.write(asked, persistence, out);
+            self.record.bytes = own.body().len() as u64;
+        });
+        let idle = self.core.gateway.deadlines.idle;
+        if !write_all(self.channel, self.timer, idle, out).await {
             return Outlook::Cut;
         }
-    };
-    retry::attempts(context, session, request, entry, &path, record).await
+        if self.upload.is_read() {
+            Outlook::Whole
+        } else {
+            Outlook::Unread
+        }
+    }
 }
 
-enum Forward {
-    Path(String),
+enum Forward<'a> {
+    Path(Cow<'a, str>),
     Location(String),
 }
 
-fn forward_path(route: &TableRoute, request: &Request) -> Forward {
+fn forward_path<'a>(route: &TableRoute, request: &'a RequestHead) -> Forward<'a> {
+    let path = request.path();
     let prefix = route.pattern.path.0.as_str();
     let rest = match prefix {
-        "/" => request.path.as_str(),
-        _ => request.path.strip_prefix(prefix).unwrap_or(&request.path),
+        "/" => path,
+        _ => path.strip_prefix(prefix).unwrap_or(path),
     };
     match &route.action {
-        RouteAction::Forward { strip: false } => Forward::Path(request.path.clone()),
+        RouteAction::Forward { strip: false } => Forward::Path(Cow::Borrowed(path)),
         RouteAction::Forward { strip: true } if rest.starts_with('/') || rest == "*" => {
-            Forward::Path(rest.to_owned())
+            Forward::Path(Cow::Borrowed(rest))
         }
-        RouteAction::Forward { strip: true } => Forward::Path(format!("/{rest}")),
-        RouteAction::Redirect { to } => Forward::Location(format!("{to}{rest}{}", request.query)),
+        RouteAction::Forward { strip: true } => Forward::Path(Cow::Owned(format!("/{rest}"))),
+        RouteAction::Redirect { to } => Forward::Location(format!("{to}{rest}{}", request.query())),
     }
 }
 
-enum Admitted {
-    AtOnce(Permit),
-    /// After a wait in the queue.
-    Later(Permit),
-    Refused,
+enum Waited {
+    Permit(Permit),
+    TooLong,
     ClientGone,
-}
-
-async fn admit(entry: &ServiceEntry, client: &Connection) -> Admitted {
-    let ticket = match entry.shared.queue.admit() {
-        Admission::Permit(permit) => return Admitted::AtOnce(permit),
-        Admission::Shed => return Admitted::Refused,
-        Admission::Ticket(ticket) => ticket,
-    };
-    // A client that hangs up while it waits leaves the queue.
-    let hung_up = async {
-        while !client.is_hung_up() {
-            sleep(LOOK).await;
-        }
-    };
-    tokio::select! {
-        biased;
-        permit = ticket => Admitted::Later(permit),
-        () = hung_up => Admitted::ClientGone,
-        () = sleep(entry.service.limits.queue_timeout) => Admitted::Refused,
-    }
-}
-
-/// Answers in the instance's place.
-pub(crate) async fn refuse(
-    context: Context<'_>,
-    session: &mut HttpSession,
-    reason: Reason,
-    location: Option<&str>,
-    record: &mut Record,
-) -> Outlook {
-    record.status = reason.status();
-    record.note = reason.label();
-    let unread = !session.is_body_done();
-    if unread || *context.stop.borrow() {
-        session.set_server_keepalive(None);
-    }
-    let sent = match answer::send(session, reason, location, &context.gateway.sorry).await {
-        Ok(()) => context
-            .client
-            .flush(context.gateway.deadlines.idle)
-            .await
-            .is_ok(),
-        Err(_) => false,
-    };
-    match (sent, unread) {
-        (true, false) => Outlook::Ordinary,
-        (true, true) => Outlook::Unread,
-        (false, _) => Outlook::Cut,
-    }
 }

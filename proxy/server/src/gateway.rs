@@ -1,21 +1,20 @@
-//! The gateway as one object: what all its connections share, and how it starts and stops.
+//! The gateway as one object: what all its cores share, and how it starts and stops.
 
 use crate::access_log::Sink;
 use crate::answer::SorryPage;
 use crate::deadline::Deadlines;
-use crate::idle::Idle;
+use crate::listener::Listener;
 use crate::metrics::Metrics;
-use crate::pool::Pool;
-use crate::{accept, clock};
+use crate::place::Places;
+use crate::worker;
 use arc_swap::ArcSwap;
 use minato_health::Failure;
 use minato_proxy::{Endpoint, ServiceEntry, Table};
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
 
 /// What real requests say about an instance; for the health loop.
 #[derive(Debug, Clone)]
@@ -43,6 +42,8 @@ pub struct GatewayOptions {
     pub access_log: AccessLog,
     /// Client connections at most.
     pub connections: usize,
+    /// Threads that serve; `None`: one for each processor.
+    pub workers: Option<NonZeroUsize>,
 }
 
 /// Whether requests are logged.
@@ -54,19 +55,30 @@ pub enum AccessLog {
     On,
 }
 
-/// Shared by all connections.
+/// What a gateway is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Accept and serve.
+    Serve,
+    /// Another process accepts from now on: what is open goes on, each next answer is the connection's last, and
+    /// connections that are idle end at their ordinary time.
+    HandOver,
+    /// Requests in flight end, idle connections close at once.
+    Stop,
+}
+
+/// Shared by all cores.
 #[derive(Debug)]
 pub struct Gateway {
     pub(crate) table: Arc<ArcSwap<Table>>,
     pub(crate) evidence: mpsc::Sender<Evidence>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) pool: Pool,
-    pub(crate) idle: Idle,
     pub(crate) trusted_proxies: Vec<(IpAddr, u8)>,
     pub(crate) sorry: SorryPage,
     pub(crate) access_log: Sink,
     pub(crate) deadlines: Deadlines,
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Places,
+    workers: NonZeroUsize,
 }
 
 impl Gateway {
@@ -77,19 +89,17 @@ impl Gateway {
 
     /// Sets it up; nothing runs yet but the writer of the access log.
     pub fn with_deadlines(options: GatewayOptions, deadlines: Deadlines) -> Arc<Self> {
+        let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Arc::new(Self {
             table: options.table,
             evidence: options.evidence,
-            access_log: Sink::open(options.access_log, &options.metrics),
+            access_log: Sink::open(options.access_log),
             metrics: options.metrics,
-            pool: Pool::default(),
-            idle: Idle::default(),
             trusted_proxies: options.trusted_proxies,
             sorry: options.sorry,
             deadlines,
-            places: Arc::new(Semaphore::new(
-                options.connections.min(Semaphore::MAX_PERMITS),
-            )),
+            places: Places::new(options.connections),
+            workers: options.workers.unwrap_or_else(processors),
         })
     }
 
@@ -99,40 +109,27 @@ impl Gateway {
         Arc::clone(table.service(&entry.service.name).unwrap_or(entry))
     }
 
-    /// Accepts on all listeners until `stop` says true; then lets requests in flight end for at most `drain`.
+    /// Accepts on all listeners until it is told otherwise; ends when all connections have, or `drain` after it was told.
+    ///
+    /// Each worker is a thread with a runtime of its own. A connection stays with the worker that accepted it, except
+    /// where an address has fewer sockets than there are workers: then connections are dealt out in turn.
     pub async fn serve(
         self: Arc<Self>,
-        listeners: Vec<TcpListener>,
-        mut stop: watch::Receiver<bool>,
+        listeners: Vec<Listener>,
+        told: watch::Receiver<Phase>,
         drain: Duration,
     ) {
-        let mut loops = JoinSet::new();
-        for listener in listeners {
-            loops.spawn(accept::run(Arc::clone(&self), listener, stop.clone()));
-        }
-        let mut sweep = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            tokio::select! {
-                _ = stop.wait_for(|it| *it) => break,
-                _ = sweep.tick() => {
-                    self.pool.sweep(clock::now());
-                    self.metrics.pool_idle.set(i64::try_from(self.pool.len()).unwrap_or(i64::MAX));
-                }
-            }
-        }
-        let all_ended = async { while loops.join_next().await.is_some() {} };
-        if tokio::time::timeout(drain, all_ended).await.is_err() {
-            let left = self.metrics.connections.get();
+        worker::run_all(&self, listeners, &told, drain).await;
+        let left = self.metrics.connections();
+        if left > 0 {
             tracing::warn!(
                 connections = left,
-                "drain time is over; cutting what is left"
+                "drain time is over; what was left has been cut"
             );
         }
     }
 
-    /// Gives descriptors back: all idle connections to instances, and the oldest idle one of a client.
-    pub(crate) fn relieve(&self) {
-        self.pool.clear();
-        self.idle.evict_oldest();
+    pub(crate) fn workers(&self) -> usize {
+        self.workers.get()
     }
 }

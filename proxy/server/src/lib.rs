@@ -1,33 +1,39 @@
 //! Serves requests: listeners, the HTTP/1.1 engine, the upstream half, our own answers, metrics and the access log.
 //!
-//! A thin shell around `minato_proxy`, which decides. HTTP/1.1 messages are parsed and framed by pingora's sessions;
-//! accepting, checking heads as they came, pooling, deadlines, retries and the moving of bodies are ours.
+//! A thin shell around `minato_proxy`, which decides, and `minato_http1`, which reads and writes messages. One thread and
+//! one runtime for each core; a connection stays on its core, and nothing on its way is locked.
 //! Not here: what makes a table (the composition), probes (`health/probe`).
 //!
-//! Life of a request: `accept` > `connection` (read and check the head) > `exchange` (route, admit) > `retry` (pick) >
-//! `attempt` (one instance) > `relay` or `tunnel` > `record`.
+//! Life of a request: `accept` > `connection` (rest, read the head) > `exchange` (route, admit) > `retry` (pick) >
+//! `attempt` (one instance) > `relay` or `tunnel` (bodies, as `flow`s between `channel`s) > `record`.
 
 mod accept;
 mod access_log;
 mod answer;
 mod attempt;
-mod chunk;
+mod buffer;
+mod channel;
 mod clock;
 mod connection;
+mod core;
 mod deadline;
 mod exchange;
+mod flow;
 mod gateway;
-mod head;
-mod idle;
+mod listener;
 mod metrics;
+mod note;
+mod place;
 mod pool;
 mod record;
 mod relay;
 mod retry;
-mod stream;
+mod ticker;
 mod tunnel;
+mod worker;
 
 pub use answer::SorryPage;
 pub use deadline::Deadlines;
-pub use gateway::{AccessLog, Evidence, Gateway, GatewayOptions};
+pub use gateway::{AccessLog, Evidence, Gateway, GatewayOptions, Phase};
+pub use listener::Listener;
 pub use metrics::{EndpointCounts, Metrics, TrafficCounts};

@@ -1,41 +1,29 @@
 //! What is counted: histograms per service, counters per instance. Never a URL, host or client as a label.
+//!
+//! Each core counts for itself, without a lock or a locked instruction; whoever reads adds the cores up.
 
+mod counts;
+mod exposition;
 mod recent;
+mod tally;
 
+pub(crate) use counts::{Attempted, Counts};
+
+use counts::{Attempts, CoreCounts};
 use minato_config::{ServiceName, SlotIndex};
-use minato_proxy::{Endpoint, EndpointId};
-use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
-};
-use recent::ServiceCounts;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use minato_proxy::EndpointId;
+use prometheus::{Encoder, IntGaugeVec, Opts, Registry, TextEncoder};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Upper bounds of the latency histogram, in seconds.
-const BUCKETS: [f64; 14] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
 /// All metrics of one gateway.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    pub(crate) duration: HistogramVec,
-    pub(crate) requests: IntCounterVec,
-    pub(crate) refused: IntCounterVec,
-    pub(crate) retries: IntCounterVec,
-    pub(crate) upstream_requests: IntCounterVec,
-    pub(crate) upstream_failures: IntCounterVec,
-    pub(crate) connections: IntGauge,
-    pub(crate) accepted: IntCounter,
-    pub(crate) pool_idle: IntGauge,
-    pub(crate) log_dropped: IntCounter,
+    cores: Arc<RwLock<Vec<Arc<CoreCounts>>>>,
     in_flight: IntGaugeVec,
     queued: IntGaugeVec,
-    services: RwLock<HashMap<ServiceName, Arc<ServiceCounts>>>,
-    endpoints: RwLock<HashMap<EndpointId, Counts>>,
+    began: Instant,
 }
 
 /// Requests and gateway-class failures of one run of an instance.
@@ -62,115 +50,28 @@ pub struct TrafficCounts {
     pub p99: Option<Duration>,
 }
 
-#[derive(Debug, Default)]
-struct Counts {
-    requests: AtomicU64,
-    failures: AtomicU64,
-}
-
-/// Whether an attempt counts against the instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attempted {
-    Well,
-    Failed,
-}
-
-impl Counts {
-    fn add(&self, attempted: Attempted) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        if attempted == Attempted::Failed {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
 impl Metrics {
     /// Registers everything.
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
-        let counter =
-            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
-                let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
-                registry.register(Box::new(vec.clone()))?;
-                Ok(vec)
-            };
         let gauge = |name: &str, help: &str| -> Result<IntGaugeVec, prometheus::Error> {
             let vec = IntGaugeVec::new(Opts::new(name, help), &["service"])?;
             registry.register(Box::new(vec.clone()))?;
             Ok(vec)
         };
-        let duration = HistogramVec::new(
-            HistogramOpts::new(
-                "minato_http_request_duration_seconds",
-                "Whole requests, from the head to the last byte of the answer.",
-            )
-            .buckets(BUCKETS.to_vec()),
-            &["service"],
-        )?;
-        registry.register(Box::new(duration.clone()))?;
-        let requests = counter(
-            "minato_http_requests_total",
-            "Requests by service and class of status.",
-            &["service", "code"],
-        )?;
-        let refused = counter(
-            "minato_http_refused_total",
-            "Requests that minato answered itself, by reason.",
-            &["service", "reason"],
-        )?;
-        let retries = counter(
-            "minato_http_retries_total",
-            "Attempts made again at another instance.",
-            &["service"],
-        )?;
-        let upstream_requests = counter(
-            "minato_upstream_requests_total",
-            "Attempts by instance.",
-            &["service", "instance"],
-        )?;
-        let upstream_failures = counter(
-            "minato_upstream_failures_total",
-            "Gateway-class failures of attempts by instance.",
-            &["service", "instance"],
-        )?;
-        let connections = IntGauge::new("minato_http_connections", "Client connections open now.")?;
-        registry.register(Box::new(connections.clone()))?;
-        let accepted = IntCounter::new(
-            "minato_http_connections_accepted_total",
-            "Client connections accepted.",
-        )?;
-        registry.register(Box::new(accepted.clone()))?;
-        let pool_idle = IntGauge::new(
-            "minato_upstream_idle_connections",
-            "Idle connections to instances.",
-        )?;
-        registry.register(Box::new(pool_idle.clone()))?;
-        let log_dropped = IntCounter::new(
-            "minato_access_log_dropped_total",
-            "Lines that could not be written in time.",
-        )?;
-        registry.register(Box::new(log_dropped.clone()))?;
         let in_flight = gauge("minato_http_requests_in_flight", "Requests in flight now.")?;
         let queued = gauge(
             "minato_http_requests_queued",
             "Requests waiting for a place now.",
         )?;
+        let cores = Arc::default();
+        registry.register(Box::new(Self::exposition(&cores)?))?;
         Ok(Arc::new(Self {
             registry,
-            duration,
-            requests,
-            refused,
-            retries,
-            upstream_requests,
-            upstream_failures,
-            connections,
-            accepted,
-            pool_idle,
-            log_dropped,
+            cores,
             in_flight,
             queued,
-            services: RwLock::default(),
-            endpoints: RwLock::default(),
+            began: crate::clock::now(),
         }))
     }
 
@@ -190,29 +91,34 @@ impl Metrics {
 
     /// Counts of one run; zero where nothing ended yet.
     pub fn endpoint(&self, id: &EndpointId) -> EndpointCounts {
-        let endpoints = self
-            .endpoints
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        endpoints
-            .get(id)
-            .map_or_else(EndpointCounts::default, |counts| EndpointCounts {
-                requests: counts.requests.load(Ordering::Relaxed),
-                failures: counts.failures.load(Ordering::Relaxed),
-            })
+        let mut counts = EndpointCounts::default();
+        self.each(|core| {
+            let runs = core.runs.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(attempts) = runs.get(id) {
+                let Attempts { requests, failures } = &**attempts;
+                counts.requests += requests.value();
+                counts.failures += failures.value();
+            }
+        });
+        counts
     }
 
     /// Counts of one service.
     pub fn traffic(&self, service: &ServiceName) -> TrafficCounts {
-        let counts = self.service(service);
-        let [p50, p95, p99] = counts.percentiles([0.50, 0.95, 0.99]);
-        TrafficCounts {
-            requests: counts.requests.load(Ordering::Relaxed),
-            gateway_errors: counts.gateway_errors.load(Ordering::Relaxed),
-            p50,
-            p95,
-            p99,
-        }
+        let now = self.age(crate::clock::now());
+        let mut traffic = TrafficCounts::default();
+        let mut sums = [0; recent::BUCKETS];
+        let name = Some(service.clone());
+        self.each(|core| {
+            let services = core.services.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(counts) = services.get(&name) {
+                traffic.requests += counts.requests();
+                traffic.gateway_errors += counts.gateway_errors.value();
+                counts.recent.sum_into(&mut sums, now);
+            }
+        });
+        [traffic.p50, traffic.p95, traffic.p99] = recent::percentiles(&sums, [0.50, 0.95, 0.99]);
+        traffic
     }
 
     /// Shows what a service is busy with now.
@@ -225,66 +131,45 @@ impl Metrics {
             .set(queued.into());
     }
 
-    /// Forgets a run that left the table, and its slot's counters when no other run of it is left.
+    /// Forgets a run that left the table.
     pub fn forget_endpoint(&self, id: &EndpointId) {
-        self.endpoints
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(id);
+        self.each(|core| {
+            let mut runs = core.runs.write().unwrap_or_else(PoisonError::into_inner);
+            runs.remove(id);
+        });
     }
 
     /// Forgets all series of a slot that is gone.
     pub fn forget_slot(&self, service: &ServiceName, slot: SlotIndex) {
-        let labels = [service.as_str(), &slot.to_string()];
-        let _ = self.upstream_requests.remove_label_values(&labels);
-        let _ = self.upstream_failures.remove_label_values(&labels);
+        let key = (service.clone(), slot);
+        self.each(|core| {
+            let mut slots = core.slots.write().unwrap_or_else(PoisonError::into_inner);
+            slots.remove(&key);
+        });
     }
 
-    /// Counts one attempt, under its run and under its slot.
-    pub(crate) fn count_attempt(&self, endpoint: &Endpoint, attempted: Attempted) {
-        let id = endpoint.id();
-        let slot = id.slot.to_string();
-        let labels = [id.service.as_str(), slot.as_str()];
-        self.upstream_requests.with_label_values(&labels).inc();
-        if attempted == Attempted::Failed {
-            self.upstream_failures.with_label_values(&labels).inc();
-        }
-        if let Some(counts) = self
-            .endpoints
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-        {
-            counts.add(attempted);
-            return;
-        }
-        // One that is out may have been forgotten already; the last of its requests must not bring it back for good.
-        if !endpoint.is_out() {
-            let mut endpoints = self
-                .endpoints
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            endpoints.entry(id.clone()).or_default().add(attempted);
-        }
+    /// Counts for one more core.
+    pub(crate) fn core(&self) -> Counts {
+        let counts = Arc::new(CoreCounts::default());
+        let mut cores = self.cores.write().unwrap_or_else(PoisonError::into_inner);
+        cores.push(Arc::clone(&counts));
+        Counts::new(counts)
     }
 
-    pub(crate) fn service(&self, name: &ServiceName) -> Arc<ServiceCounts> {
-        if let Some(counts) = self
-            .services
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-        {
-            return Arc::clone(counts);
-        }
-        let mut services = self
-            .services
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(
-            services
-                .entry(name.clone())
-                .or_insert_with(|| Arc::new(ServiceCounts::new())),
-        )
+    /// How long these metrics have been there.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
+    }
+
+    /// Client connections open now.
+    pub(crate) fn connections(&self) -> u64 {
+        let mut sum = 0;
+        self.each(|core| sum += core.connections.value());
+        sum
+    }
+
+    fn each(&self, mut with: impl FnMut(&CoreCounts)) {
+        let cores = self.cores.read().unwrap_or_else(PoisonError::into_inner);
+        cores.iter().for_each(|it| with(it));
     }
 }

@@ -1,106 +1,141 @@
-//! Idle connections to instances. The key is the endpoint (service, slot, generation, run), never the address alone.
+//! One core's idle connections to instances. The key is the endpoint (service, slot, generation, run), never the address
+//! alone.
+//!
+//! How many are idle is one count per instance over all cores (`Endpoint`). What is above the limit and was not needed for a
+//! whole tick is closed; a burst that takes them all again within a tick finds them open.
 
-use crate::stream::Connection;
-use minato_proxy::{Endpoint, EndpointId};
+use crate::channel::Channel;
+use minato_proxy::{Connection, Endpoint, Serial};
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Idle connections are kept this long at most; Apache and Node close theirs after 5 s.
 const IDLE: Duration = Duration::from_secs(4);
 /// A request that may not be retried takes only one that was used within this time.
 const FRESH: Duration = Duration::from_secs(1);
-/// Idle connections of one endpoint.
-const MOST: usize = 32;
+/// Idle connections of one endpoint on one core, whatever the limit of its service and the burst.
+const MOST: usize = 1024;
 
 /// What a request needs of a pooled connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// May be retried when the connection turns out to be closed.
     Any,
-    /// May not: only one used a moment ago.
+    /// May not: only one used a moment ago, that looks open to the kernel.
     Fresh,
+}
+
+/// A connection to an instance.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) channel: Channel,
+    pub(crate) counted: Connection,
 }
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    upstream: Upstream,
     since: Instant,
     /// The peer's `Keep-Alive: timeout` less 1 s, or [`IDLE`].
     until: Instant,
 }
 
+#[derive(Debug)]
+struct Shelf {
+    endpoint: Arc<Endpoint>,
+    /// Used last, last.
+    idle: Vec<Idle>,
+    /// The fewest there were since the last tick.
+    fewest: usize,
+    most: u32,
+}
+
 /// Idle connections of all endpoints.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(Mutex<HashMap<EndpointId, Vec<Idle>>>);
+pub(crate) struct Pool(RefCell<HashMap<Serial, Shelf>>);
 
 impl Pool {
     /// The one used last that is still open and silent.
-    pub(crate) fn take(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        need: Need,
-        now: Instant,
-    ) -> Option<Connection> {
+    pub(crate) fn take(&self, endpoint: &Endpoint, need: Need, now: Instant) -> Option<Upstream> {
+        let mut all = self.0.borrow_mut();
+        let shelf = all.get_mut(&endpoint.serial())?;
         loop {
-            let idle = {
-                let mut all = self.idle();
-                let idle = all.get_mut(endpoint.id())?;
-                // All others are older still; they stay for requests that may be retried.
-                idle.pop_if(|it| need == Need::Any || now < it.since + FRESH)?
+            // All others are older still; they stay for requests that may be retried.
+            let mut idle = shelf
+                .idle
+                .pop_if(|it| need == Need::Any || now < it.since + FRESH)?;
+            shelf.fewest = shelf.fewest.min(shelf.idle.len());
+            let is_quiet = match need {
+                Need::Any => idle.upstream.channel.seems_quiet(),
+                Need::Fresh => idle.upstream.channel.is_quiet(),
             };
-            if now < idle.until && idle.connection.is_quiet() {
-                return Some(idle.connection);
+            if now < idle.until && is_quiet {
+                idle.upstream.counted.work();
+                return Some(idle.upstream);
             }
         }
     }
 
-    /// Gives back a connection whose last exchange ended whole. `keep_alive`: the peer's own limit.
+    /// Gives back a connection whose last exchange ended whole. `keep_alive`: the peer's own limit; `most`: idle ones of the
+    /// instance.
     pub(crate) fn put(
         &self,
         endpoint: &Arc<Endpoint>,
-        connection: Connection,
+        mut upstream: Upstream,
         keep_alive: Option<Duration>,
+        most: u32,
         now: Instant,
     ) {
         let keep = keep_alive.map_or(IDLE, |it| {
             it.saturating_sub(Duration::from_secs(1)).min(IDLE)
         });
-        if keep.is_zero() || endpoint.is_out() {
+        if keep.is_zero() || most == 0 || endpoint.is_out() {
             return;
         }
-        let mut all = self.idle();
-        let idle = all.entry(endpoint.id().clone()).or_default();
-        if idle.len() >= MOST {
-            idle.remove(0);
+        let mut all = self.0.borrow_mut();
+        let shelf = all.entry(endpoint.serial()).or_insert_with(|| Shelf {
+            endpoint: Arc::clone(endpoint),
+            idle: Vec::new(),
+            fewest: 0,
+            most,
+        });
+        shelf.most = most;
+        if shelf.idle.len() >= MOST {
+            return;
         }
-        idle.push(Idle {
-            connection,
+        upstream.counted.rest();
+        shelf.idle.push(Idle {
+            upstream,
             since: now,
             until: now + keep,
         });
     }
 
-    /// Closes what is too old. Call it each second.
-    pub(crate) fn sweep(&self, now: Instant) {
-        self.idle().retain(|_, idle| {
-            idle.retain(|it| now < it.until);
-            !idle.is_empty()
+    /// Closes what is too old, of an instance that is out, or more than is needed. Call it each tick.
+    pub(crate) fn tick(&self, now: Instant) {
+        self.0.borrow_mut().retain(|_, shelf| {
+            if shelf.endpoint.is_out() {
+                return false;
+            }
+            shelf.idle.retain(|it| now < it.until);
+            let above = shelf.endpoint.idle_connections().saturating_sub(shelf.most);
+            let spare = shelf.fewest.min(above as usize).min(shelf.idle.len());
+            shelf.idle.drain(..spare);
+            shelf.fewest = shelf.idle.len();
+            !shelf.idle.is_empty()
         });
     }
 
     /// Closes all.
     pub(crate) fn clear(&self) {
-        let all = std::mem::take(&mut *self.idle());
+        let all = self.0.take();
         drop(all);
     }
 
     /// Idle connections now.
     pub(crate) fn len(&self) -> usize {
-        self.idle().values().map(Vec::len).sum()
-    }
-
-    fn idle(&self) -> MutexGuard<'_, HashMap<EndpointId, Vec<Idle>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.borrow().values().map(|it| it.idle.len()).sum()
     }
 }

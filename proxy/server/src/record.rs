@@ -1,124 +1,91 @@
 //! What became of a request, told to the metrics, the access log, the endpoint and the health loop.
 
 use crate::access_log;
-use crate::answer::Reason;
 use crate::clock;
-use crate::gateway::{Evidence, Gateway};
-use crate::head::Request;
+use crate::core::Core;
+use crate::gateway::Evidence;
 use crate::metrics::Attempted;
+use crate::note::Note;
 use minato_config::Health;
 use minato_health::{Failure, Layer};
+use minato_http1::RequestHead;
 use minato_proxy::{AttemptEnd, Endpoint, ServiceEntry, classify};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The client left before its answer was whole.
-pub(crate) const CLIENT_GONE: &str = "client_gone";
-/// The instance broke off within its answer.
-pub(crate) const BROKE_OFF: &str = "broke_off";
-
 /// One request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Record {
+    peer: SocketAddr,
+    began: Instant,
     /// 0 while nothing was answered.
     pub(crate) status: u16,
+    /// Of the body that went to the client.
+    pub(crate) bytes: u64,
     pub(crate) service: Option<Arc<ServiceEntry>>,
     pub(crate) instance: Option<u16>,
     pub(crate) retries: u8,
-    /// Why minato answered itself, or why the answer was cut; empty otherwise. One of a fixed set.
-    pub(crate) note: &'static str,
+    pub(crate) note: Note,
 }
 
 impl Record {
-    /// Counts and logs it.
-    pub(crate) fn finish(
-        &self,
-        gateway: &Gateway,
-        peer: SocketAddr,
-        bytes: u64,
-        request: Option<&Request>,
-        began: Instant,
-    ) {
-        let now = clock::now();
-        let took = now.saturating_duration_since(began);
-        let name = self
-            .service
-            .as_ref()
-            .map_or("", |it| it.service.name.as_str());
-        let metrics = &gateway.metrics;
-        metrics
-            .requests
-            .with_label_values(&[name, class(self.status)])
-            .inc();
-        metrics
-            .duration
-            .with_label_values(&[name])
-            .observe(took.as_secs_f64());
-        if !self.note.is_empty() {
-            metrics.refused.with_label_values(&[name, self.note]).inc();
-        }
-        if let Some(entry) = &self.service {
-            let counts = metrics.service(&entry.service.name);
-            counts.add(took, now);
-            if self.status >= 500 && !self.note.is_empty() {
-                counts.add_gateway_error();
-            }
-        }
-        let line = access_log::Line {
+    pub(crate) fn new(peer: SocketAddr, began: Instant) -> Self {
+        Self {
             peer,
-            method: request.map_or("-", |it| it.method.as_str()),
-            host: request.map_or("", |it| it.authority.as_str()),
-            path: request.map_or("", |it| it.path.as_str()),
-            query: request.map_or("", |it| it.query.as_str()),
+            began,
+            status: 0,
+            bytes: 0,
+            service: None,
+            instance: None,
+            retries: 0,
+            note: Note::None,
+        }
+    }
+
+    /// Counts and logs it. `request`: where one could be read.
+    pub(crate) fn finish(&self, core: &Core, request: Option<&RequestHead>) {
+        let now = clock::now();
+        let took = now.saturating_duration_since(self.began);
+        let entry = self.service.as_deref();
+        let age = core.gateway.metrics.age(now);
+        core.counts.with_service(entry, |counts| {
+            counts.add(self.status, self.note, took, age);
+        });
+        core.log.write(&access_log::Line {
+            peer: self.peer,
+            method: request.map_or("-", RequestHead::method_text),
+            host: request.map_or("", RequestHead::authority),
+            path: request.map_or("", RequestHead::path),
+            query: request.map_or("", RequestHead::query),
             status: self.status,
-            bytes,
-            service: name,
+            bytes: self.bytes,
+            service: entry.map_or("", |it| it.service.name.as_str()),
             instance: self.instance,
             retries: self.retries,
-            note: self.note,
-        };
-        gateway.access_log.write(&line, began);
-    }
-}
-
-/// A request whose head could not be read.
-pub(crate) fn unread(gateway: &Gateway, peer: SocketAddr, reason: Reason, began: Instant) {
-    let record = Record {
-        status: reason.status(),
-        note: reason.label(),
-        ..Record::default()
-    };
-    record.finish(gateway, peer, 0, None, began);
-}
-
-fn class(status: u16) -> &'static str {
-    match status {
-        0 => "cut",
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        _ => "5xx",
+            note: self.note.label(),
+            took,
+            wall_ms: core.wall_ms(now),
+        });
     }
 }
 
 /// Tells endpoint, counters and the health loop how an attempt ended.
 pub(crate) fn judge(
-    gateway: &Gateway,
+    core: &Core,
     entry: &ServiceEntry,
     endpoint: &Arc<Endpoint>,
     end: AttemptEnd,
     failure: Option<Failure>,
 ) {
-    let streak = endpoint.record(end, clock::now());
     let failed = classify(end);
     let attempted = if failed {
         Attempted::Failed
     } else {
         Attempted::Well
     };
-    gateway.metrics.count_attempt(endpoint, attempted);
+    core.counts.attempt(endpoint, attempted);
+    let streak = endpoint.record(end, core.now());
     if !failed || entry.service.health == Health::Off {
         return;
     }
@@ -130,11 +97,11 @@ pub(crate) fn judge(
     if end == AttemptEnd::ConnectFailed {
         endpoint.suspect_now();
         let evidence = Evidence::ConnectFailed(Arc::clone(endpoint), failure.clone());
-        let _ = gateway.evidence.try_send(evidence);
+        let _ = core.gateway.evidence.try_send(evidence);
     }
     if streak >= minato_health::CONSECUTIVE_FAILURES {
         let evidence = Evidence::Consecutive(Arc::clone(endpoint), streak, failure);
-        let _ = gateway.evidence.try_send(evidence);
+        let _ = core.gateway.evidence.try_send(evidence);
     }
 }
 

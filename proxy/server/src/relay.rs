@@ -1,33 +1,27 @@
-//! Moves bytes between client and instance with deadlines; nothing is kept for a retry.
+//! Moves one request and its answer between client and instance, with deadlines; nothing is kept for a retry.
 
 use crate::answer::Reason;
-use crate::attempt::Attempt;
-use crate::clock;
-use crate::deadline::SLOWEST;
-use crate::head::{self, check_response, is_matching_upgrade};
-use crate::stream::Connection;
-use bytes::Bytes;
+use crate::attempt::{Ended, Job};
+use crate::buffer::Buffer;
+use crate::channel::Channel;
+use crate::connection::write_all;
+use crate::deadline::Pace;
+use crate::exchange::{Exchange, Outlook};
+use crate::flow::{Coding, Fault, Flow, Waits};
+use crate::pool::Upstream;
+use crate::tunnel;
+use minato_http1::{Framing, HeadScan, Persistence, ResponseOnward, Version};
 use minato_proxy::AttemptEnd;
-use pingora_core::ErrorType;
-use pingora_core::protocols::http::v1::client::HttpSession as Upstream;
-use pingora_core::protocols::http::v1::server::HttpSession;
-use pingora_http::ResponseHeader;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant as Deadline, sleep};
+use tokio::time::sleep;
 
 /// How long an answer's head waits for the first bytes of its body.
 const HEAD_WAITS: Duration = Duration::from_millis(20);
 /// Interim answers of one request at most.
 const INTERIM: u8 = 32;
-
-/// How far the request got.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Progress {
-    /// Some of the body was taken from the client: it cannot be sent again.
-    pub(crate) body_taken: bool,
-    /// All of it was handed to the kernel.
-    pub(crate) request_sent: bool,
-}
 
 /// Why bytes stopped.
 #[derive(Debug)]
@@ -40,290 +34,408 @@ pub(crate) enum Stop {
     Request(Reason),
 }
 
+fn instance(end: AttemptEnd, detail: &str) -> Stop {
+    Stop::Instance(end, detail.to_owned())
+}
+
 /// What the request's half is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Waiting for the client's body.
     Taking,
-    /// Handing to the kernel what is gathered; `last`: the request ends with it.
-    Handing { last: bool },
+    /// Waiting for the instance to take what came.
+    Handing,
     /// All is sent.
     Sent,
     /// It cannot be written to. Only its answer is of interest.
     Deaf,
 }
 
+/// The wait for an answer's head.
+struct Waiting<'a, 'b> {
+    exchange: &'a mut Exchange<'b>,
+    job: &'a Job<'a>,
+    upstream: &'a mut Channel,
+    answer: &'a mut Buffer,
+    scan: HeadScan,
+    phase: Phase,
+    steps: u32,
+    pace: Pace,
+}
+
 /// Sends the request, whose head is gathered already, and waits for the head of the final answer, whichever comes first.
+/// That head then stands in `exchange.response`, and what came after it in `answer`.
 pub(crate) async fn until_answer(
-    attempt: &Attempt<'_>,
-    session: &mut HttpSession,
-    upstream: &mut Upstream,
-    connection: &Connection,
-    progress: &mut Progress,
+    exchange: &mut Exchange<'_>,
+    job: &Job<'_>,
+    upstream: &mut Channel,
+    answer: &mut Buffer,
 ) -> Result<(), Stop> {
-    let deadlines = attempt.context.gateway.deadlines;
-    let timeouts = &attempt.service.timeouts;
-    let patience = |phase| match phase {
-        Phase::Taking => deadlines.idle,
-        Phase::Handing { .. } => timeouts.idle,
-        Phase::Sent | Phase::Deaf => timeouts.first_byte,
+    let mut waiting = Waiting {
+        phase: Phase::Handing,
+        steps: exchange.upload.steps(),
+        scan: HeadScan::default(),
+        pace: Pace::default(),
+        exchange,
+        job,
+        upstream,
+        answer,
     };
-    let mut upload = Upload::default();
-    let mut phase = Phase::Handing {
-        last: session.is_body_done(),
-    };
-    let mut interim = 0;
-    let mut handed = connection.written();
-    let wait = sleep(patience(phase));
-    tokio::pin!(wait);
-    loop {
-        let before = phase;
-        tokio::select! {
-            biased;
-            read = upstream.read_response() => {
-                read.map_err(|error| broken(&error))?;
-                if is_final(attempt, upstream)? {
-                    return Ok(());
-                }
-                interim += 1;
-                if interim > INTERIM {
-                    return Err(Stop::Instance(AttemptEnd::Invalid, "interim answers without end".to_owned()));
-                }
-                pass_on_interim(attempt, session, upstream).await?;
-                continue;
-            }
-            flushed = connection.flushed(), if matches!(phase, Phase::Handing { .. }) => {
-                phase = match (flushed, phase) {
-                    (Err(_), _) => Phase::Deaf,
-                    (Ok(()), Phase::Handing { last: true }) => Phase::Sent,
-                    (Ok(()), _) => Phase::Taking,
-                };
-                progress.request_sent = phase == Phase::Sent;
-            }
-            // Once all is sent only a reset ends this; a client that has sent its end still waits for its answer.
-            chunk = session.read_body_or_idle(phase == Phase::Sent), if matches!(phase, Phase::Taking | Phase::Sent) => {
-                let bytes = chunk.map_err(|error| client_stop(attempt, &error))?.unwrap_or_default();
-                if phase == Phase::Sent {
-                    continue;
-                }
-                progress.body_taken = true;
-                upload.take(attempt, bytes.len())?;
-                let last = session.is_body_done();
-                phase = match pass_on(upstream, &bytes, last).await {
-                    true => Phase::Handing { last },
-                    false => Phase::Deaf,
-                };
-            }
-            () = &mut wait => match phase {
-                Phase::Taking => return Err(Stop::Request(Reason::SlowRequest)),
-                Phase::Handing { .. } if connection.written() > handed => {}
+    waiting.exchange.has_answer = false;
+    waiting.exchange.timer.watch(job.endpoint);
+    waiting.exchange.timer.set(waiting.patience());
+    for _ in 0..=INTERIM {
+        let end = poll_fn(|context| waiting.poll(context)).await?;
+        waiting.exchange.has_answer = true;
+        if waiting.take_head(end)? {
+            waiting.exchange.timer.clear();
+            return Ok(());
+        }
+        waiting.pass_on_interim().await?;
+    }
+    Err(instance(AttemptEnd::Invalid, "interim answers without end"))
+}
+
+impl Waiting<'_, '_> {
+    /// Ready with the length of a head.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Stop>> {
+        self.poll_upload(context)?;
+        if let Poll::Ready(end) = self.poll_head(context) {
+            return Poll::Ready(end);
+        }
+        if matches!(self.phase, Phase::Sent | Phase::Deaf) && self.exchange.is_gone(context) {
+            return Poll::Ready(Err(Stop::Client));
+        }
+        if self.job.endpoint.is_out() {
+            let why = "ejected while it was waited for";
+            return Poll::Ready(Err(instance(AttemptEnd::TimedOut, why)));
+        }
+        if self.exchange.timer.is_due(context) {
+            return Poll::Ready(Err(match self.phase {
+                Phase::Taking => Stop::Request(Reason::SlowRequest),
                 _ => {
-                    let waited = patience(phase);
-                    return Err(Stop::Instance(AttemptEnd::TimedOut, format!("no answer in {waited:?}")));
+                    let waited = self.patience();
+                    Stop::Instance(AttemptEnd::TimedOut, format!("no answer in {waited:?}"))
                 }
-            },
+            }));
         }
-        if before != Phase::Taking && phase == Phase::Taking {
-            upload.wait();
-        }
-        handed = connection.written();
-        wait.as_mut().reset(Deadline::now() + patience(phase));
-    }
-}
-
-/// How much of a body came, and how long it was waited for.
-#[derive(Debug, Default)]
-struct Upload {
-    taken: u64,
-    waited: Duration,
-    since: Option<std::time::Instant>,
-}
-
-impl Upload {
-    fn wait(&mut self) {
-        self.since = Some(clock::now());
+        Poll::Pending
     }
 
-    /// Holds a piece of `length` bytes against the limit of the service and the slowest rate.
-    fn take(&mut self, attempt: &Attempt<'_>, length: usize) -> Result<(), Stop> {
-        self.taken += length as u64;
-        if let Some(since) = self.since.take() {
-            self.waited += clock::now().saturating_duration_since(since);
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Result<(), Stop> {
+        if matches!(self.phase, Phase::Sent | Phase::Deaf) {
+            return Ok(());
         }
-        let limit = attempt.service.limits.body_bytes;
-        if limit > 0 && self.taken > limit {
-            return Err(Stop::Request(Reason::BodyTooLarge));
-        }
-        let slow = attempt.context.gateway.deadlines.slow;
-        let wanted = self.waited.as_millis() * u128::from(SLOWEST) / 1000;
-        if self.waited > slow && u128::from(self.taken) < wanted {
+        let Exchange {
+            upload,
+            channel,
+            core,
+            ..
+        } = &mut *self.exchange;
+        let polled = upload.poll(context, channel, self.upstream, &core.buffers);
+        let (now, grace) = (core.now(), core.gateway.deadlines.slow);
+        let phase = match polled {
+            Poll::Ready(Ok(())) => Phase::Sent,
+            Poll::Ready(Err(Fault::Write)) => Phase::Deaf,
+            Poll::Ready(Err(Fault::Body(_))) => return Err(Stop::Request(Reason::Malformed)),
+            Poll::Ready(Err(Fault::TooLarge)) => {
+                return Err(Stop::Request(Reason::BodyTooLarge));
+            }
+            Poll::Ready(Err(Fault::Read(_) | Fault::Cut(_))) => return Err(Stop::Client),
+            Poll::Pending if upload.waits() == Waits::Sender => Phase::Taking,
+            Poll::Pending => Phase::Handing,
+        };
+        let has_moved = upload.steps() != self.steps;
+        if has_moved && !self.pace.moved(now, upload.body_bytes(), grace) {
             return Err(Stop::Request(Reason::SlowRequest));
+        }
+        if phase == Phase::Taking {
+            self.pace.waits(now);
+        }
+        if has_moved || phase != self.phase {
+            (self.phase, self.steps) = (phase, upload.steps());
+            self.exchange.timer.set(self.patience());
         }
         Ok(())
     }
-}
 
-/// Gathers a piece of the request's body; false if the connection is no good.
-async fn pass_on(upstream: &mut Upstream, bytes: &[u8], last: bool) -> bool {
-    // An empty chunk would be the last one.
-    if !bytes.is_empty() && upstream.write_body(bytes).await.is_err() {
-        return false;
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Stop>> {
+        let invalid = |why: &str| Poll::Ready(Err(instance(AttemptEnd::Invalid, why)));
+        let buffers = &self.exchange.core.buffers;
+        loop {
+            if !self.answer.is_empty() {
+                match self.scan.look_response(self.answer.data()) {
+                    Ok(Some(end)) => return Poll::Ready(Ok(end)),
+                    Ok(None) => {}
+                    Err(bad) => return invalid(bad.0),
+                }
+            }
+            buffers.lend_large(self.answer);
+            if self.answer.is_full() {
+                return invalid("its head is too large");
+            }
+            match self.upstream.poll_read(context, self.answer) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0)) => {
+                    let why = "closed the connection before its answer";
+                    return Poll::Ready(Err(instance(AttemptEnd::Reset, why)));
+                }
+                Poll::Ready(Err(error)) => {
+                    let why = format!("the connection broke before its answer: {error}");
+                    return Poll::Ready(Err(Stop::Instance(AttemptEnd::Reset, why)));
+                }
+                Poll::Pending => {
+                    buffers.reclaim(self.answer);
+                    return Poll::Pending;
+                }
+            }
+        }
     }
-    !last || upstream.finish_body().await.is_ok()
+
+    /// Reads the head that was found; whether it ends the waiting.
+    fn take_head(&mut self, end: usize) -> Result<bool, Stop> {
+        let request = self.exchange.request;
+        let response = &mut *self.exchange.response;
+        let head = self.answer.data().get(..end).unwrap_or_default();
+        let read = response.read(head, request.method());
+        self.answer.consume(end);
+        self.scan = HeadScan::default();
+        read.map_err(|bad| instance(AttemptEnd::Invalid, bad.0))?;
+        match response.status() {
+            101 if request.wants_websocket() && response.is_websocket_upgrade() => Ok(true),
+            101 => Err(instance(
+                AttemptEnd::Invalid,
+                "101 that switches to what was not asked for",
+            )),
+            status => Ok(status >= 200),
+        }
+    }
+
+    /// 1xx never goes to HTTP/1.0.
+    async fn pass_on_interim(&mut self) -> Result<(), Stop> {
+        let exchange = &mut *self.exchange;
+        if exchange.request.version() == Version::Http10 {
+            return Ok(());
+        }
+        let out = &mut *exchange.to_client;
+        out.clear();
+        let onward = ResponseOnward {
+            client: exchange.request.version(),
+            persistence: Persistence::KeepAlive,
+        };
+        exchange.response.write(&onward, out);
+        let idle = exchange.core.gateway.deadlines.idle;
+        if !write_all(exchange.channel, exchange.timer, idle, out).await {
+            return Err(Stop::Client);
+        }
+        exchange.timer.watch(self.job.endpoint);
+        self.exchange.timer.set(self.patience());
+        Ok(())
+    }
+
+    fn patience(&self) -> Duration {
+        let timeouts = &self.job.service.timeouts;
+        match self.phase {
+            Phase::Taking => self.exchange.core.gateway.deadlines.idle,
+            Phase::Handing => timeouts.idle,
+            Phase::Sent | Phase::Deaf => timeouts.first_byte,
+        }
+    }
 }
 
-/// Whether the head just read ends the waiting; an error where it breaks the rules.
-fn is_final(attempt: &Attempt<'_>, upstream: &Upstream) -> Result<bool, Stop> {
-    let invalid = |detail: String| Stop::Instance(AttemptEnd::Invalid, detail);
-    check_response(&upstream.get_headers_raw_bytes(), &attempt.request.method).map_err(invalid)?;
-    let Some(head) = upstream.resp_header() else {
-        return Ok(false);
+/// Sends the answer whose head stands in `exchange.response` to the client; gives the connection back where it can carry
+/// another. An error where nothing of it has gone out yet.
+pub(crate) async fn answer(
+    exchange: &mut Exchange<'_>,
+    job: &Job<'_>,
+    mut upstream: Upstream,
+    mut answer: Buffer,
+) -> Result<Ended, Stop> {
+    let framing = exchange.response.framing();
+    let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+    if has_body && answer.is_empty() {
+        first_bytes(exchange, &mut upstream.channel, &mut answer).await?;
+    }
+    let persistence = exchange.decide_persistence();
+    let version = exchange.request.version();
+    let is_last =
+        version == Version::Http10 && matches!(framing, Framing::Chunked | Framing::UntilClose);
+    if is_last {
+        exchange.persistence = Persistence::Close;
+    }
+    let onward = ResponseOnward {
+        client: version,
+        persistence: if is_last {
+            Persistence::Close
+        } else {
+            persistence
+        },
     };
-    if head.status != 101 {
-        return Ok(!head.status.is_informational());
+    let mut head = std::mem::take(exchange.to_client);
+    head.clear();
+    let framed = exchange.response.write(&onward, &mut head);
+    exchange.record.status = exchange.response.status();
+    if exchange.record.status == 101 {
+        return Ok(tunnel::run(exchange, job, upstream, answer, head).await);
     }
-    if attempt.request.websocket && is_matching_upgrade(head) {
-        return Ok(true);
-    }
-    Err(invalid(
-        "101 that switches to what was not asked for".to_owned(),
-    ))
-}
-
-/// 1xx never goes to HTTP/1.0.
-async fn pass_on_interim(
-    attempt: &Attempt<'_>,
-    session: &mut HttpSession,
-    upstream: &Upstream,
-) -> Result<(), Stop> {
-    let Some(from) = upstream.resp_header() else {
-        return Ok(());
+    let mut download = Flow::new(framing, answer);
+    download.begin(head, Coding::of(framed));
+    let moved = Answering {
+        idle: patience(exchange, job),
+        steps: download.steps(),
+        waits: None,
+        pace: Pace::default(),
+        download: &mut download,
+        upstream: &mut upstream.channel,
+        exchange,
     };
-    if attempt.request.http10 {
-        return Ok(());
+    let moved = moved.run().await;
+    exchange.timer.clear();
+    exchange.record.bytes = download.body_bytes();
+    let is_unsent = !download.has_sent();
+    let is_spent = !download.input.is_empty() || exchange.response.closes();
+    exchange.core.buffers.discard(&mut download.input);
+    *exchange.to_client = download.release();
+    match moved {
+        Ok(()) => {}
+        // It can still be left for another, or be answered as what it is.
+        Err(stop @ Stop::Instance(..)) if is_unsent => return Err(stop),
+        Err(Stop::Instance(end, _)) => {
+            if framed == Framing::UntilClose {
+                exchange.channel.reset_on_close();
+            }
+            return Ok(Ended::BrokeOff(end));
+        }
+        Err(_) => return Ok(Ended::ClientGone),
     }
-    let passed = head::to_client(from, attempt.request).map_err(|_| Stop::Client)?;
-    session
-        .write_response_header(Box::new(passed.head))
-        .await
-        .map_err(|_| Stop::Client)?;
-    let context = attempt.context;
-    context
-        .client
-        .flush(context.gateway.deadlines.idle)
-        .await
-        .map_err(|_| Stop::Client)
+    // Only a connection on which both messages ended whole may carry another.
+    if exchange.upload.is_done() && !is_spent {
+        let (core, keep) = (exchange.core, exchange.response.keep_alive());
+        let idle = job.service.limits.idle;
+        core.pool
+            .put(job.endpoint, upstream, keep, idle, core.now());
+    }
+    Ok(Ended::Answered(if exchange.upload.is_read() {
+        Outlook::Whole
+    } else {
+        Outlook::Unread
+    }))
 }
 
 /// The first bytes of the answer's body, if they come soon.
 ///
 /// Until they do, nothing has gone to the client: an instance that dies between head and body can still be left for
 /// another. A body that takes its time does not hold its head back for longer than this.
-pub(crate) async fn first_bytes(upstream: &mut Upstream) -> Result<Option<Bytes>, Stop> {
-    if upstream.is_body_done() {
-        return Ok(None);
-    }
-    tokio::select! {
-        biased;
-        read = upstream.read_body_bytes() => read.map_err(|error| broken(&error)),
-        () = sleep(HEAD_WAITS) => Ok(None),
+async fn first_bytes(
+    exchange: &Exchange<'_>,
+    upstream: &mut Channel,
+    answer: &mut Buffer,
+) -> Result<(), Stop> {
+    let buffers = &exchange.core.buffers;
+    let mut wait = pin!(sleep(HEAD_WAITS));
+    let read = poll_fn(|context| {
+        buffers.lend_large(answer);
+        if let Poll::Ready(read) = upstream.poll_read(context, answer) {
+            return Poll::Ready(Some(read));
+        }
+        buffers.reclaim(answer);
+        wait.as_mut().poll(context).map(|()| None)
+    })
+    .await;
+    match read {
+        None | Some(Ok(1..)) => Ok(()),
+        // An empty body that lasts until the connection's end.
+        Some(Ok(0)) if exchange.response.framing() == Framing::UntilClose => Ok(()),
+        Some(Ok(0)) => Err(instance(
+            AttemptEnd::Reset,
+            "closed the connection after the head of its answer",
+        )),
+        Some(Err(error)) => Err(Stop::Instance(
+            AttemptEnd::Reset,
+            format!("the connection broke after the head of its answer: {error}"),
+        )),
     }
 }
 
-/// Sends the answer to the client: the head, then what of the body was read ahead, then the rest.
-pub(crate) async fn answer(
-    attempt: &Attempt<'_>,
-    session: &mut HttpSession,
-    upstream: &mut Upstream,
-    head: ResponseHeader,
-    ahead: Option<Bytes>,
-) -> Result<(), Stop> {
-    let idle = patience(attempt, &head);
-    let client = attempt.context.client;
-    let client_idle = attempt.context.gateway.deadlines.idle;
-    session
-        .write_response_header(Box::new(head))
-        .await
-        .map_err(|_| Stop::Client)?;
-    // An empty chunk would be the last one.
-    if let Some(bytes) = ahead.filter(|it| !it.is_empty()) {
-        session.write_body(&bytes).await.map_err(|_| Stop::Client)?;
+/// An answer on its way.
+struct Answering<'a, 'b> {
+    exchange: &'a mut Exchange<'b>,
+    download: &'a mut Flow,
+    upstream: &'a mut Channel,
+    /// How long the instance may be silent.
+    idle: Duration,
+    steps: u32,
+    waits: Option<Waits>,
+    /// How long the client was waited for.
+    pace: Pace,
+}
+
+impl Answering<'_, '_> {
+    async fn run(mut self) -> Result<(), Stop> {
+        poll_fn(|context| self.poll(context)).await
     }
-    let watches = session.is_body_done();
-    let mut is_gathered = true;
-    loop {
-        let read = tokio::select! {
-            // What is gathered waits for what is here already, not for what is not.
-            biased;
-            read = upstream.read_body_ref() => read,
-            flushed = client.flush(client_idle), if is_gathered => {
-                flushed.map_err(|_| Stop::Client)?;
-                is_gathered = false;
-                continue;
-            }
-            gone = session.read_body_or_idle(true), if watches => match gone {
-                Err(_) => return Err(Stop::Client),
-                Ok(_) => continue,
-            },
-            () = sleep(idle) => {
-                return Err(Stop::Instance(AttemptEnd::TimedOut, format!("silent for {idle:?} within its answer")));
-            }
-        };
-        let Some(bytes) = read.map_err(|error| broken(&error))? else {
-            break;
-        };
-        // An empty chunk would be the last one.
-        if !bytes.is_empty() {
-            session.write_body(bytes).await.map_err(|_| Stop::Client)?;
-            is_gathered = true;
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+        let core = self.exchange.core;
+        let channel = &mut *self.exchange.channel;
+        let moved = self
+            .download
+            .poll(context, self.upstream, channel, &core.buffers);
+        if let Poll::Ready(moved) = moved {
+            return Poll::Ready(moved.map_err(|fault| self.stop(&fault)));
         }
-        if client.is_full() {
-            client.flush(client_idle).await.map_err(|_| Stop::Client)?;
-            is_gathered = false;
+        // Once the request has come whole only a reset ends this; else what still comes is not looked at.
+        if self.exchange.upload.is_read() && self.exchange.is_gone(context) {
+            return Poll::Ready(Err(Stop::Client));
+        }
+        let waits = self.download.waits();
+        let has_moved = self.download.steps() != self.steps;
+        let deadlines = &core.gateway.deadlines;
+        let bytes = self.download.body_bytes();
+        if has_moved && !self.pace.moved(core.now(), bytes, deadlines.slow) {
+            return Poll::Ready(Err(Stop::Client));
+        }
+        if waits == Waits::Receiver {
+            self.pace.waits(core.now());
+        }
+        if has_moved || self.waits != Some(waits) {
+            (self.steps, self.waits) = (self.download.steps(), Some(waits));
+            self.exchange.timer.set(match waits {
+                Waits::Sender => self.idle,
+                Waits::Receiver => deadlines.idle,
+            });
+        }
+        if !self.exchange.timer.is_due(context) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Err(match waits {
+            Waits::Receiver => Stop::Client,
+            Waits::Sender => Stop::Instance(
+                AttemptEnd::TimedOut,
+                format!("silent for {:?} within its answer", self.idle),
+            ),
+        }))
+    }
+
+    fn stop(&self, fault: &Fault) -> Stop {
+        match fault {
+            Fault::Write => Stop::Client,
+            Fault::Body(bad) => instance(AttemptEnd::Invalid, bad.0),
+            Fault::Cut(bad) => instance(AttemptEnd::Reset, bad.0),
+            Fault::Read(error) => Stop::Instance(
+                AttemptEnd::Reset,
+                format!("the connection broke within its answer: {error}"),
+            ),
+            Fault::TooLarge => instance(AttemptEnd::Invalid, "its answer is too large"),
         }
     }
-    session.finish_body().await.map_err(|_| Stop::Client)?;
-    client.flush(client_idle).await.map_err(|_| Stop::Client)
 }
 
 /// How long the instance may be silent within its answer. Event streams are silent by nature.
-fn patience(attempt: &Attempt<'_>, head: &ResponseHeader) -> Duration {
-    let kind = head
-        .headers
-        .get(http::header::CONTENT_TYPE)
-        .map_or(&b""[..], |it| it.as_bytes());
-    let is_stream = kind
-        .get(..17)
-        .is_some_and(|it| it.eq_ignore_ascii_case(b"text/event-stream"));
-    let timeouts = &attempt.service.timeouts;
-    if is_stream {
-        timeouts.tunnel
+fn patience(exchange: &Exchange<'_>, job: &Job<'_>) -> Duration {
+    if exchange.response.is_event_stream() {
+        job.service.timeouts.tunnel
     } else {
-        timeouts.idle
+        job.service.timeouts.idle
     }
-}
-
-fn client_stop(attempt: &Attempt<'_>, error: &pingora_core::Error) -> Stop {
-    if attempt.context.client.is_malformed() || is_against_the_rules(error.etype()) {
-        Stop::Request(Reason::Malformed)
-    } else {
-        Stop::Client
-    }
-}
-
-fn broken(error: &pingora_core::Error) -> Stop {
-    let end = if is_against_the_rules(error.etype()) {
-        AttemptEnd::Invalid
-    } else {
-        AttemptEnd::Reset
-    };
-    Stop::Instance(end, error.etype().as_str().to_owned())
-}
-
-/// What pingora calls a chunk, a trailer or a head that breaks the rules.
-fn is_against_the_rules(kind: &ErrorType) -> bool {
-    matches!(
-        kind,
-        ErrorType::InvalidHTTPHeader | ErrorType::Custom("InvalidChunk" | "InvalidTrailerEnd")
-    )
 }

@@ -1,16 +1,15 @@
-//! Attempts of one request, until one of them is the answer. When it may go on is `minato_proxy::decide_retry`'s.
+//! The attempts of one request: pick, try, judge, and perhaps again elsewhere.
 
 use crate::answer::Reason;
-use crate::attempt::{self, Attempt, Blame, Ended, Failed};
-use crate::clock;
-use crate::exchange::{Context, Outlook, refuse};
-use crate::head::Request;
-use crate::record::{self, Record, judge};
+use crate::attempt::{self, Blame, Ended, Failed, Job, Pooled};
+use crate::exchange::{Exchange, Outlook};
+use crate::note::Note;
+use crate::record::judge;
+use minato_http1::RequestHead;
 use minato_proxy::{
     AttemptEnd, Endpoint, RetryDecision, RetryGuard, ServiceEntry, Situation, Standing,
     decide_retry, pick,
 };
-use pingora_core::protocols::http::v1::server::HttpSession;
 use std::sync::Arc;
 
 /// Whether a request goes on after a failed attempt.
@@ -24,67 +23,50 @@ enum Again {
 
 /// Makes them.
 pub(crate) async fn attempts(
-    context: Context<'_>,
-    session: &mut HttpSession,
-    request: &Request,
+    exchange: &mut Exchange<'_>,
     mut entry: Arc<ServiceEntry>,
     path: &str,
-    record: &mut Record,
 ) -> Outlook {
-    let gateway = context.gateway;
+    let core = exchange.core;
     let mut avoid: Option<Arc<Endpoint>> = None;
-    let mut pooled = attempt::Pooled::Allowed;
+    let mut pooled = Pooled::Allowed;
     let mut reason = Reason::NoInstance;
     let mut _budget = None;
     loop {
-        let Some(endpoint) = pick(&entry, avoid.as_ref(), clock::now(), &mut |n| {
+        let Some(endpoint) = pick(&entry, avoid.as_ref(), core.now(), &mut |n| {
             fastrand::usize(..n)
         }) else {
-            return refuse(context, session, reason, None, record).await;
+            return exchange.refuse(reason, None).await;
         };
-        record.instance = Some(endpoint.id().slot.0);
+        exchange.record.instance = Some(endpoint.id().slot.0);
         let in_flight = endpoint.begin();
-        let attempt = Attempt {
-            context,
-            request,
+        let job = Job {
             service: &entry.service,
             endpoint: &endpoint,
             path,
             pooled,
         };
-        let ended = attempt::run(&attempt, session).await;
+        let ended = attempt::run(exchange, &job).await;
         drop(in_flight);
         let failed = match ended {
-            Ended::Answered { status, unread } => {
-                record.status = status;
-                judge(
-                    gateway,
-                    &entry,
-                    &endpoint,
-                    AttemptEnd::Answered(status),
-                    None,
-                );
-                return if unread {
-                    Outlook::Unread
-                } else {
-                    Outlook::Ordinary
-                };
+            Ended::Answered(outlook) => {
+                let end = AttemptEnd::Answered(exchange.record.status);
+                judge(core, &entry, &endpoint, end, None);
+                return outlook;
             }
-            Ended::BrokeOff { status, end } => {
-                record.status = status;
-                record.note = record::BROKE_OFF;
-                judge(gateway, &entry, &endpoint, end, None);
+            Ended::BrokeOff(end) => {
+                exchange.record.note = Note::BrokeOff;
+                judge(core, &entry, &endpoint, end, None);
                 return Outlook::Cut;
             }
             Ended::ClientGone => {
-                record.note = record::CLIENT_GONE;
-                judge(gateway, &entry, &endpoint, AttemptEnd::Abandoned, None);
+                exchange.record.note = Note::ClientGone;
+                judge(core, &entry, &endpoint, AttemptEnd::Abandoned, None);
                 return Outlook::Cut;
             }
             Ended::Refused(reason) => {
-                judge(gateway, &entry, &endpoint, AttemptEnd::Abandoned, None);
-                session.set_server_keepalive(None);
-                return match refuse(context, session, reason, None, record).await {
+                judge(core, &entry, &endpoint, AttemptEnd::Abandoned, None);
+                return match exchange.refuse(reason, None).await {
                     Outlook::Cut => Outlook::Cut,
                     _ => Outlook::Unread,
                 };
@@ -93,7 +75,7 @@ pub(crate) async fn attempts(
         };
         if failed.blame == Blame::Instance {
             judge(
-                gateway,
+                core,
                 &entry,
                 &endpoint,
                 failed.end,
@@ -105,39 +87,38 @@ pub(crate) async fn attempts(
             AttemptEnd::TimedOut => Reason::Timeout,
             _ => Reason::BadAnswer,
         };
-        pooled = attempt::Pooled::Avoided;
-        match again(&entry, request, &endpoint, &failed, record.retries) {
-            Again::No => return refuse(context, session, reason, None, record).await,
+        pooled = Pooled::Avoided;
+        let made = exchange.record.retries;
+        match again(&entry, exchange.request, &endpoint, &failed, made) {
+            Again::No => return exchange.refuse(reason, None).await,
             Again::Anew => {}
             Again::Retry(guard) => {
-                record.retries += 1;
+                exchange.record.retries += 1;
                 _budget = guard;
                 avoid = Some(endpoint);
             }
         }
-        gateway
-            .metrics
-            .retries
-            .with_label_values(&[entry.service.name.as_str()])
-            .inc();
+        core.counts
+            .with_service(Some(&entry), |counts| counts.retries.add(1));
         // The world may have moved meanwhile: another run may be up by now.
-        entry = gateway.current(&entry);
+        entry = core.gateway.current(&entry);
     }
 }
 
 fn again(
     entry: &ServiceEntry,
-    request: &Request,
+    request: &RequestHead,
     endpoint: &Endpoint,
     failed: &Failed,
     made: u8,
 ) -> Again {
+    let idempotent = request.method().is_idempotent();
     // Only one attempt of a request uses an idle connection, so this happens once.
-    if failed.blame == Blame::Stale && failed.intact && request.idempotent {
+    if failed.blame == Blame::Stale && failed.intact && idempotent {
         return Again::Anew;
     }
     let situation = Situation {
-        idempotent: request.idempotent,
+        idempotent,
         body_intact: failed.intact,
         sent: failed.sent,
         made,

@@ -1,99 +1,113 @@
 //! After a matching 101: bytes both ways, at once, until both sides have ended.
 
-use crate::attempt::{Attempt, Ended};
-use crate::stream::Connection;
-use bytes::BytesMut;
-use minato_proxy::AttemptEnd;
-use pingora_core::protocols::http::v1::client::HttpSession as Upstream;
-use pingora_core::protocols::http::v1::server::HttpSession;
-use pingora_http::ResponseHeader;
-use std::future::ready;
+use crate::attempt::{Ended, Job};
+use crate::buffer::Buffer;
+use crate::exchange::{Exchange, Outlook};
+use crate::flow::{Coding, Fault, Flow};
+use crate::pool::Upstream;
+use minato_http1::Framing;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::time::{Instant as Deadline, sleep_until};
 
-/// Bytes of one read.
-const PIECE: usize = 16 * 1024;
 /// How long one side may be silent once the other has ended.
 const AFTER_END: Duration = Duration::from_secs(10);
-/// How often the tunnel's idle time is looked at, as a share of it.
-const LOOKS: u32 = 8;
 
-/// Passes the 101 on, then everything that either side has sent or will send.
-pub(crate) async fn run(
-    attempt: &Attempt<'_>,
-    session: &mut HttpSession,
-    upstream: &mut Upstream,
-    connection: &Connection,
-    head: ResponseHeader,
-) -> Ended {
-    let client = attempt.context.client;
-    if session.write_response_header(Box::new(head)).await.is_err() {
-        return Ended::BrokeOff {
-            status: 101,
-            end: AttemptEnd::Invalid,
-        };
-    }
-    // What the sessions have read beyond the heads goes first; from here on they are not asked again.
-    tokio::select! {
-        biased;
-        early = upstream.read_body_ref() => if let Ok(Some(bytes)) = early { client.push(bytes) },
-        () = ready(()) => {}
-    }
-    tokio::select! {
-        biased;
-        early = session.read_body_bytes() => if let Ok(Some(bytes)) = early { connection.push(&bytes) },
-        () = ready(()) => {}
-    }
-    both_ways(client, connection, attempt.service.timeouts.tunnel).await;
-    Ended::Answered {
-        status: 101,
-        unread: true,
-    }
+/// A tunnel at work.
+struct Tunnel<'a, 'b> {
+    exchange: &'a mut Exchange<'b>,
+    upstream: Upstream,
+    up: Flow,
+    down: Flow,
+    up_ended: bool,
+    down_ended: bool,
+    idle: Duration,
+    steps: u32,
 }
 
-async fn both_ways(client: &Connection, instance: &Connection, idle: Duration) {
-    let up = one_way(client, instance);
-    let down = one_way(instance, client);
-    tokio::pin!(up, down);
-    let (mut up_ended, mut down_ended) = (false, false);
-    let moved = || client.written() + instance.written();
-    let (mut seen, mut since) = (moved(), Deadline::now());
-    while !(up_ended && down_ended) {
-        let patience = if up_ended || down_ended {
-            AFTER_END.min(idle)
-        } else {
-            idle
-        };
-        tokio::select! {
-            () = &mut up, if !up_ended => up_ended = true,
-            () = &mut down, if !down_ended => down_ended = true,
-            () = sleep_until(Deadline::now() + patience / LOOKS) => {
-                if moved() > seen {
-                    (seen, since) = (moved(), Deadline::now());
-                } else if since.elapsed() >= patience {
-                    return;
+/// Passes the 101 on, whose bytes are `head`, then everything that either side has sent or will send.
+pub(crate) async fn run(
+    exchange: &mut Exchange<'_>,
+    job: &Job<'_>,
+    upstream: Upstream,
+    answer: Buffer,
+    head: Vec<u8>,
+) -> Ended {
+    let input = std::mem::take(&mut exchange.upload.input);
+    let up = Flow::new(Framing::UntilClose, input);
+    let mut down = Flow::new(Framing::UntilClose, answer);
+    down.begin(head, Coding::Plain);
+    let idle = job.service.timeouts.tunnel;
+    exchange.timer.set(idle);
+    let mut tunnel = Tunnel {
+        exchange,
+        upstream,
+        up,
+        down,
+        up_ended: false,
+        down_ended: false,
+        idle,
+        steps: 0,
+    };
+    poll_fn(|context| tunnel.poll(context)).await;
+    let Tunnel {
+        exchange,
+        mut up,
+        mut down,
+        ..
+    } = tunnel;
+    exchange.timer.clear();
+    exchange.record.bytes = down.body_bytes();
+    exchange.core.buffers.discard(&mut up.input);
+    exchange.core.buffers.discard(&mut down.input);
+    Ended::Answered(Outlook::Unread)
+}
+
+impl Tunnel<'_, '_> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let buffers = &self.exchange.core.buffers;
+        let (client, instance) = (&mut *self.exchange.channel, &mut self.upstream.channel);
+        if !self.up_ended {
+            match self.up.poll(context, client, instance, buffers) {
+                Poll::Ready(Ok(()) | Err(Fault::Read(_) | Fault::Write)) => {
+                    self.up_ended = true;
+                    instance.shutdown_write();
                 }
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {}
             }
         }
-    }
-}
-
-/// Ends at the sender's end, which it passes on, or when either breaks.
-async fn one_way(from: &Connection, to: &Connection) {
-    let mut reader = from.clone();
-    let mut piece = BytesMut::new();
-    loop {
-        // First what was gathered before the tunnel began.
-        if to.flushed().await.is_err() {
-            return;
+        if !self.down_ended {
+            match self.down.poll(context, instance, client, buffers) {
+                Poll::Ready(Ok(()) | Err(Fault::Read(_) | Fault::Write)) => {
+                    self.down_ended = true;
+                    client.shutdown_write();
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
         }
-        piece.clear();
-        piece.reserve(PIECE);
-        match (&mut reader).take(PIECE as u64).read_buf(&mut piece).await {
-            Ok(1..) => to.push(&piece),
-            _ => break,
+        if self.up_ended && self.down_ended {
+            return Poll::Ready(());
         }
+        let ends = u32::from(self.up_ended || self.down_ended);
+        let steps = self
+            .up
+            .steps()
+            .wrapping_add(self.down.steps())
+            .wrapping_add(ends);
+        if steps != self.steps {
+            self.steps = steps;
+            let patience = if ends > 0 {
+                AFTER_END.min(self.idle)
+            } else {
+                self.idle
+            };
+            self.exchange.timer.set(patience);
+        }
+        if self.exchange.timer.is_due(context) {
+            return Poll::Ready(());
+        }
+        Poll::Pending
     }
-    to.shutdown_write();
 }

@@ -9,7 +9,9 @@ use minato_config::{
 };
 use minato_health::Verdict;
 use minato_proxy::{Endpoint, EndpointId, Intake, ServiceEntry, Shared, Table};
-use minato_proxy_server::{AccessLog, Gateway, GatewayOptions, Metrics, SorryPage};
+use minato_proxy_server::{
+    AccessLog, Gateway, GatewayOptions, Listener, Metrics, Phase, SorryPage,
+};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -41,11 +43,11 @@ fn gateway_of_few_descriptors() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         println!("\nlistening {}", listener.local_addr().unwrap());
-        let (_stop, stopped) = tokio::sync::watch::channel(false);
+        let (_stop, stopped) = tokio::sync::watch::channel(Phase::Serve);
         tokio::spawn(gateway(origin.parse().unwrap()).serve(
-            vec![listener],
+            vec![Listener::http(listener)],
             stopped,
             Duration::ZERO,
         ));
@@ -91,6 +93,7 @@ fn gateway(origin: SocketAddr) -> Arc<Gateway> {
         sorry: SorryPage::default(),
         access_log: AccessLog::Off,
         connections: 10_000,
+        workers: std::num::NonZeroUsize::new(1),
     })
 }
 

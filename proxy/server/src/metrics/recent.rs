@@ -1,94 +1,87 @@
-//! What a service did lately: requests, errors of the gateway's own making, percentiles of a sliding window.
+//! Latencies of the last 30 to 60 s, for the percentiles that status shows. Written by one core, read by anyone.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use super::tally::Tally;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-/// The percentiles of status speak of the last 30 to 60 seconds.
-const WINDOW: Duration = Duration::from_secs(30);
-/// Buckets of [`Recent`]: eight for each doubling from 64 us to about 70 s.
-const RECENT: usize = 160;
+/// The percentiles of status speak of the last one to two windows.
+pub(super) const WINDOW: Duration = Duration::from_secs(30);
+/// Buckets: eight for each doubling from 64 us to about 70 s.
+pub(super) const BUCKETS: usize = 160;
+
+/// Two windows, used in turn.
+#[derive(Debug, Default)]
+pub(super) struct Recent([Window; 2]);
 
 #[derive(Debug)]
-pub(crate) struct ServiceCounts {
-    pub(super) requests: AtomicU64,
-    pub(super) gateway_errors: AtomicU64,
-    recent: RwLock<[Recent; 2]>,
+struct Window {
+    /// Which window since the process started, counted from 1.
+    number: AtomicU64,
+    buckets: [Tally; BUCKETS],
 }
 
-#[derive(Debug)]
-struct Recent {
-    began: Option<Instant>,
-    buckets: Box<[AtomicU32; RECENT]>,
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            number: AtomicU64::new(0),
+            buckets: std::array::from_fn(|_| Tally::default()),
+        }
+    }
+}
+
+/// The window that holds a moment, which is given as the time since the process started.
+fn number(now: Duration) -> u64 {
+    now.as_secs() / WINDOW.as_secs() + 1
 }
 
 impl Recent {
-    fn new(began: Option<Instant>) -> Self {
-        Self {
-            began,
-            buckets: Box::new(std::array::from_fn(|_| AtomicU32::new(0))),
+    /// By its one writer.
+    pub(super) fn add(&self, took: Duration, now: Duration) {
+        let number = number(now);
+        let window = &self.0[usize::from(number.is_multiple_of(2))];
+        if window.number.load(Ordering::Relaxed) != number {
+            window.buckets.iter().for_each(Tally::clear);
+            window.number.store(number, Ordering::Relaxed);
+        }
+        window.buckets[bucket(took)].add(1);
+    }
+
+    /// Adds what is recent to `sums`.
+    pub(super) fn sum_into(&self, sums: &mut [u64; BUCKETS], now: Duration) {
+        let current = number(now);
+        for window in &self.0 {
+            let number = window.number.load(Ordering::Relaxed);
+            if number != 0 && number + 1 >= current {
+                for (sum, bucket) in sums.iter_mut().zip(&window.buckets) {
+                    *sum += bucket.value();
+                }
+            }
         }
     }
 }
 
-impl ServiceCounts {
-    pub(super) fn new() -> Self {
-        Self {
-            requests: AtomicU64::new(0),
-            gateway_errors: AtomicU64::new(0),
-            recent: RwLock::new([Recent::new(None), Recent::new(None)]),
-        }
-    }
-
-    pub(crate) fn add(&self, took: Duration, now: Instant) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        {
-            let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-            if recent[0].began.is_some_and(|began| now < began + WINDOW) {
-                recent[0].buckets[bucket(took)].fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-        }
-        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
-        if recent[0].began.is_none_or(|began| now >= began + WINDOW) {
-            recent.swap(0, 1);
-            recent[0] = Recent::new(Some(now));
-        }
-        recent[0].buckets[bucket(took)].fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn add_gateway_error(&self) {
-        self.gateway_errors.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn percentiles<const N: usize>(&self, shares: [f64; N]) -> [Option<Duration>; N] {
-        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-        let sums: Vec<u64> = (0..RECENT)
-            .map(|i| {
-                recent
-                    .iter()
-                    .map(|it| u64::from(it.buckets[i].load(Ordering::Relaxed)))
-                    .sum()
+/// The upper bound of the bucket in which each share falls; `None` without any latency.
+pub(super) fn percentiles<const N: usize>(
+    sums: &[u64; BUCKETS],
+    shares: [f64; N],
+) -> [Option<Duration>; N] {
+    let total: u64 = sums.iter().sum();
+    shares.map(|share| {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rank among counts"
+        )]
+        let rank = ((total as f64 * share).ceil() as u64).max(1);
+        let mut seen = 0;
+        sums.iter()
+            .position(|n| {
+                seen += n;
+                seen >= rank && total > 0
             })
-            .collect();
-        let total: u64 = sums.iter().sum();
-        shares.map(|share| {
-            #[expect(
-                clippy::cast_precision_loss,
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a rank among counts"
-            )]
-            let rank = ((total as f64 * share).ceil() as u64).max(1);
-            let mut seen = 0;
-            sums.iter()
-                .position(|n| {
-                    seen += n;
-                    seen >= rank && total > 0
-                })
-                .map(upper)
-        })
-    }
+            .map(upper)
+    })
 }
 
 fn bucket(took: Duration) -> usize {
@@ -96,9 +89,9 @@ fn bucket(took: Duration) -> usize {
     let octave = micros.ilog2() - 6;
     let within = (micros >> (octave + 3)) & 7;
     usize::try_from(octave * 8)
-        .unwrap_or(RECENT)
+        .unwrap_or(BUCKETS)
         .saturating_add(usize::try_from(within).unwrap_or(0))
-        .min(RECENT - 1)
+        .min(BUCKETS - 1)
 }
 
 fn upper(bucket: usize) -> Duration {
@@ -126,17 +119,22 @@ mod tests {
 
     #[test]
     fn percentiles_speak_of_the_last_window_only() {
-        let counts = ServiceCounts::new();
-        let start = crate::clock::now();
-        counts.add(Duration::from_secs(1), start);
+        let recent = Recent::default();
+        let at = |windows: u32| WINDOW * windows;
+        let read = |now, share| {
+            let mut sums = [0; BUCKETS];
+            recent.sum_into(&mut sums, now);
+            percentiles(&sums, [share])[0]
+        };
+        assert_eq!(read(at(0), 0.5), None);
+        recent.add(Duration::from_secs(1), at(0));
         for _ in 0..99 {
-            counts.add(Duration::from_millis(1), start + WINDOW);
+            recent.add(Duration::from_millis(1), at(1));
         }
-        let [p50, p999] = counts.percentiles([0.5, 0.999]);
-        assert!(p50 < Some(Duration::from_millis(2)), "{p50:?}");
-        assert!(p999 >= Some(Duration::from_secs(1)), "{p999:?}");
-        counts.add(Duration::from_millis(1), start + WINDOW * 3);
-        let [p999] = counts.percentiles([0.999]);
-        assert!(p999 < Some(Duration::from_millis(2)), "{p999:?}");
+        assert!(read(at(1), 0.5) < Some(Duration::from_millis(2)));
+        assert!(read(at(1), 0.999) >= Some(Duration::from_secs(1)));
+        recent.add(Duration::from_millis(1), at(3));
+        assert!(read(at(3), 0.999) < Some(Duration::from_millis(2)));
+        assert_eq!(read(at(9), 0.5), None);
     }
 }

@@ -26,7 +26,7 @@ async fn pipelined_requests_are_answered_in_order() {
             "{head}"
         );
         if number == 2 {
-            assert_eq!(instance.chunks().await, b"hi");
+            assert_eq!(instance.chunks().await.0, b"hi");
         }
         instance
             .send(format!(

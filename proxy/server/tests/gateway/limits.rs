@@ -142,8 +142,9 @@ async fn a_drained_service_and_one_without_instances_show_the_sorry_page() {
         (503, Some("5"), "<p>sorry</p>")
     );
     assert_eq!(client.ask(GET).await.status, 503, "the connection goes on");
-    assert_eq!(
-        running.metric("minato_http_refused_total{reason=\"no_instance\""),
-        2.0
-    );
+    running
+        .settles("both to be counted", |it| {
+            it.metric("minato_http_refused_total{reason=\"no_instance\"") == 2.0
+        })
+        .await;
 }

@@ -186,15 +186,21 @@ impl Peer {
         }
     }
 
-    /// A chunked body, decoded; it must end whole.
-    pub(crate) async fn chunks(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
+    /// A chunked body, decoded, and its trailer fields; it must end whole.
+    pub(crate) async fn chunks(&mut self) -> (Vec<u8>, Vec<String>) {
+        let (mut body, mut trailers) = (Vec::new(), Vec::new());
         loop {
             let size = usize::from_str_radix(&self.line().await, 16).unwrap();
+            if size == 0 {
+                break;
+            }
             body.extend(self.bytes(size).await);
             assert_eq!(self.line().await, "");
-            if size == 0 {
-                return body;
+        }
+        loop {
+            match self.line().await {
+                end if end.is_empty() => return (body, trailers),
+                field => trailers.push(field),
             }
         }
     }
@@ -225,7 +231,7 @@ impl Peer {
         ) {
             _ if matches!(status, 100..=199 | 204 | 304) => Vec::new(),
             (Some(length), None) => self.bytes(length.parse().unwrap()).await,
-            (None, Some("chunked")) => self.chunks().await,
+            (None, Some("chunked")) => self.chunks().await.0,
             (None, None) => self.rest().await.0,
             both => panic!("ambiguous framing: {both:?}"),
         };

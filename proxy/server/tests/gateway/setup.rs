@@ -9,12 +9,12 @@ use minato_config::{
 use minato_health::Verdict;
 use minato_proxy::{Endpoint, EndpointId, Intake, ServiceEntry, Shared, Table};
 use minato_proxy_server::{
-    AccessLog, Deadlines, Evidence, Gateway, GatewayOptions, Metrics, SorryPage,
+    AccessLog, Deadlines, Evidence, Gateway, GatewayOptions, Listener, Metrics, Phase, SorryPage,
 };
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -26,6 +26,7 @@ pub(crate) struct Setup {
     pub(crate) service: Service,
     pub(crate) deadlines: Deadlines,
     pub(crate) connections: usize,
+    pub(crate) workers: usize,
     pub(crate) trusted: Vec<(IpAddr, u8)>,
     pub(crate) intake: Intake,
     pub(crate) drain: Duration,
@@ -60,6 +61,7 @@ impl Setup {
             },
             deadlines: Deadlines::default(),
             connections: 10_000,
+            workers: 1,
             trusted: Vec::new(),
             intake: Intake::Open,
             drain: Duration::from_secs(5),
@@ -96,12 +98,14 @@ impl Setup {
             sorry: SorryPage::new("<p>sorry</p>"),
             access_log: AccessLog::Off,
             connections: self.connections,
+            workers: NonZeroUsize::new(self.workers),
         };
         let gateway = Gateway::with_deadlines(options, self.deadlines);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(gateway.serve(vec![listener], stopped, self.drain));
+        let (stop, stopped) = watch::channel(Phase::Serve);
+        let serving =
+            tokio::spawn(gateway.serve(vec![Listener::http(listener)], stopped, self.drain));
         Running {
             address,
             endpoints,
@@ -120,7 +124,7 @@ pub(crate) struct Running {
     pub(crate) shared: Arc<Shared>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) witnessed: mpsc::Receiver<Evidence>,
-    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) stop: watch::Sender<Phase>,
     pub(crate) serving: JoinHandle<()>,
 }
 

@@ -2,6 +2,7 @@
 
 use crate::peer::{Origin, soon};
 use crate::setup::{GET, OK, Setup};
+use minato_proxy_server::Phase;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -20,7 +21,7 @@ async fn what_is_in_flight_ends_and_says_close() {
             .status,
         404
     );
-    running.stop.send(true).unwrap();
+    running.stop.send(Phase::Stop).unwrap();
     assert_eq!(idle.rest().await, (Vec::new(), true));
     let refused = async {
         while TcpStream::connect(running.address).await.is_ok() {
@@ -49,7 +50,7 @@ async fn what_does_not_end_in_time_is_cut() {
     busy.send(GET).await;
     let mut instance = origin.accept().await;
     instance.head().await;
-    running.stop.send(true).unwrap();
+    running.stop.send(Phase::Stop).unwrap();
     busy.ends().await;
     soon("the end of serving", running.serving).await.unwrap();
     instance.ends().await;

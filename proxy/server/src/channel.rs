@@ -1,0 +1,100 @@
+//! A two-way stream of bytes, whatever carries it. Owned by the one task that uses it.
+//!
+//! Not here: what the bytes mean (`flow`, `minato_http1`), and how long anybody waits.
+
+use crate::buffer::Buffer;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What carries the bytes.
+#[derive(Debug)]
+pub(crate) enum Channel {
+    /// Plain TCP.
+    Tcp(TcpStream),
+}
+
+impl Channel {
+    /// Reads once into what room `into` has; 0 at the peer's end.
+    pub(crate) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut Buffer,
+    ) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::new(into.space());
+        let read = match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(context, &mut room),
+        };
+        let count = room.filled().len();
+        into.filled(count);
+        read.map_ok(|()| count)
+    }
+
+    /// Writes once, as much as there is room for; never 0 unless all slices are empty.
+    pub(crate) fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match (self, slices) {
+            (Self::Tcp(tcp), [one]) => Pin::new(tcp).poll_write(context, one),
+            (Self::Tcp(tcp), _) => Pin::new(tcp).poll_write_vectored(context, slices),
+        }
+    }
+
+    /// Writes all of it.
+    pub(crate) fn poll_write_all(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+        written: &mut usize,
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest @ [_, ..]) = bytes.get(*written..) {
+            match self.poll_write(context, &[IoSlice::new(rest)]) {
+                Poll::Ready(Ok(count)) => *written += count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether nothing has come and the peer has not closed, as far as the runtime has heard. Costs no system call.
+    pub(crate) fn seems_quiet(&self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        match self {
+            Self::Tcp(tcp) => tcp.poll_read_ready(&mut context).is_pending(),
+        }
+    }
+
+    /// The same, asked of the kernel: open and silent, as an idle connection should be.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let mut byte = [0_u8; 1];
+        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+        // An end, or bytes that nobody asked for: either way not to be used again.
+        let seen = match self {
+            Self::Tcp(tcp) => rustix::net::recv(tcp, &mut byte, flags),
+        };
+        matches!(seen, Err(rustix::io::Errno::AGAIN))
+    }
+
+    /// Sends the end of our side.
+    pub(crate) fn shutdown_write(&self) {
+        match self {
+            Self::Tcp(tcp) => {
+                let _ = rustix::net::shutdown(tcp, rustix::net::Shutdown::Write);
+            }
+        }
+    }
+
+    /// Closing will reset the connection, so that what went out cannot pass for the whole.
+    pub(crate) fn reset_on_close(&self) {
+        match self {
+            Self::Tcp(tcp) => {
+                let _ = tcp.set_zero_linger();
+            }
+        }
+    }
+}

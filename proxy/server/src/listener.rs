@@ -1,0 +1,37 @@
+//! Sockets that listen, and what is spoken on what they accept.
+
+use rustix::net::sockopt;
+use std::io;
+use std::net::SocketAddr;
+
+/// A listening socket of the gateway.
+#[derive(Debug)]
+pub struct Listener {
+    pub(crate) socket: std::net::TcpListener,
+}
+
+impl Listener {
+    /// HTTP in the clear.
+    pub fn http(socket: std::net::TcpListener) -> Self {
+        Self { socket }
+    }
+
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()
+    }
+
+    /// Ready to accept on the runtime of this thread.
+    pub(crate) fn register(self) -> io::Result<tokio::net::TcpListener> {
+        self.socket.set_nonblocking(true)?;
+        // Connections inherit it: one system call here instead of one for each of them.
+        sockopt::set_tcp_nodelay(&self.socket, true)?;
+        tokio::net::TcpListener::from_std(self.socket)
+    }
+}
+
+/// A connection on its way from the worker that accepted it to the one that serves it.
+#[derive(Debug)]
+pub(crate) struct Dealt {
+    pub(crate) tcp: std::net::TcpStream,
+    pub(crate) peer: SocketAddr,
+}
