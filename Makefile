@@ -35,11 +35,13 @@ figures:
 	cargo bench --locked --bench store
 	cargo bench --locked --bench table
 
-# minato beside other proxies, on one core each. A minute: make bench-peers ROWS=small,64k PEERS=minato,nginx,haproxy ROUNDS=3 SECONDS=3
-# MINATO=PATH measures that binary instead of the one built here.
+# minato beside other proxies, on one core each, in one run; writes docs/benchmarks.md. A minute, writing nothing there:
+#   make bench-peers ROWS=small,64k PEERS=minato,nginx,haproxy ROUNDS=3 SECONDS=3
+# MINATO=PATH measures that binary instead of the one built here. All rows and peers: python3 benches/peers --help
 .PHONY: bench-peers
 bench-peers:
 	@benches/peers/install.sh
 	@test -n "$(MINATO)" || cargo build --release --locked
+	@cargo build --release --locked --quiet --manifest-path benches/peers/load/Cargo.toml --target-dir target/bench/load
 	@MINATO="$(MINATO)" PYTHONDONTWRITEBYTECODE=1 python3 benches/peers --rows "$(ROWS)" --peers "$(PEERS)" \
 		--rounds "$(or $(ROUNDS),5)" --seconds "$(or $(SECONDS),5)"

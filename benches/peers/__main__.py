@@ -5,17 +5,23 @@ import contextlib
 import dataclasses
 import json
 import os
+import platform
 import resource
 import shutil
+import subprocess
 import sys
 import time
+from pathlib import Path
 
+import document
+import load
 import peers
 import report
-from peers import ADDRESS, CLIENT_CORE, PEERS, ROOT, Missing, Process
+import rows
+from peers import ADDRESS, CLIENT_CORE, OUT, PEERS, ROOT, Missing, Process, Setting
 from rows import IDLE, ROWS
 
-OUT = ROOT / "target/bench"
+SERVICES = 10_000
 
 
 class Bench:
@@ -23,29 +29,28 @@ class Bench:
 
     def __init__(self, arguments):
         self.seconds, self.warm_seconds, self.quiet_seconds = arguments.seconds, 1, 1
-        self.idle = arguments.idle
+        self.idle, self.services = arguments.idle, arguments.services
         self.run = OUT / "run"
         self.origin_port = peers.free_port()
+        self.bodies, self.certificates = self.run / "bodies", self.run / "certificates"
+        self._capacity = {}
+        self.round = 0
 
     @contextlib.contextmanager
     def origin(self):
-        bodies = os.path.join("/dev/shm" if os.path.isdir("/dev/shm") else str(self.run), f"minato-bench-{os.getpid()}")
         shutil.rmtree(self.run, ignore_errors=True)
-        self.run.mkdir(parents=True)
-        os.makedirs(bodies)
-        try:
-            for name, size in (("64k", 64 << 10), ("10m", 10 << 20)):
-                with open(os.path.join(bodies, name), "wb") as it:
-                    it.write(b"x" * size)
-            config = self.run / "origin.conf"
-            config.write_text(peers.fill("origin.conf", {
-                "RUN": self.run, "ORIGIN": f"{ADDRESS}:{self.origin_port}", "BODIES": bodies, "SMALL": "x" * 1024}))
-            command = [peers.program("nginx"), "-p", str(self.run), "-c", str(config)]
-            with Process("origin", CLIENT_CORE, command, self.run) as process:
-                peers.wait_for("the origin answers", lambda: process.check() or peers.answers(self.origin_port))
-                yield
-        finally:
-            shutil.rmtree(bodies, ignore_errors=True)
+        self.bodies.mkdir(parents=True)
+        self.certificates.mkdir()
+        for name, size in load.BODIES.items():
+            (self.bodies / name).write_bytes(b"x" * size)
+        subprocess.run(
+            [peers.program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+             "-subj", "/CN=bench", "-addext", "subjectAltName=DNS:bench,IP:127.0.0.1",
+             "-keyout", self.certificates / "bench.key", "-out", self.certificates / "bench.crt"], check=True, capture_output=True)
+        command = [peers.program("bench-load"), "origin", f"{ADDRESS}:{self.origin_port}", str(self.bodies)]
+        with Process("origin", CLIENT_CORE, command, self.run) as process:
+            peers.wait_for("the origin answers", lambda: process.check() or peers.answers(self.origin_port))
+            yield
 
     @contextlib.contextmanager
     def peer(self, peer, setting):
@@ -55,9 +60,18 @@ class Bench:
         finally:
             running.process.stop()
 
+    def capacity(self):
+        """Small requests a second at which nginx would use all of its core; measured once in each round."""
+        if self.round not in self._capacity:
+            with self.peer(PEERS["nginx"], Setting()) as running:
+                found = rows.saturated(
+                    self, running, lambda seconds, *more: load.client(running.port, seconds, "path=/small", "connections=64", *more))
+            self._capacity[self.round] = 1e6 / report.value(found, "cpu_us", found.quiet)
+        return self._capacity[self.round]
+
 
 def chosen(text, known):
-    names = [it for it in text.replace(",", " ").split()] or list(known)
+    names = text.replace(",", " ").split() or list(known)
     unknown = [it for it in names if it not in known]
     if unknown:
         sys.exit(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
@@ -66,9 +80,9 @@ def chosen(text, known):
 
 def measure(bench, row, them, rounds):
     """peer -> round -> Sample. Each round takes the peers in another order, so that no one is always first."""
-    samples = {it.name: {} for it in them}
-    missing = {}
+    samples, missing = {it.name: {} for it in them}, {}
     for number in range(rounds):
+        bench.round = number
         turn = number % len(them)
         for peer in them[turn:] + them[:turn]:
             if peer.name in missing:
@@ -77,40 +91,72 @@ def measure(bench, row, them, rounds):
                 samples[peer.name][number] = row.measure(bench, peer)
             except Missing as reason:
                 missing[peer.name] = str(reason)
-            except RuntimeError as reason:
-                print(f"  {row.name}, {peer.name}, round {number + 1}: {reason}", file=sys.stderr)
-            print(".", end="", flush=True)
-    print()
+            except (RuntimeError, OSError) as reason:
+                samples[peer.name][number] = rows.Sample({}, void=str(reason)[:300])
+            print(".", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
     return {name: it for name, it in samples.items() if it}, missing
+
+
+def versions(them):
+    found = {}
+    for it in them:
+        try:
+            found[it.name] = it.version()
+        except (Missing, OSError, IndexError, TypeError):
+            found[it.name] = "missing"
+    return found
+
+
+def machine():
+    model = next((it.partition(":")[2].strip() for it in Path("/proc/cpuinfo").read_text().splitlines() if it.startswith("model name")), "?")
+    release = dict(it.split("=", 1) for it in Path("/etc/os-release").read_text().splitlines() if "=" in it)
+    return {"cores": os.cpu_count(), "model": model, "kernel": platform.release(), "system": release.get("PRETTY_NAME", "?").strip('"'),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)}
 
 
 def main():
     default = os.environ.get
     parser = argparse.ArgumentParser(prog="benches/peers", description=__doc__)
-    parser.add_argument("--rows", default=default("ROWS", ""), help=f"of: {', '.join(ROWS)}")
-    parser.add_argument("--peers", default=default("PEERS", ""), help=f"of: {', '.join(PEERS)}")
-    parser.add_argument("--rounds", type=int, default=int(default("ROUNDS") or 5))
-    parser.add_argument("--seconds", type=int, default=int(default("WINDOW") or 5), help="measured in each round")
+    parser.add_argument("--rows", default="", help=f"of: {', '.join(ROWS)}; default: all")
+    parser.add_argument("--peers", default="", help=f"of: {', '.join(PEERS)}; default: all")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5, help="measured in each round")
     parser.add_argument("--idle", type=int, default=int(default("IDLE") or IDLE), help="connections of the row `idle`")
+    parser.add_argument("--services", type=int, default=int(default("SERVICES") or SERVICES), help="of the row `services`")
+    parser.add_argument("--document", action="store_true", help="measure nothing; write docs/benchmarks.md from what was measured")
     arguments = parser.parse_args()
-    rows, them = chosen(arguments.rows, ROWS), chosen(arguments.peers, PEERS)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if arguments.document:
+        return document.write()
+    chosen_rows, them = chosen(arguments.rows, ROWS), chosen(arguments.peers, PEERS)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    OUT.mkdir(parents=True, exist_ok=True)
+    os.sched_setaffinity(0, {CLIENT_CORE})  # this program's own work is the client's
+    (OUT / "rows").mkdir(parents=True, exist_ok=True)
 
-    bench, all_lines, raw = Bench(arguments), [], {}
+    bench = Bench(arguments)
     with bench.origin():
-        for row in rows:
-            samples, missing = measure(bench, row, them, arguments.rounds)
+        for row in chosen_rows:
+            some = rows.for_row(row, them)
+            if not some:
+                print(f"\n{row.name}: for none of the chosen peers, only {', '.join(row.peers)}")
+                continue
+            samples, missing = measure(bench, row, some, arguments.rounds)
             lines = report.compare(row, samples)
-            print(report.table(row, lines))
+            print(report.table(row, lines), flush=True)
             for name, reason in missing.items():
                 print(f"  {name}: not measured: {reason}")
-            all_lines += lines
-            raw[row.name] = {p: {n: dataclasses.asdict(it) for n, it in r.items()} for p, r in samples.items()}
-    path = OUT / f"peers-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    path.write_text(json.dumps({"lines": all_lines, "samples": raw}, indent=1))
-    print(f"\nwritten: {path.relative_to(ROOT)}")
+            found = {
+                "row": row.name, "at": time.strftime("%Y-%m-%d %H:%M"), "rounds": arguments.rounds, "seconds": arguments.seconds,
+                "quiet": report.quiet(samples), "machine": machine(), "versions": versions(some), "missing": missing, "lines": lines,
+                "samples": {p: {n: dataclasses.asdict(it) for n, it in r.items()} for p, r in samples.items()},
+            }
+            text = json.dumps(found, indent=1)
+            (OUT / f"{time.strftime('%Y%m%d-%H%M%S')}-{row.name}.json").write_text(text)
+            if not arguments.peers:  # what docs/benchmarks.md is made of
+                (OUT / "rows" / f"{row.name}.json").write_text(text)
+    if not arguments.rows and not arguments.peers:
+        document.write()
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
 """The proxies that are compared: how each is configured, started, found and stopped. What is measured stands in rows.py."""
 
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import cpu
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-TOOLS = ROOT / "target/bench/tools/bin"
+OUT = ROOT / "target/bench"
+TOOLS = (OUT / "venv/bin", OUT / "load/release")  # what install.sh and cargo put there
 PROXY_CORE, CLIENT_CORE = 0, 1
 ADDRESS = "127.0.0.1"
 
@@ -24,7 +26,7 @@ class Missing(Exception):
 
 def program(name):
     """Where `name` is: first among what install.sh fetched, then on the machine."""
-    found = shutil.which(str(TOOLS / name)) or shutil.which(name)
+    found = next(filter(None, (shutil.which(str(it / name)) for it in TOOLS)), None) or shutil.which(name)
     if not found:
         raise Missing(f"{name} is missing: benches/peers/install.sh")
     return found
@@ -45,6 +47,9 @@ def fill(template, tokens):
     text = (HERE / "config" / template).read_text()
     for name, value in tokens.items():
         text = text.replace(f"@{name}@", str(value))
+    left = re.search(r"(?<!\w)@[A-Z_]+@", text)
+    if left:
+        raise RuntimeError(f"config/{template}: {left[0]} has no value")
     return text
 
 
@@ -106,18 +111,17 @@ class Process:
         self.stop()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Setting:
     """What a row asks of a peer beside plain HTTP."""
 
     access_log: bool = False
     tls: bool = False
     services: int = 1
-    options: dict = field(default_factory=dict)
 
 
 class Running:
-    """A peer that answers. `port` is plain HTTP, `tls_port` TLS."""
+    """A peer that answers. `port` is plain HTTP, `tls_port` TLS, `admin` an address where only minato listens."""
 
     def __init__(self, process, port, tls_port, admin=None):
         self.process, self.port, self.tls_port, self.admin = process, port, tls_port, admin
@@ -149,18 +153,19 @@ class Peer:
         port, tls_port, admin = free_port(), free_port(), free_port()
         tokens = {
             "RUN": run, "ORIGIN": f"{ADDRESS}:{bench.origin_port}", "HTTP": f"{ADDRESS}:{port}",
-            "HTTPS": f"{ADDRESS}:{tls_port}", "ADMIN": f"{ADDRESS}:{admin}",
+            "HTTPS": f"{ADDRESS}:{tls_port}", "ADMIN": f"{ADDRESS}:{admin}", "CERTIFICATES": bench.certificates,
+            "HTTP_PORT": port, "HTTPS_PORT": tls_port, "ORIGIN_PORT": bench.origin_port,
         }
         process = Process(self.name, PROXY_CORE, self.prepare(run, tokens, setting), run)
         try:
             def up():
                 process.check()
                 return answers(port)
-            wait_for(f"{self.name} answers", up)
+            wait_for(f"{self.name} answers", up, 20 if setting.services == 1 else 300)
         except BaseException:
             process.stop()
             raise
-        return Running(process, port, tls_port, admin)
+        return Running(process, port, tls_port, f"{ADDRESS}:{admin}")
 
 
 def first_line(command, stream="stdout"):
@@ -169,8 +174,6 @@ def first_line(command, stream="stdout"):
 
 
 class Nginx(Peer):
-    name = "nginx"
-
     def __init__(self, name="nginx"):
         self.name = name
 
@@ -179,29 +182,88 @@ class Nginx(Peer):
 
     def prepare(self, run, tokens, setting):
         log = f"access_log {run}/access.log combined buffer=64k flush=1s;" if setting.access_log else "access_log off;"
+        tls = fill("nginx-tls.conf", tokens) if setting.tls else ""
         config = run / "nginx.conf"
-        config.write_text(fill("nginx.conf", {**tokens, "ACCESS_LOG": log, "TLS": ""}))
+        config.write_text(fill("nginx.conf", {**tokens, "ACCESS_LOG": log, "TLS": tls}))
         return [program("nginx"), "-p", str(run), "-c", str(config)]
 
 
 class Haproxy(Peer):
-    name = "haproxy"
+    def __init__(self, name, splice):
+        self.name, self.splice = name, splice
 
     def version(self):
         return first_line([program("haproxy"), "-v"]).split()[2]
 
     def prepare(self, run, tokens, setting):
+        if setting.access_log:
+            raise Missing("its log goes to syslog, one datagram for each request: not the same work")
+        tls = ""
+        if setting.tls:
+            pem = run / "bench.pem"
+            pem.write_text("".join((tokens["CERTIFICATES"] / f"bench.{it}").read_text() for it in ("crt", "key")))
+            tls = f"bind {tokens['HTTPS']} backlog 16384 ssl crt {pem} alpn h2,http/1.1 ssl-min-ver TLSv1.3"
         config = run / "haproxy.cfg"
-        config.write_text(fill("haproxy.cfg", {
-            **tokens, "BUSY": "", "LOG": "", "LOG_ON": "", "TLS": "", "SPLICE": setting.options.get("splice", "")}))
+        config.write_text(fill("haproxy.cfg", {**tokens, "TLS": tls, "SPLICE": self.splice}))
         return [program("haproxy"), "-f", str(config)]
+
+
+class Envoy(Peer):
+    name = "envoy"
+
+    def binary(self):
+        found = sorted((OUT / "venv").glob("lib/python3*/site-packages/envoy/_bin/envoy"))
+        return str(found[0]) if found else program("envoy")
+
+    def version(self):
+        return re.search(r"/(\d+\.\d+\.\d+)/", subprocess.run(
+            [self.binary(), "--version"], capture_output=True, text=True, check=False).stdout)[1]
+
+    def prepare(self, run, tokens, setting):
+        if setting.access_log:
+            raise Missing("not asked for")
+        tls = fill("envoy-tls.yaml", tokens).strip() if setting.tls else ""
+        config = run / "envoy.yaml"
+        config.write_text(fill("envoy.yaml", {**tokens, "TLS": tls}))
+        return [self.binary(), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+
+
+class Traefik(Peer):
+    def __init__(self, name, fast):
+        self.name, self.fast = name, fast
+
+    def version(self):
+        return first_line([program("traefik"), "version"]).split()[-1]
+
+    def prepare(self, run, tokens, setting):
+        if setting.access_log:
+            raise Missing("not asked for")
+        (run / "dynamic.yaml").write_text(fill("traefik-dynamic.yaml", tokens))
+        config = run / "traefik.yaml"
+        config.write_text(fill("traefik.yaml", {**tokens, "FAST": self.fast}))
+        return [program("traefik"), f"--configFile={config}"]
+
+
+class Caddy(Peer):
+    name = "caddy"
+
+    def version(self):
+        return first_line([program("caddy"), "version"]).split()[0].removeprefix("v")
+
+    def prepare(self, run, tokens, setting):
+        if setting.access_log:
+            raise Missing("not asked for")
+        config = run / "Caddyfile"
+        config.write_text(fill("Caddyfile", tokens))
+        return [program("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
 
 
 class Minato(Peer):
     name = "minato"
 
     def binary(self):
-        path = Path(os.environ.get("MINATO") or ROOT / "target/release/minato")
+        target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+        path = Path(os.environ.get("MINATO") or target / "release/minato")
         if not path.exists():
             raise Missing(f"{path} is missing: cargo build --release, or MINATO=PATH")
         return str(path.resolve())
@@ -209,23 +271,36 @@ class Minato(Peer):
     def version(self):
         return first_line([self.binary(), "--version"]).removeprefix("minato ")
 
-    def accepts(self, config):
-        """Whether this build knows every key of the settings."""
-        return subprocess.run(
-            [self.binary(), "check", "--config", str(config)], capture_output=True, check=False).returncode == 0
-
     def prepare(self, run, tokens, setting):
         services = run / "services"
         services.mkdir()
         (services / "bench.toml").write_text(fill("service.toml", tokens))
+        for number in range(1, setting.services):
+            (services / f"other-{number}.toml").write_text(fill("other-service.toml", {**tokens, "NUMBER": number}))
         config = run / "minato.toml"
-        base = ["access_log = true"] if setting.access_log else []
-        for gateway in (["workers = 1", *base], base):
-            config.write_text(fill("minato.toml", {**tokens, "GATEWAY": "\n".join(gateway)}))
-            if self.accepts(config):
+        gateway = ["workers = 1"]
+        if setting.access_log:
+            gateway.append("access_log = true")
+        if setting.tls:
+            gateway += [f'https = ["{tokens["HTTPS"]}"]', f'certificates = "{tokens["CERTIFICATES"]}"', "redirect = false"]
+        why = ""
+        for keys in (gateway, gateway[1:]):  # builds before `workers` serve with as many threads as they have cores: one
+            config.write_text(fill("minato.toml", {**tokens, "GATEWAY": "\n".join(keys)}))
+            check = subprocess.run([self.binary(), "check", "--config", str(config)], capture_output=True, text=True, check=False)
+            if check.returncode == 0:
                 return [self.binary(), "run", "--config", str(config)]
-        check = subprocess.run([self.binary(), "check", "--config", str(config)], capture_output=True, text=True, check=False)
-        raise Missing(f"this build of minato refuses the configuration: {(check.stdout + check.stderr).strip()[:300]}")
+            why = (check.stdout + check.stderr).strip().splitlines()[0]
+        raise Missing(f"this build of minato refuses the configuration: {why}")
 
 
-PEERS = {it.name: it for it in (Minato(), Nginx(), Haproxy(), Nginx("nginx-again"))}
+PEERS = {it.name: it for it in (
+    Minato(), Nginx(), Haproxy("haproxy", ""),
+    # Moving bodies through a pipe instead of a buffer: tried beside the plain setting where bodies are large.
+    Haproxy("haproxy-splice", "option splice-auto"),
+    Envoy(), Traefik("traefik", ""),
+    # Its manual's faster way to the server, experimental there.
+    Traefik("traefik-fast", "experimental: { fastProxy: {} }"),
+    Caddy(),
+    # Against the first nginx: the noise.
+    Nginx("nginx-again"),
+)}

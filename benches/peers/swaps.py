@@ -1,0 +1,63 @@
+"""The row `swap`: latency while the table is changed 1,000 times through the services folder, beside latency without."""
+
+import re
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import load
+import report
+import rows
+from peers import Setting, fill, wait_for
+
+FILES, BATCHES = 20, 50
+PAUSE = 0.14  # seconds between batches: the watcher waits for 50 ms of quiet before it reads
+
+
+def changes(admin):
+    """How many changes minato has told of since its start: each service whose routes changed is an event, and one new table."""
+    with urllib.request.urlopen(f"http://{admin}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    return sum(int(it) for it in re.findall(r'^minato_events_total\{level="info"\} (\d+)', text, re.MULTILINE))
+
+
+def edit(folder, origin, batch):
+    """Gives each of the other services a route that it did not have."""
+    for number in range(FILES):
+        text = fill("other-service.toml", {"ORIGIN": origin, "NUMBER": f"{number}-{batch}"})
+        draft = folder / f".other-{number}.tmp"
+        draft.write_text(text)
+        draft.rename(folder / f"other-{number}.toml")
+
+
+def measure(bench, peer):
+    origin = f"127.0.0.1:{bench.origin_port}"
+    with bench.peer(peer, Setting()) as running:
+        folder = Path(bench.run / peer.name / "services")
+        edit(folder, origin, "first")
+        wait_for("the services are there", lambda: changes(running.admin) >= FILES)
+        words = ("path=/small", "connections=64")
+        found = rows.saturated(bench, running, lambda seconds, *more: load.client(running.port, seconds, *words, *more))
+        words += (f"rate={0.5e6 / report.value(found, 'cpu_us', found.quiet):.0f}",)
+        seconds = BATCHES * PAUSE
+        still = load.client(running.port, seconds, *words)
+        before = changes(running.admin)
+
+        def edits():
+            for batch in range(BATCHES):
+                edit(folder, origin, batch)
+                time.sleep(PAUSE)
+        thread = threading.Thread(target=edits)
+        window = running.window()
+        thread.start()
+        with_changes = load.client(running.port, seconds, *words)
+        use = window.end()
+        thread.join()
+        time.sleep(1)
+        done = changes(running.admin) - before
+    p99, alone = with_changes.said["p99_us"], still.said["p99_us"]
+    figures = {"p99_us": p99, "p99_us_still": alone, "ratio": p99 / alone, "more_us": p99 - alone, "swaps": done}
+    failed = still.failed + with_changes.failed
+    void = f"{failed} requests failed or were not sent" if failed else "" if done >= 0.95 * FILES * BATCHES else f"only {done} changes"
+    return rows.Sample(figures, use.proxy_share, use.client_share, found.quiet, void)
