@@ -5,7 +5,7 @@ mod kind;
 pub use kind::Kind;
 pub(crate) use kind::{HOP_BY_HOP, Kinds};
 
-use crate::octets::{Run, elements, find_control, is_token, trim};
+use crate::octets::{Run, elements, equals, find_control, is_token, trim};
 use crate::refusal::Fault;
 use crate::{MOST_FIELDS, MOST_HEAD_BYTES};
 use kind::KEPT;
@@ -86,7 +86,7 @@ impl Fields {
     pub(crate) fn read(&mut self, mut at: usize) -> Result<(), Fault> {
         loop {
             match self.bytes.get(at..) {
-                Some(b"\r\n") => return Ok(()),
+                Some([b'\r', b'\n']) => return Ok(()),
                 Some([b'\r', b'\n', ..]) => return Err(Fault::Malformed("octets behind a head")),
                 _ => at = self.read_line(at)?,
             }
@@ -94,36 +94,11 @@ impl Fields {
     }
 
     /// Reads the line at `at`; where the next one begins.
+    #[inline]
     pub(crate) fn read_line(&mut self, at: usize) -> Result<usize, Fault> {
-        let line = self.bytes.get(at..).unwrap_or_default();
-        let run = Run::of(line);
-        let colon = at + run.length;
-        match line.get(run.length) {
-            Some(b':') if run.length > 0 => {}
-            // White space before the name is obs-fold, after it a smuggler's.
-            Some(b' ' | b'\t') => {
-                return Err(Fault::Malformed("white space around a field's name"));
-            }
-            Some(b':') => return Err(Fault::Malformed("a field without a name")),
-            Some(b'\r' | b'\n') | None => return Err(Fault::Malformed("a line without a colon")),
-            Some(_) => return Err(Fault::Malformed("a field's name is no token")),
-        }
-        let end = line_end(&self.bytes, colon + 1)?;
-        let mut value = colon + 1;
-        while value < end && matches!(self.bytes[value], b' ' | b'\t') {
-            value += 1;
-        }
-        let mut value_end = end;
-        while value_end > value && matches!(self.bytes[value_end - 1], b' ' | b'\t') {
-            value_end -= 1;
-        }
-        let kind = if run.has_underscore() {
-            Kind::Underscored
-        } else {
-            Kind::of(&self.bytes[at..colon])
-        };
-        self.note(kind, at..colon, value..value_end)?;
-        Ok(end + 2)
+        let (span, next) = line(&self.bytes, at)?;
+        self.note(span)?;
+        Ok(next)
     }
 
     /// Adds a field that HTTP/2 brought, and checks it by the rules of both versions (RFC 9113 8.2.1).
@@ -148,27 +123,22 @@ impl Fields {
             Kind::of(name)
         };
         let colon = start + name.len();
-        self.note(kind, start..colon, colon..self.bytes.len())
+        self.note(Span {
+            name: short(start),
+            name_end: short(colon),
+            value: short(colon),
+            value_end: short(self.bytes.len()),
+            kind,
+            passage: Passage::Onward,
+        })
     }
 
-    fn note(
-        &mut self,
-        kind: Kind,
-        name: std::ops::Range<usize>,
-        value: std::ops::Range<usize>,
-    ) -> Result<(), Fault> {
+    fn note(&mut self, span: Span) -> Result<(), Fault> {
         if self.spans.len() == MOST_FIELDS {
             return Err(Fault::TooLarge);
         }
-        self.kinds.add(kind);
-        self.spans.push(Span {
-            name: short(name.start),
-            name_end: short(name.end),
-            value: short(value.start),
-            value_end: short(value.end),
-            kind,
-            passage: Passage::Onward,
-        });
+        self.kinds.add(span.kind);
+        self.spans.push(span);
         Ok(())
     }
 
@@ -233,11 +203,11 @@ impl Fields {
             let value = self.bytes.get(usize::from(from)..usize::from(to));
             for option in elements(value.unwrap_or_default()) {
                 left = left.checked_sub(1).ok_or(Fault::TooLarge)?;
-                if option.eq_ignore_ascii_case(b"close") {
+                if equals(option, b"close") {
                     options.close = true;
-                } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                } else if equals(option, b"keep-alive") {
                     options.keep_alive = true;
-                } else if option.eq_ignore_ascii_case(b"upgrade") {
+                } else if equals(option, b"upgrade") {
                     options.upgrade = true;
                 } else {
                     end_named(&self.bytes, &mut self.spans, option);
@@ -246,6 +216,51 @@ impl Fields {
         }
         Ok(options)
     }
+}
+
+/// The field on the line at `at`, and where the next line begins.
+#[inline]
+fn line(bytes: &[u8], at: usize) -> Result<(Span, usize), Fault> {
+    let run = Run::of(bytes.get(at..).unwrap_or_default());
+    let colon = at + run.length;
+    if run.length == 0 || bytes.get(colon) != Some(&b':') {
+        return Err(no_field(bytes.get(colon)));
+    }
+    let end = line_end(bytes, colon + 1)?;
+    let mut value = colon + 1;
+    while value < end && matches!(bytes[value], b' ' | b'\t') {
+        value += 1;
+    }
+    let mut value_end = end;
+    while value_end > value && matches!(bytes[value_end - 1], b' ' | b'\t') {
+        value_end -= 1;
+    }
+    let kind = if run.has_underscore() {
+        Kind::Underscored
+    } else {
+        Kind::of(&bytes[at..colon])
+    };
+    let span = Span {
+        name: short(at),
+        name_end: short(colon),
+        value: short(value),
+        value_end: short(value_end),
+        kind,
+        passage: Passage::Onward,
+    };
+    Ok((span, end + 2))
+}
+
+/// What is wrong with a line whose name is followed by `octet`.
+#[cold]
+fn no_field(octet: Option<&u8>) -> Fault {
+    Fault::Malformed(match octet {
+        // Before the name it is obs-fold, after it a smuggler's.
+        Some(b' ' | b'\t') => "white space around a field's name",
+        Some(b':') => "a field without a name",
+        Some(b'\r' | b'\n') | None => "a line without a colon",
+        Some(_) => "a field's name is no token",
+    })
 }
 
 /// Of a value that HTTP/2 brought (RFC 9113 8.2.1).
@@ -270,6 +285,7 @@ fn end_named(bytes: &[u8], spans: &mut [Span], name: &[u8]) {
 }
 
 /// Where the CRLF stands that ends the line; other control octets may not come before it.
+#[inline]
 pub(crate) fn line_end(bytes: &[u8], from: usize) -> Result<usize, Fault> {
     let end = find_control(bytes, from);
     let end = end.ok_or(Fault::Malformed("a line without an end"))?;

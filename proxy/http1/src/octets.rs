@@ -4,29 +4,43 @@
 const TOKEN: u8 = 1;
 const UNDERSCORE: u8 = 2;
 const UPPER: u8 = 4;
+/// Of a label of a host.
+const LABEL: u8 = 8;
+const DOT: u8 = 16;
+/// Asks for a closer look where it stands in a path.
+const ODD_IN_PATH: u8 = 32;
 
 const CLASSES: [u8; 256] = classes();
 
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
     let mut at = 0;
-    while at < 128 {
+    while at < 256 {
         let byte = at as u8;
         if byte.is_ascii_alphanumeric() {
-            table[at] = TOKEN;
+            table[at] = TOKEN | LABEL;
         }
         if byte.is_ascii_uppercase() {
             table[at] |= UPPER;
         }
+        if byte <= b' ' || byte == 0x7f {
+            table[at] = ODD_IN_PATH;
+        }
         at += 1;
     }
-    let others = b"!#$%&'*+-.^_`|~";
+    table = with(table, b"!#$%&'*+-.^_`|~", TOKEN);
+    table = with(table, b"_", UNDERSCORE);
+    table = with(table, b"-_", LABEL);
+    table = with(table, b".", DOT);
+    with(table, b"%\\#?", ODD_IN_PATH)
+}
+
+const fn with(mut table: [u8; 256], bytes: &[u8], class: u8) -> [u8; 256] {
     let mut at = 0;
-    while at < others.len() {
-        table[others[at] as usize] = TOKEN;
+    while at < bytes.len() {
+        table[bytes[at] as usize] |= class;
         at += 1;
     }
-    table[b'_' as usize] |= UNDERSCORE;
     table
 }
 
@@ -49,7 +63,7 @@ impl Run {
         let mut length = 0;
         for byte in bytes {
             let class = CLASSES[usize::from(*byte)];
-            if class == 0 {
+            if class & TOKEN == 0 {
                 break;
             }
             classes |= class;
@@ -67,36 +81,113 @@ impl Run {
     }
 }
 
+/// Whether a path needs no closer look, as nearly all: no escape, nothing that is refused, and no segment that begins with
+/// a dot.
+pub(crate) fn is_plain_path(path: &[u8]) -> bool {
+    let classes = path
+        .iter()
+        .fold(0, |all, byte| all | CLASSES[usize::from(*byte)]);
+    let has_dots = || path.windows(2).any(|it| it == b"/.");
+    classes & ODD_IN_PATH == 0 && (classes & DOT == 0 || !has_dots())
+}
+
+/// Whether a name consists of labels of letters, digits, `-` and `_`, none of them empty, and if so, of what case.
+pub(crate) fn label_case(name: &[u8]) -> Option<LabelCase> {
+    let mut classes = 0;
+    let mut before = DOT;
+    for byte in name {
+        let class = CLASSES[usize::from(*byte)];
+        // A dot follows a label, and only a dot may be none.
+        if class & LABEL == 0 && (class & DOT == 0 || before & DOT != 0) {
+            return None;
+        }
+        classes |= class;
+        before = class;
+    }
+    if before & DOT != 0 {
+        None
+    } else if classes & UPPER != 0 {
+        Some(LabelCase::Mixed)
+    } else {
+        Some(LabelCase::Lower)
+    }
+}
+
+/// Whether a name of labels has letters in upper case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LabelCase {
+    Lower,
+    Mixed,
+}
+
+/// Whether `name`, which holds no control octets, begins with `text`, which is of letters in lower case, digits and `-`;
+/// in any case.
+#[inline]
+pub(crate) fn begins_with<const N: usize>(name: &[u8], text: &[u8; N]) -> bool {
+    let Some(name) = name.first_chunk::<N>() else {
+        return false;
+    };
+    // The bit makes a lower-case letter of the upper-case one, and of control octets only what is not a letter.
+    let mut differs = 0;
+    for at in 0..N {
+        differs |= (name[at] | 0x20) ^ text[at];
+    }
+    differs == 0
+}
+
+/// As [`begins_with`], of all of it.
+#[inline]
+pub(crate) fn equals<const N: usize>(name: &[u8], text: &[u8; N]) -> bool {
+    name.len() == N && begins_with(name, text)
+}
+
 /// Whether an octet may stand in a value: visible, beyond ASCII, SP or HTAB.
 pub(crate) fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= 0x20 && byte != 0x7f)
 }
 
-/// Where the first octet at or after `from` stands that is no text, if one is there. Eight at a time.
+/// Where the first octet at or after `from` stands that is no text, if one is there.
+#[inline]
 pub(crate) fn find_control(bytes: &[u8], from: usize) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = ONES << 7;
     let mut at = from;
-    while let Some(word) = bytes.get(at..).and_then(|it| it.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*word);
-        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-        let other = word ^ (ONES * 0x7f);
-        let deletes = other.wrapping_sub(ONES) & !other;
-        // Borrows may mark octets above the first one that is marked, never below it.
-        let marks = (below_space | deletes) & HIGH;
-        if marks == 0 {
-            at += 8;
-            continue;
+    // Sixteen at a time, in a form that compilers turn into vector instructions.
+    while let Some(block) = bytes.get(at..).and_then(|it| it.first_chunk::<16>()) {
+        let mut found = false;
+        for byte in block {
+            found |= (*byte < 0x20) | (*byte == 0x7f);
         }
-        let found = at + (marks.trailing_zeros() / 8) as usize;
-        if bytes[found] != b'\t' {
-            return Some(found);
+        if found && let Some(offset) = first_control(block) {
+            return Some(at + offset);
         }
-        at = found + 1;
+        at += 16;
     }
     let rest = bytes.get(at..)?;
     let offset = rest.iter().position(|it| !is_text(*it))?;
     Some(at + offset)
+}
+
+/// As [`find_control`], in one block; eight at a time.
+#[inline]
+fn first_control(block: &[u8; 16]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    for half in [0, 8] {
+        let mut word = [0; 8];
+        word.copy_from_slice(&block[half..half + 8]);
+        let word = u64::from_le_bytes(word);
+        // Borrows may mark octets above the first one that is to be marked, and never one below it.
+        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
+        let other = word ^ (ONES * 0x7f);
+        let deletes = other.wrapping_sub(ONES) & !other;
+        let mut marks = (below_space | deletes) & (ONES << 7);
+        while marks != 0 {
+            let at = half + (marks.trailing_zeros() / 8) as usize;
+            if !is_text(block[at]) {
+                return Some(at);
+            }
+            marks &= marks - 1;
+        }
+    }
+    None
 }
 
 /// Without the white space around it, which is SP and HTAB, no more (RFC 9110 5.6.3).
@@ -109,10 +200,14 @@ pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
 
 /// The elements of a list, empty ones left out (RFC 9110 5.6.1).
 pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|it| *it == b',')
-        .map(trim)
-        .filter(|it| !it.is_empty())
+    let mut rest = Some(value);
+    let next = move || {
+        let list = rest?;
+        let comma = memchr::memchr(b',', list);
+        rest = comma.and_then(|it| list.get(it + 1..));
+        Some(trim(&list[..comma.unwrap_or(list.len())]))
+    };
+    std::iter::from_fn(next).filter(|it| !it.is_empty())
 }
 
 /// Decimal digits of a number, written into `buffer`.

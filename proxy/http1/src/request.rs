@@ -203,7 +203,10 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), Refusal> {
     let last = memchr::memrchr(b' ', line).ok_or(malformed)?;
     let (method, version) = (&line[..first], &line[last + 1..]);
     let target = line.get(first + 1..last).unwrap_or_default();
-    if !is_name(method) || target.is_empty() || target.iter().any(|it| *it <= b' ') {
+    let is_method = Method::of(method) != Method::Other || is_name(method);
+    // There is no control octet in the line but HTAB.
+    let is_one = memchr::memchr2(b' ', b'\t', target).is_none();
+    if !is_method || target.is_empty() || !is_one {
         return Err(malformed);
     }
     match Written::of(version) {

@@ -3,7 +3,9 @@
 //! Both functions are idempotent: what they return they return unchanged. Not here: splitting a request target into host,
 //! path and query, and `*` of OPTIONS (`request`).
 
+use crate::octets::{LabelCase, is_plain_path, label_case};
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 
 /// A request target or Host that has no one meaning: answer 400.
@@ -29,34 +31,58 @@ impl InvalidTarget {
 /// Octets of a host, without port: the longest name that DNS can carry.
 const HOST_BYTES: usize = 253;
 
+/// A host in the form it takes.
+enum Host<'a> {
+    AsItIs(&'a str),
+    Lower(&'a str),
+    Address(Ipv6Addr),
+}
+
 /// Lower case, without port and trailing dot; IPv6 keeps its brackets, and takes its shortest form (RFC 5952).
 ///
 /// Names are of letters, digits, `-` and `_`, in labels that are not empty, at most 253 octets. RFC 3986 would allow more
 /// (escapes, commas, `@` for a user), which no DNS name has and which proxies read differently.
 pub fn normalize_host(host: &str) -> Result<Cow<'_, str>, InvalidTarget> {
+    Ok(match read_host(host)? {
+        Host::AsItIs(name) => Cow::Borrowed(name),
+        Host::Lower(name) => Cow::Owned(name.to_ascii_lowercase()),
+        Host::Address(address) => Cow::Owned(format!("[{address}]")),
+    })
+}
+
+/// Writes what [`normalize_host`] returns behind what is in `out`.
+pub(crate) fn push_host(host: &str, out: &mut String) -> Result<(), InvalidTarget> {
+    match read_host(host)? {
+        Host::AsItIs(name) => out.push_str(name),
+        Host::Lower(name) => {
+            let start = out.len();
+            out.push_str(name);
+            if let Some(name) = out.get_mut(start..) {
+                name.make_ascii_lowercase();
+            }
+        }
+        // Writing to a String does not fail.
+        Host::Address(address) => drop(write!(out, "[{address}]")),
+    }
+    Ok(())
+}
+
+fn read_host(host: &str) -> Result<Host<'_>, InvalidTarget> {
     if let Some(rest) = host.strip_prefix('[') {
         let (address, port) = rest.split_once(']').ok_or(InvalidTarget::Host)?;
         check_port(port)?;
-        let address: Ipv6Addr = address.parse().map_err(|_| InvalidTarget::Host)?;
-        return Ok(Cow::Owned(format!("[{address}]")));
+        let address = address.parse().map_err(|_| InvalidTarget::Host)?;
+        return Ok(Host::Address(address));
     }
-    let end = host.find(':').unwrap_or(host.len());
+    let end = memchr::memchr(b':', host.as_bytes()).unwrap_or(host.len());
     let (name, port) = host.split_at_checked(end).ok_or(InvalidTarget::Host)?;
     check_port(port)?;
     let name = name.strip_suffix('.').unwrap_or(name);
-    let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_name_byte);
-    if name.len() > HOST_BYTES || !name.split('.').all(is_label) {
-        return Err(InvalidTarget::Host);
+    match label_case(name.as_bytes()) {
+        Some(LabelCase::Lower) if name.len() <= HOST_BYTES => Ok(Host::AsItIs(name)),
+        Some(LabelCase::Mixed) if name.len() <= HOST_BYTES => Ok(Host::Lower(name)),
+        _ => Err(InvalidTarget::Host),
     }
-    if name.bytes().any(|it| it.is_ascii_uppercase()) {
-        Ok(Cow::Owned(name.to_ascii_lowercase()))
-    } else {
-        Ok(Cow::Borrowed(name))
-    }
-}
-
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
 /// Nothing, `:` alone (RFC 3986 allows it), or `:` and a port.
@@ -77,14 +103,36 @@ fn check_port(text: &str) -> Result<(), InvalidTarget> {
 /// `//` stays, an empty segment between two others; `%2f` stays encoded and separates nothing. Allocates only where there
 /// was something to resolve.
 pub fn normalize_path(path: &str) -> Result<Cow<'_, str>, InvalidTarget> {
+    Ok(match segments_to_resolve(path)? {
+        None => Cow::Borrowed(path),
+        Some(segments) => {
+            let mut out = String::with_capacity(path.len());
+            resolve(segments, &mut out);
+            Cow::Owned(out)
+        }
+    })
+}
+
+/// Writes what [`normalize_path`] returns behind what is in `out`.
+pub(crate) fn push_path(path: &str, out: &mut String) -> Result<(), InvalidTarget> {
+    match segments_to_resolve(path)? {
+        None => out.push_str(path),
+        Some(segments) => resolve(segments, out),
+    }
+    Ok(())
+}
+
+/// Checks a path; what is behind its first slash, if that holds a dot segment.
+fn segments_to_resolve(path: &str) -> Result<Option<&str>, InvalidTarget> {
     let Some(segments) = path.strip_prefix('/') else {
         return Err(InvalidTarget::Path("no leading slash"));
     };
-    check_bytes(path.as_bytes())?;
-    if segments.split('/').all(|it| dots(it) == Dots::None) {
-        return Ok(Cow::Borrowed(path));
+    if is_plain_path(path.as_bytes()) {
+        return Ok(None);
     }
-    Ok(Cow::Owned(resolve(segments)))
+    check_bytes(path.as_bytes())?;
+    let has_dots = segments.split('/').any(|it| dots(it) != Dots::None);
+    Ok(has_dots.then_some(segments))
 }
 
 fn check_bytes(bytes: &[u8]) -> Result<(), InvalidTarget> {
@@ -135,8 +183,8 @@ fn after_dot(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// `segments` is the path without its leading slash.
-fn resolve(segments: &str) -> String {
-    let mut out = String::with_capacity(segments.len() + 1);
+fn resolve(segments: &str, out: &mut String) {
+    let start = out.len();
     let mut ends_open = false;
     for segment in segments.split('/') {
         let dots = dots(segment);
@@ -146,15 +194,17 @@ fn resolve(segments: &str) -> String {
                 out.push_str(segment);
             }
             Dots::One => {}
-            Dots::Two => out.truncate(out.rfind('/').unwrap_or(0)),
+            Dots::Two => {
+                let last = out.as_bytes().iter().rposition(|it| *it == b'/');
+                out.truncate(last.unwrap_or(start).max(start));
+            }
         }
         ends_open = dots != Dots::None;
     }
     // A path that ended in a dot segment names what is below it.
-    if ends_open || out.is_empty() {
+    if ends_open || out.len() == start {
         out.push('/');
     }
-    out
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What the name of a field means here.
 
+use crate::octets::{Run, begins_with};
+
 /// A field that matters to a gateway, by its name in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -112,56 +114,62 @@ pub(crate) const HOP_BY_HOP: Kinds = Kinds::of(&[
 impl Kind {
     /// Of any name.
     pub(crate) fn of_any(name: &[u8]) -> Self {
-        if memchr::memchr(b'_', name).is_some() {
+        let run = Run::of(name);
+        if run.has_underscore() {
             Self::Underscored
-        } else {
+        } else if run.length == name.len() {
             Self::of(name)
+        } else {
+            Self::Other
         }
     }
 
-    /// Of a name without `_`.
+    /// Of a name of token octets without `_`.
     pub(super) fn of(name: &[u8]) -> Self {
-        const FORWARDED: &[u8] = b"x-forwarded-";
-        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
         let first = name.first().map_or(0, |it| it | 0x20);
         // Length and first letter rule out nearly every name.
-        let (text, kind) = match (name.len(), first) {
-            (2, b't') => ("te", Self::Te),
-            (3, b'v') => ("via", Self::Via),
-            (4, b'h') => ("host", Self::Host),
-            (5, b'p') => ("proxy", Self::Proxy),
-            (6, b'c') => ("cookie", Self::Cookie),
-            (6, b'e') => ("expect", Self::Expect),
-            (7, b't') => ("trailer", Self::Trailer),
-            (7, b'u') => ("upgrade", Self::Upgrade),
-            (9, b'f') => ("forwarded", Self::OtherForwarding),
-            (9, b'x') => ("x-real-ip", Self::OtherForwarding),
-            (10, b'c') => ("connection", Self::Connection),
-            (10, b'k') => ("keep-alive", Self::KeepAlive),
-            (10, b's') => ("set-cookie", Self::SetCookie),
-            (10, b'u') => ("user-agent", Self::UserAgent),
-            (12, b'c') => ("content-type", Self::ContentType),
-            (13, b'a') => ("authorization", Self::Authorization),
-            (14, b'c') => ("content-length", Self::ContentLength),
-            (14, b'h') => ("http2-settings", Self::OtherHopByHop),
-            (15, b'x') if is("x-forwarded-for") => return Self::XForwardedFor,
-            (16, b'x') if is("x-forwarded-host") => return Self::XForwardedHost,
-            (16, b'p') => ("proxy-connection", Self::ProxyConnection),
-            (17, b't') => ("transfer-encoding", Self::TransferEncoding),
-            (17, b'x') if is("x-forwarded-proto") => return Self::XForwardedProto,
-            (18, b'p') => ("proxy-authenticate", Self::OtherHopByHop),
-            (19, b'p') => ("proxy-authorization", Self::OtherHopByHop),
-            (12.., b'x') => {
-                let starts = name.get(..FORWARDED.len());
-                return if starts.is_some_and(|it| it.eq_ignore_ascii_case(FORWARDED)) {
-                    Self::OtherForwarding
-                } else {
-                    Self::Other
-                };
-            }
+        let (is_it, kind) = match (name.len(), first) {
+            (2, b't') => (begins_with(name, b"te"), Self::Te),
+            (3, b'v') => (begins_with(name, b"via"), Self::Via),
+            (4, b'h') => (begins_with(name, b"host"), Self::Host),
+            (5, b'p') => (begins_with(name, b"proxy"), Self::Proxy),
+            (6, b'c') => (begins_with(name, b"cookie"), Self::Cookie),
+            (6, b'e') => (begins_with(name, b"expect"), Self::Expect),
+            (7, b't') => (begins_with(name, b"trailer"), Self::Trailer),
+            (7, b'u') => (begins_with(name, b"upgrade"), Self::Upgrade),
+            (9, b'f') => (begins_with(name, b"forwarded"), Self::OtherForwarding),
+            (9, b'x') => (begins_with(name, b"x-real-ip"), Self::OtherForwarding),
+            (10, b'c') => (begins_with(name, b"connection"), Self::Connection),
+            (10, b'k') => (begins_with(name, b"keep-alive"), Self::KeepAlive),
+            (10, b's') => (begins_with(name, b"set-cookie"), Self::SetCookie),
+            (10, b'u') => (begins_with(name, b"user-agent"), Self::UserAgent),
+            (12, b'c') => (begins_with(name, b"content-type"), Self::ContentType),
+            (13, b'a') => (begins_with(name, b"authorization"), Self::Authorization),
+            (14, b'c') => (begins_with(name, b"content-length"), Self::ContentLength),
+            (14, b'h') => (begins_with(name, b"http2-settings"), Self::OtherHopByHop),
+            (15, b'x') if begins_with(name, b"x-forwarded-for") => (true, Self::XForwardedFor),
+            (16, b'x') if begins_with(name, b"x-forwarded-host") => (true, Self::XForwardedHost),
+            (16, b'p') => (
+                begins_with(name, b"proxy-connection"),
+                Self::ProxyConnection,
+            ),
+            (17, b't') => (
+                begins_with(name, b"transfer-encoding"),
+                Self::TransferEncoding,
+            ),
+            (17, b'x') if begins_with(name, b"x-forwarded-proto") => (true, Self::XForwardedProto),
+            (18, b'p') => (
+                begins_with(name, b"proxy-authenticate"),
+                Self::OtherHopByHop,
+            ),
+            (19, b'p') => (
+                begins_with(name, b"proxy-authorization"),
+                Self::OtherHopByHop,
+            ),
+            (12.., b'x') => (begins_with(name, b"x-forwarded-"), Self::OtherForwarding),
             _ => return Self::Other,
         };
-        if is(text) { kind } else { Self::Other }
+        if is_it { kind } else { Self::Other }
     }
 }
 

@@ -1,19 +1,16 @@
 //! Who and what a request asks for, in one form.
 
-use crate::target::{normalize_host, normalize_path};
+use crate::target::{InvalidTarget, push_host, push_path};
 use crate::{Method, Refusal};
-use std::borrow::Cow;
-use std::ops::Range;
 
-/// Authority, path and query one behind the other; then the host where it is written otherwise in the authority; then a
-/// method that is none of the known ones.
+/// Authority, path, query, host, and a method that is none of the known ones, one behind the other, and where each ends.
 #[derive(Debug, Default)]
 pub(super) struct Target {
     text: String,
     authority: u32,
     path: u32,
     query: u32,
-    host: Range<u32>,
+    host: u32,
 }
 
 impl Target {
@@ -49,30 +46,23 @@ impl Target {
         authority: Option<&str>,
         (path, query): (&str, &str),
     ) -> Result<(), Refusal> {
-        let malformed = |_| Refusal::Malformed("the host is not one");
-        let host = match authority {
-            Some(authority) => normalize_host(authority).map_err(malformed)?,
-            None => Cow::Borrowed(""),
-        };
         check_query(query)?;
-        let path = if path == "*" && method == Method::Options && query.is_empty() {
-            Cow::Borrowed(path)
-        } else {
-            normalize_path(path).map_err(|error| Refusal::Malformed(error.why()))?
-        };
+        let malformed = |error: InvalidTarget| Refusal::Malformed(error.why());
         self.text.clear();
         self.text.push_str(authority.unwrap_or_default());
         self.authority = self.end();
-        self.text.push_str(&path);
+        if path == "*" && method == Method::Options && query.is_empty() {
+            self.text.push_str(path);
+        } else {
+            push_path(path, &mut self.text).map_err(malformed)?;
+        }
         self.path = self.end();
         self.text.push_str(query);
         self.query = self.end();
-        if self.text.starts_with(&*host) {
-            self.host = 0..host.len() as u32;
-        } else {
-            self.text.push_str(&host);
-            self.host = self.query..self.end();
+        if let Some(authority) = authority {
+            push_host(authority, &mut self.text).map_err(malformed)?;
         }
+        self.host = self.end();
         Ok(())
     }
 
@@ -94,11 +84,11 @@ impl Target {
     }
 
     pub(super) fn host(&self) -> &str {
-        self.part(self.host.start, self.host.end)
+        self.part(self.query, self.host)
     }
 
     pub(super) fn method(&self) -> &str {
-        self.part(self.query.max(self.host.end), self.end())
+        self.part(self.host, self.end())
     }
 
     fn part(&self, from: u32, to: u32) -> &str {
