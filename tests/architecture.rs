@@ -18,10 +18,7 @@ const EDGES: [(&str, &[&str]); 11] = [
         &["minato-http1", "minato-health", "minato-config"],
     ),
     ("minato-http1", &[]),
-    (
-        "minato-proxy",
-        &["minato-http1", "minato-health", "minato-config"],
-    ),
+    ("minato-proxy", &["minato-health", "minato-config"]),
     (
         "minato-proxy-server",
         &[

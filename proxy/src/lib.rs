@@ -2,9 +2,9 @@
 //!
 //! Pure: no I/O, no async runtime, no clock. [`Endpoint`], [`Queue`] and [`Budget`] alone hold shared state (std atomics,
 //! `core::task::Waker`); requests below their limit never lock.
-//! Not here: sockets, HTTP parsing and time (`proxy/server`); what makes a verdict (`health`).
+//! Not here: sockets and time (`proxy/server`); heads and bodies (`proxy/http1`); what makes a verdict (`health`).
 //!
-//! Life of a request: `normalize` > [`Table::find`] > [`Queue::admit`] > [`pick`] > forward > [`classify`] > [`decide_retry`].
+//! Life of a request: read > [`Table::find`] > [`Queue::admit`] > [`pick`] > forward > [`classify`] > [`decide_retry`].
 
 #![expect(
     unexpected_cfgs,
@@ -16,21 +16,18 @@ mod outcome;
 mod pick;
 mod queue;
 mod retry;
-pub mod rewrite;
 #[cfg(test)]
 mod sample;
 mod serial;
 mod service;
 mod sync;
 mod table;
-mod target;
 
 pub use endpoint::{Checks, Connection, Endpoint, EndpointId, InFlight, Reach, Standing};
 pub use outcome::{AttemptEnd, classify};
 pub use pick::{PANIC_INSTANCES, PANIC_PERCENT, pick};
 pub use queue::{Admission, Permit, Queue, Ticket};
-pub use retry::{Budget, RetryDecision, RetryGuard, Sent, Situation, decide_retry, is_idempotent};
+pub use retry::{Budget, RetryDecision, RetryGuard, Sent, Situation, decide_retry};
 pub use serial::Serial;
 pub use service::{Intake, ServiceEntry, Shared, StandingChange};
 pub use table::{Found, Table, TableRoute};
-pub use target::{InvalidTarget, normalize_host, normalize_path};

@@ -17,7 +17,7 @@ pub enum Sent {
 /// All that the decision looks at.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation {
-    /// RFC 9110 9.2.2; see [`is_idempotent`].
+    /// RFC 9110 9.2.2.
     pub idempotent: bool,
     /// Whether all of the request body is still ours to send (none of it consumed, or there is none).
     pub body_intact: bool,
@@ -56,14 +56,6 @@ pub fn decide_retry(situation: &Situation) -> RetryDecision {
         (true, true) => RetryDecision::Free,
         (true, false) => RetryDecision::Budgeted,
     }
-}
-
-/// GET, HEAD, OPTIONS, PUT, DELETE (RFC 9110 9.2.2; TRACE is refused before).
-pub fn is_idempotent(method: &http::Method) -> bool {
-    matches!(
-        method.as_str(),
-        "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE"
-    )
 }
 
 /// Percent of the requests in flight that may be budgeted retries.

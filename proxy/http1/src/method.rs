@@ -103,3 +103,27 @@ impl Version {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_idempotent_as_the_standard_says() {
+        for (method, expected) in [
+            ("GET", true),
+            ("HEAD", true),
+            ("OPTIONS", true),
+            ("PUT", true),
+            ("DELETE", true),
+            ("POST", false),
+            ("PATCH", false),
+            ("get", false),
+            ("PURGE", false),
+        ] {
+            let read = Method::of(method.as_bytes());
+            assert_eq!(read.is_idempotent(), expected, "{method}");
+            assert!(read == Method::Other || read.text() == method, "{method}");
+        }
+    }
+}

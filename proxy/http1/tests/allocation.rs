@@ -72,15 +72,14 @@ impl Reused {
         let mut reader = BodyReader::new(Framing::Chunked);
         let mut rest = &b"5;x\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"[..];
         loop {
-            match reader.next(rest) {
-                Ok(Piece::Skip(count)) => rest = &rest[count..],
-                Ok(Piece::Data(count)) => {
-                    write_chunk_line(count, &mut self.out);
-                    rest = &rest[count..];
-                }
-                Ok(Piece::End) => break,
-                other => panic!("{other:?}"),
+            let piece = reader.next(rest);
+            if let Ok(Piece::Data(count)) = piece {
+                write_chunk_line(count, &mut self.out);
             }
+            let Ok(Piece::Skip(count) | Piece::Data(count)) = piece else {
+                break assert_eq!(piece, Ok(Piece::End));
+            };
+            rest = &rest[count..];
         }
         write_last_chunk(reader.trailers(), &mut self.out);
     }

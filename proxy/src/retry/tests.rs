@@ -93,24 +93,6 @@ fn a_post_is_never_sent_twice() {
 }
 
 #[test]
-fn methods_are_idempotent_as_rfc_9110_says() {
-    for (method, expected) in [
-        ("GET", true),
-        ("HEAD", true),
-        ("OPTIONS", true),
-        ("PUT", true),
-        ("DELETE", true),
-        ("POST", false),
-        ("PATCH", false),
-        ("get", false),
-        ("PURGE", false),
-    ] {
-        let method = http::Method::from_bytes(method.as_bytes()).unwrap();
-        assert_eq!(is_idempotent(&method), expected, "{method}");
-    }
-}
-
-#[test]
 fn the_budget_is_a_fifth_of_requests_in_flight_and_at_least_three() {
     for (in_flight, expected) in [
         (0, 3),
