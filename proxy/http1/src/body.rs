@@ -101,6 +101,14 @@ impl BodyReader {
         }
     }
 
+    /// So many octets of a body of known length went by elsewhere, as if [`BodyReader::next`] had named them; at most what
+    /// is [`BodyReader::sure`]. Says nothing to a body of another framing.
+    pub fn pass(&mut self, count: u64) {
+        if let State::Length(left) = &mut self.0 {
+            *left = left.saturating_sub(count);
+        }
+    }
+
     /// The fields behind the last chunk that go on, once the body is over: checked, without those that may not stand
     /// there (see [`passes_as_trailer`]).
     pub fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {

@@ -113,7 +113,7 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Ended {
     let ended = match relay::until_answer(exchange, job, &mut upstream.channel, &mut answer).await {
         Ok(()) => relay::answer(exchange, job, upstream, answer).await,
         Err(stop) => {
-            exchange.core.buffers.discard(&mut answer);
+            exchange.core.means.buffers.discard(&mut answer);
             Err(stop)
         }
     };

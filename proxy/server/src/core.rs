@@ -1,8 +1,8 @@
 //! What the connections of one core share. One thread, one runtime: nothing in here is locked or counted atomically.
 
 use crate::access_log::Log;
-use crate::buffer::Buffers;
 use crate::clock;
+use crate::flow::Means;
 use crate::gateway::{Gateway, Phase};
 use crate::metrics::Counts;
 use crate::pool::Pool;
@@ -25,7 +25,7 @@ const FORGET: u32 = 600;
 pub(crate) struct Core {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) ticker: Rc<Ticker>,
-    pub(crate) buffers: Buffers,
+    pub(crate) means: Means,
     pub(crate) pool: Pool,
     pub(crate) counts: Counts,
     pub(crate) log: Log,
@@ -56,7 +56,7 @@ impl Core {
     pub(crate) fn new(gateway: Arc<Gateway>) -> Rc<Self> {
         let core = Self {
             ticker: Rc::default(),
-            buffers: Buffers::default(),
+            means: Means::default(),
             pool: Pool::default(),
             counts: gateway.metrics.core(),
             log: gateway.access_log.log(),
@@ -107,6 +107,7 @@ impl Core {
     /// Gives descriptors back: all idle connections to instances, and the oldest idle one of a client.
     pub(crate) fn relieve(&self) {
         self.pool.clear();
+        self.means.pipes.clear();
         self.ticker.evict_oldest();
     }
 

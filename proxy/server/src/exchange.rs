@@ -163,7 +163,7 @@ impl Exchange<'_> {
     /// Looks whether the client is still there; what it sends ahead is kept, as far as there is room. A client that has
     /// sent its end still waits for its answer.
     pub(crate) fn is_gone(&mut self, context: &mut Context<'_>) -> bool {
-        let buffers = &self.core.buffers;
+        let buffers = &self.core.means.buffers;
         let input = &mut self.upload.input;
         while !*self.has_ended && !input.is_full() {
             buffers.lend_small(input);

@@ -7,6 +7,7 @@
 
 use crate::buffer::{Buffer, Buffers};
 use crate::channel::Channel;
+use crate::splice::{self, Pipes, Splice};
 use minato_http1::{
     BadBody, BodyReader, CHUNK_END, Framing, Piece, write_chunk_line, write_last_chunk,
 };
@@ -17,6 +18,16 @@ use std::task::{Context, Poll, ready};
 const SHORT: usize = 4 * 1024;
 /// Gathered bytes that are sent before more are gathered.
 const GATHERED: usize = 16 * 1024;
+
+/// What is left of a body of known length from here up is spliced.
+const LONG: u64 = 128 * 1024;
+
+/// What a core lends to its flows.
+#[derive(Debug, Default)]
+pub(crate) struct Means {
+    pub(crate) buffers: Buffers,
+    pub(crate) pipes: Pipes,
+}
 
 /// How the body goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +95,8 @@ pub(crate) struct Flow {
     body_bytes: u64,
     /// Bytes of the body at most; 0: no limit.
     limit: u64,
+    splice: Option<Splice>,
+    may_splice: bool,
 }
 
 impl Flow {
@@ -104,6 +117,8 @@ impl Flow {
             waits: Waits::Sender,
             body_bytes: 0,
             limit: 0,
+            splice: None,
+            may_splice: true,
         }
     }
 
@@ -183,9 +198,15 @@ impl Flow {
         context: &mut Context<'_>,
         from: &mut Channel,
         to: &mut Channel,
-        buffers: &Buffers,
+        means: &Means,
     ) -> Poll<Result<(), Fault>> {
+        let buffers = &means.buffers;
         loop {
+            if self.splice.as_ref().is_some_and(Splice::is_holding) {
+                self.waits = Waits::Receiver;
+                ready!(self.poll_splice_out(context, from, to)).map_err(|_| Fault::Write)?;
+                continue;
+            }
             self.gather()?;
             if !self.is_flushed() {
                 self.waits = Waits::Receiver;
@@ -194,14 +215,87 @@ impl Flow {
             }
             if self.is_last {
                 buffers.reclaim(&mut self.input);
+                self.end_splice(&means.pipes);
                 return Poll::Ready(Ok(()));
             }
             self.waits = Waits::Sender;
+            if self.begin_splice(from, to, means) {
+                let filled = self.poll_splice_in(context, from, to);
+                if filled.is_pending() {
+                    // What may wait for long keeps no descriptors.
+                    self.end_splice(&means.pipes);
+                }
+                ready!(filled)?;
+                continue;
+            }
             let count = ready!(self.poll_fill(context, from, buffers)).map_err(Fault::Read)?;
             if count == 0 {
                 self.reader.end().map_err(Fault::Cut)?;
             }
         }
+    }
+
+    /// Whether what comes next is spliced.
+    fn begin_splice(&mut self, from: &Channel, to: &Channel, means: &Means) -> bool {
+        let sure = self.reader.sure();
+        let pays = self.may_splice
+            && self.coding == Coding::Plain
+            && (LONG..u64::MAX).contains(&sure)
+            && self.input.is_empty()
+            && splice::sockets(from, to).is_some();
+        if !pays {
+            self.end_splice(&means.pipes);
+            return false;
+        }
+        means.buffers.reclaim(&mut self.input);
+        if self.splice.is_none() {
+            self.splice = means.pipes.take();
+        }
+        self.splice.is_some()
+    }
+
+    fn end_splice(&mut self, pipes: &Pipes) {
+        if let Some(splice) = self.splice.take() {
+            pipes.give(splice);
+        }
+    }
+
+    fn poll_splice_in(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Channel,
+        to: &Channel,
+    ) -> Poll<Result<(), Fault>> {
+        let (Some(splice), Some((from, _))) = (&mut self.splice, splice::sockets(from, to)) else {
+            return Poll::Ready(Ok(()));
+        };
+        match ready!(splice.poll_fill(context, from, self.reader.sure())) {
+            Ok(0) => self.reader.end().map_err(Fault::Cut)?,
+            Ok(count) => {
+                self.is_touched = true;
+                self.steps = self.steps.wrapping_add(1);
+                self.body_bytes += count as u64;
+                self.reader.pass(count as u64);
+            }
+            Err(error) if splice::is_unsupported(&error) => self.may_splice = false,
+            Err(error) => return Poll::Ready(Err(Fault::Read(error))),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_splice_out(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Channel,
+        to: &Channel,
+    ) -> Poll<io::Result<()>> {
+        let (Some(splice), Some((_, to))) = (&mut self.splice, splice::sockets(from, to)) else {
+            return Poll::Ready(Ok(()));
+        };
+        ready!(splice.poll_drain(context, to))?;
+        self.has_sent = true;
+        self.steps = self.steps.wrapping_add(1);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_fill(

@@ -28,6 +28,7 @@ mod pool;
 mod record;
 mod relay;
 mod retry;
+mod splice;
 mod ticker;
 mod tunnel;
 mod worker;

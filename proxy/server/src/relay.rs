@@ -132,7 +132,7 @@ impl Waiting<'_, '_> {
             core,
             ..
         } = &mut *self.exchange;
-        let polled = upload.poll(context, channel, self.upstream, &core.buffers);
+        let polled = upload.poll(context, channel, self.upstream, &core.means);
         let (now, grace) = (core.now(), core.gateway.deadlines.slow);
         let phase = match polled {
             Poll::Ready(Ok(())) => Phase::Sent,
@@ -161,7 +161,7 @@ impl Waiting<'_, '_> {
 
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Stop>> {
         let invalid = |why: &str| Poll::Ready(Err(instance(AttemptEnd::Invalid, why)));
-        let buffers = &self.exchange.core.buffers;
+        let buffers = &self.exchange.core.means.buffers;
         loop {
             if !self.answer.is_empty() {
                 match self.scan.look_response(self.answer.data()) {
@@ -294,7 +294,7 @@ pub(crate) async fn answer(
     exchange.record.bytes = download.body_bytes();
     let is_unsent = !download.has_sent();
     let is_spent = !download.input.is_empty() || exchange.response.closes();
-    exchange.core.buffers.discard(&mut download.input);
+    exchange.core.means.buffers.discard(&mut download.input);
     *exchange.to_client = download.release();
     match moved {
         Ok(()) => {}
@@ -331,7 +331,7 @@ async fn first_bytes(
     upstream: &mut Channel,
     answer: &mut Buffer,
 ) -> Result<(), Stop> {
-    let buffers = &exchange.core.buffers;
+    let buffers = &exchange.core.means.buffers;
     let mut wait = pin!(sleep(HEAD_WAITS));
     let read = poll_fn(|context| {
         buffers.lend_large(answer);
@@ -380,7 +380,7 @@ impl Answering<'_, '_> {
         let channel = &mut *self.exchange.channel;
         let moved = self
             .download
-            .poll(context, self.upstream, channel, &core.buffers);
+            .poll(context, self.upstream, channel, &core.means);
         if let Poll::Ready(moved) = moved {
             return Poll::Ready(moved.map_err(|fault| self.stop(&fault)));
         }

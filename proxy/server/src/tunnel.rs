@@ -58,17 +58,17 @@ pub(crate) async fn run(
     } = tunnel;
     exchange.timer.clear();
     exchange.record.bytes = down.body_bytes();
-    exchange.core.buffers.discard(&mut up.input);
-    exchange.core.buffers.discard(&mut down.input);
+    exchange.core.means.buffers.discard(&mut up.input);
+    exchange.core.means.buffers.discard(&mut down.input);
     Ended::Answered(Outlook::Unread)
 }
 
 impl Tunnel<'_, '_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let buffers = &self.exchange.core.buffers;
+        let means = &self.exchange.core.means;
         let (client, instance) = (&mut *self.exchange.channel, &mut self.upstream.channel);
         if !self.up_ended {
-            match self.up.poll(context, client, instance, buffers) {
+            match self.up.poll(context, client, instance, means) {
                 Poll::Ready(Ok(()) | Err(Fault::Read(_) | Fault::Write)) => {
                     self.up_ended = true;
                     instance.shutdown_write();
@@ -78,7 +78,7 @@ impl Tunnel<'_, '_> {
             }
         }
         if !self.down_ended {
-            match self.down.poll(context, instance, client, buffers) {
+            match self.down.poll(context, instance, client, means) {
                 Poll::Ready(Ok(()) | Err(Fault::Read(_) | Fault::Write)) => {
                     self.down_ended = true;
                     client.shutdown_write();
