@@ -21,6 +21,18 @@ deny:
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny check licenses bans sources
 
+# Each fuzz target for a while, from the kept corpora (needs nightly; installs cargo-fuzz when it is missing).
+# No sanitizer: none of it is unsafe. What is found lands in fuzz/artifacts and belongs into fuzz/corpus.
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz:
+	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	for target in request_head response_head chunked differential; do \
+		mkdir -p target/fuzz-found/$$target; \
+		cargo +nightly fuzz run --sanitizer none $$target target/fuzz-found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done
+
 # Every order of every step of the admission queue, tried by loom.
 .PHONY: model
 model:

@@ -2,7 +2,7 @@
 
 use super::bodies::{Body, encode, follow};
 use super::heads::{onward, response_onward, text};
-use super::peer::{Seen, client_sees, server_sees};
+use super::peer::{Fields, Seen, client_sees, server_sees};
 use super::{Reached, control};
 use minato_http1::{Framing, HeadScan, Method, RequestHead, ResponseHead, Version, normalize_path};
 
@@ -20,9 +20,6 @@ pub fn differential(data: &[u8]) -> Reached {
     }
 }
 
-type Fields = Vec<(String, Vec<u8>)>;
-
-/// Names in lower case, sorted by name; equal names in the order they came.
 fn sorted(fields: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Fields {
     let lower = |name: Vec<u8>| String::from_utf8_lossy(&name).to_ascii_lowercase();
     let mut list: Fields = fields.map(|(name, value)| (lower(name), value)).collect();

@@ -19,11 +19,13 @@ pub(crate) struct Seen {
     pub(crate) first: String,
     pub(crate) path: String,
     pub(crate) query: String,
-    /// Names in lower case, sorted by name; equal names in the order they came.
-    pub(crate) fields: Vec<(String, Vec<u8>)>,
+    pub(crate) fields: Fields,
     /// With its trailers; `None` where it broke off.
-    pub(crate) body: Option<(Vec<u8>, Vec<(String, Vec<u8>)>)>,
+    pub(crate) body: Option<(Vec<u8>, Fields)>,
 }
+
+/// Names in lower case, sorted by name; equal names in the order they came.
+pub(crate) type Fields = Vec<(String, Vec<u8>)>;
 
 /// Polls at most; nothing here ever waits for anything but the other half.
 const POLLS: usize = 100_000;
@@ -99,13 +101,13 @@ pub(crate) fn client_sees(bytes: &[u8], step: u8, method: &Method) -> Option<See
     panic!("the peer hangs");
 }
 
-async fn whole(body: Incoming) -> Option<(Vec<u8>, Vec<(String, Vec<u8>)>)> {
+async fn whole(body: Incoming) -> Option<(Vec<u8>, Fields)> {
     let collected = body.collect().await.ok()?;
     let trailers = collected.trailers().map(sorted).unwrap_or_default();
     Some((collected.to_bytes().to_vec(), trailers))
 }
 
-fn sorted(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+fn sorted(fields: &HeaderMap) -> Fields {
     let owned = fields
         .iter()
         .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));

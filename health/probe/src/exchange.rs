@@ -1,22 +1,17 @@
 //! One GET over a fresh connection, and what its answer says.
 
 use crate::Target;
+use crate::answer::{Answer, broken};
 use crate::excerpt::excerpt;
-use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use minato_config::HttpProbe;
 use minato_health::{Failure, Layer, Outcome};
-use std::future::poll_fn;
+use minato_http1::{Field, ResponseHead};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-/// Most that is read of a body, and of a head.
+/// Most that is read of a body.
 const READ_BYTES: usize = 64 * 1024;
 /// Of a wrong body, what the failure shows.
 const SHOWN_BYTES: usize = 200;
@@ -24,8 +19,6 @@ const SHOWN_BYTES: usize = 200;
 const WANTED_BYTES: usize = 40;
 /// How long a judged answer is read on, so that the server may finish writing and close first.
 const COURTESY: Duration = Duration::from_millis(50);
-
-type Connection = http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>;
 
 /// Asks, judges the answer, closes. Ends at `deadline`; `timeout` is for the words of a failure.
 pub(crate) async fn exchange(
@@ -36,93 +29,65 @@ pub(crate) async fn exchange(
     timeout: Duration,
 ) -> Outcome {
     let request = request(target, probe)?;
+    let mut answer = Answer::new(stream);
+    let asked = timeout_at(deadline, ask(&mut answer, &request)).await;
     let silent = |what: &str| Failure::new(Layer::NoAnswer, format!("{what} in {timeout:?}"));
-    let (mut sender, mut connection) = http1::Builder::new()
-        .max_buf_size(READ_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| broken(&error))?;
-    let asked = timeout_at(
-        deadline,
-        drive(&mut connection, sender.send_request(request)),
-    )
-    .await;
-    let (outcome, body) = match asked {
-        Err(_) => (Err(silent("no answer")), None),
-        Ok(Err(error)) => (Err(broken(&error)), None),
-        Ok(Ok(answer)) => {
-            let (head, mut body) = answer.into_parts();
-            let outcome = match judge_head(probe, head.status, &head.headers) {
-                Ok(()) => match &probe.body {
-                    Some(wanted) => {
-                        let found = drive(&mut connection, find(&mut body, wanted));
-                        timeout_at(deadline, found)
-                            .await
-                            .unwrap_or_else(|_| Err(silent("no whole body")))
-                    }
-                    None => Ok(()),
-                },
-                failed => failed,
-            };
-            (outcome, Some(body))
-        }
+    let head = asked.unwrap_or_else(|_| Err(silent("no answer")));
+    let outcome = match &head {
+        Err(failure) => Err(failure.clone()),
+        Ok(head) => match (judge_head(probe, head), &probe.body) {
+            (Ok(()), Some(wanted)) => timeout_at(deadline, find(&mut answer, wanted))
+                .await
+                .unwrap_or_else(|_| Err(silent("no whole body"))),
+            (judged, _) => judged,
+        },
     };
     let courtesy = deadline.min(Instant::from_std(crate::clock()) + COURTESY);
-    let heard_out = match body {
-        Some(body) => timeout_at(courtesy, hear_out(&mut connection, body))
+    let heard_out = head.is_ok()
+        && timeout_at(courtesy, hear_out(&mut answer))
             .await
-            .unwrap_or(false),
-        None => false,
-    };
-    close(connection, heard_out, courtesy).await;
+            .unwrap_or(false);
+    close(answer, heard_out, courtesy).await;
     outcome
 }
 
-fn request(target: &Target, probe: &HttpProbe) -> Result<Request<Empty<Bytes>>, Failure> {
+/// As octets. What would not stay one line each is not sent.
+fn request(target: &Target, probe: &HttpProbe) -> Result<String, Failure> {
     let address = target.address.to_string();
     let host = probe.host.as_ref().or(target.host.as_ref());
-    Request::get(probe.path.as_str())
-        .header(header::HOST, host.unwrap_or(&address))
-        .header(
-            header::USER_AGENT,
-            concat!("minato/", env!("CARGO_PKG_VERSION"), " health"),
-        )
-        .header(header::ACCEPT, "*/*")
-        .header(header::CONNECTION, "close")
-        .body(Empty::new())
-        .map_err(|error| {
-            let detail = format!("not asked: health path or host is not valid: {error}");
-            Failure::new(Layer::NoAnswer, detail)
-        })
+    let host = host.unwrap_or(&address);
+    let is_one_word = |text: &str| !text.bytes().any(|it| it <= b' ' || it == 0x7f);
+    if !probe.path.starts_with('/') || !is_one_word(&probe.path) || !is_one_word(host) {
+        let detail = "not asked: health path or host is not valid";
+        return Err(Failure::new(Layer::NoAnswer, detail));
+    }
+    Ok(format!(
+        "GET {} HTTP/1.1\r\nhost: {host}\r\nuser-agent: minato/{} health\r\naccept: */*\r\nconnection: close\r\n\r\n",
+        probe.path,
+        env!("CARGO_PKG_VERSION"),
+    ))
 }
 
-/// Runs the connection until `wanted` is there.
-async fn drive<T>(connection: &mut Connection, wanted: impl Future<Output = T>) -> T {
-    tokio::pin!(wanted);
-    let mut running = true;
-    poll_fn(|cx| {
-        // The connection first, as it brings the answer; its own end or error reaches `wanted` too.
-        if running && connection.poll_without_shutdown(cx).is_ready() {
-            running = false;
-        }
-        wanted.as_mut().poll(cx)
-    })
-    .await
+async fn ask(answer: &mut Answer, request: &str) -> Result<ResponseHead, Failure> {
+    let sent = answer.stream().write_all(request.as_bytes()).await;
+    sent.map_err(|error| broken(&error))?;
+    answer.head().await
 }
 
-fn judge_head(probe: &HttpProbe, status: StatusCode, headers: &HeaderMap) -> Outcome {
-    let code = status.as_u16();
+fn judge_head(probe: &HttpProbe, head: &ResponseHead) -> Outcome {
+    let code = head.status();
     let passes = |it: &minato_config::StatusRange| (it.first..=it.last).contains(&code);
     if !probe.status.iter().any(passes) {
         return Err(Failure::new(Layer::Status, code.to_string()));
     }
     for (name, wanted) in &probe.headers {
-        let mut values = headers.get_all(name.as_str()).iter().peekable();
-        let Some(first) = values.peek().map(|it| it.as_bytes()) else {
+        let named = |it: &Field<'_>| it.name.eq_ignore_ascii_case(name.as_bytes());
+        let mut values = head.fields().filter(named).map(|it| it.value).peekable();
+        let Some(first) = values.peek().copied() else {
             let detail = format!("{code}, but header `{name}` is missing");
             return Err(Failure::new(Layer::Status, detail));
         };
-        if !wanted.is_empty() && !values.any(|it| it.as_bytes() == wanted.as_bytes()) {
+        if !wanted.is_empty() && !values.any(|it| it == wanted.as_bytes()) {
             let (is, wanted) = (
                 excerpt(first, WANTED_BYTES),
                 excerpt(wanted.as_bytes(), WANTED_BYTES),
@@ -135,21 +100,17 @@ fn judge_head(probe: &HttpProbe, status: StatusCode, headers: &HeaderMap) -> Out
 }
 
 /// Reads until the wanted text stands in the first 64 KiB.
-async fn find(body: &mut Incoming, wanted: &str) -> Outcome {
+async fn find(answer: &mut Answer, wanted: &str) -> Outcome {
     let wanted = wanted.as_bytes();
     let mut seen: Vec<u8> = Vec::new();
-    while seen.len() < READ_BYTES {
-        let data = match body.frame().await {
-            None => break,
-            Some(Err(error)) => return Err(broken(&error)),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => data,
-                Err(_trailers) => continue,
-            },
-        };
+    while seen.len() < READ_BYTES
+        && let Some(data) = answer.data().await?
+    {
         let from = seen.len().saturating_sub(wanted.len());
         let room = READ_BYTES - seen.len();
-        seen.extend_from_slice(data.get(..room).unwrap_or(&data));
+        seen.extend_from_slice(data.get(..room).unwrap_or(data));
+        let length = data.len();
+        answer.consume(length);
         if holds(seen.get(from..).unwrap_or_default(), wanted) {
             return Ok(());
         }
@@ -169,53 +130,30 @@ fn holds(text: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// Reads a judged answer to its end, within 64 KiB; whether the end came.
-async fn hear_out(connection: &mut Connection, mut body: Incoming) -> bool {
-    drive(connection, async {
-        let mut left = READ_BYTES;
-        loop {
-            match body.frame().await {
-                None => return true,
-                Some(Err(_)) => return false,
-                Some(Ok(frame)) => {
-                    let length = frame.data_ref().map_or(0, Bytes::len);
-                    let Some(less) = left.checked_sub(length) else {
-                        return false;
-                    };
-                    left = less;
-                }
-            }
-        }
-    })
-    .await
+async fn hear_out(answer: &mut Answer) -> bool {
+    let mut left = READ_BYTES;
+    loop {
+        let length = match answer.data().await {
+            Ok(None) => return true,
+            Err(_) => return false,
+            Ok(Some(data)) => data.len(),
+        };
+        answer.consume(length);
+        let Some(less) = left.checked_sub(length) else {
+            return false;
+        };
+        left = less;
+    }
 }
 
 /// The server closes first where it does as asked, and keeps the TIME_WAIT; else the connection is reset, so that neither
 /// probes of ended answers nor of frozen servers pile up.
-async fn close(connection: Connection, heard_out: bool, courtesy: Instant) {
-    let mut stream = connection.into_parts().io.into_inner();
-    let closed = heard_out && {
-        let mut byte = [0];
-        matches!(
-            timeout_at(courtesy, stream.read(&mut byte)).await,
-            Ok(Ok(0))
-        )
-    };
+async fn close(mut answer: Answer, heard_out: bool, courtesy: Instant) {
+    let closed = heard_out
+        && timeout_at(courtesy, answer.is_over())
+            .await
+            .unwrap_or(false);
     if !closed {
-        let _ = stream.set_zero_linger();
+        let _ = answer.stream().set_zero_linger();
     }
-}
-
-/// The connection ended, or what came is not HTTP.
-fn broken(error: &hyper::Error) -> Failure {
-    let detail = if error.is_parse() {
-        format!("not an HTTP answer within 64 KiB and 100 fields: {error}")
-    } else if error.is_incomplete_message() {
-        "connection closed before a whole answer".to_owned()
-    } else {
-        match std::error::Error::source(error) {
-            Some(cause) => format!("connection broke: {cause}"),
-            None => format!("connection broke: {error}"),
-        }
-    };
-    Failure::new(Layer::NoAnswer, detail)
 }

@@ -4,6 +4,7 @@
 //! it starts probes when they are due, within permits shared by all targets, and reports changed verdicts.
 //! Not here: what outcomes mean (`health`), what follows from a verdict (`proxy`, `control`).
 
+mod answer;
 mod excerpt;
 mod exchange;
 mod monitor;

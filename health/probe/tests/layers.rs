@@ -244,6 +244,26 @@ async fn what_is_no_http_is_no_answer() {
 }
 
 #[tokio::test]
+async fn interim_answers_are_none() {
+    let interim = |count: usize| {
+        let mut bytes = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".repeat(count);
+        bytes.extend(answer("200 OK", "", "ok"));
+        Answer::Bytes(bytes)
+    };
+    assert_eq!(told(interim(2), wanting_body("ok")).await, "pass");
+    let text = told(interim(1_000), http()).await;
+    assert_starts(&text, "no answer: not an HTTP answer: interim");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_the_rules_is_no_answer_where_it_matters() {
+    let broken = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4 \r\nall ok\r\n0\r\n\r\n";
+    let text = told(Answer::Bytes(broken.to_vec()), wanting_body("ok")).await;
+    assert_starts(&text, "no answer: not an HTTP answer: a chunk's size");
+    assert_eq!(told(Answer::Bytes(broken.to_vec()), http()).await, "pass");
+}
+
+#[tokio::test]
 async fn refused_and_never_connected() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -33,8 +33,12 @@ impl HeadScan {
         Ok(self.find(bytes, Start::MayBeBlank)?)
     }
 
-    /// As [`Self::look`], for a response; nothing may stand before it.
+    /// As [`Self::look`], for a response; nothing may stand before it, and what does not begin as one is refused at once.
     pub fn look_response(&mut self, bytes: &[u8]) -> Result<Option<usize>, BadResponse> {
+        let begins = bytes.iter().zip(b"HTTP/").all(|(one, other)| one == other);
+        if !begins {
+            return Err(BadResponse("its first octets are not those of HTTP"));
+        }
         Ok(self.find(bytes, Start::Exact)?)
     }
 

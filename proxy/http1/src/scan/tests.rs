@@ -65,10 +65,20 @@ fn what_is_no_head_is_refused_at_once() {
 #[test]
 fn nothing_may_stand_before_a_response() {
     let look = |bytes: &[u8]| HeadScan::default().look_response(bytes);
-    assert_eq!(look(b"a\r\n\r\n"), Ok(Some(5)));
-    assert_eq!(look(b"\r"), Ok(None));
-    assert!(look(b"\r\na\r\n\r\n").is_err());
-    assert!(look(b"\r\n").is_err());
+    assert_eq!(look(b"HTTP/a\r\n\r\n"), Ok(Some(10)));
+    for partial in [&b""[..], b"H", b"HTTP/", b"HTTP/1.1 200\r\n"] {
+        assert_eq!(look(partial), Ok(None));
+    }
+    for other in [
+        &b"\r"[..],
+        b"\r\nHTTP/a\r\n\r\n",
+        b"h",
+        b"HTTQ",
+        b"SSH-2.0",
+        b"a\r\n\r\n",
+    ] {
+        assert!(look(other).is_err(), "{other:?}");
+    }
 }
 
 #[test]
