@@ -195,8 +195,8 @@ fn resolve(segments: &str, out: &mut String) {
             }
             Dots::One => {}
             Dots::Two => {
-                let last = out.as_bytes().iter().rposition(|it| *it == b'/');
-                out.truncate(last.unwrap_or(start).max(start));
+                let last = out.get(start..).and_then(|it| it.rfind('/'));
+                out.truncate(start + last.unwrap_or(0));
             }
         }
         ends_open = dots != Dots::None;

@@ -133,6 +133,7 @@ fn what_would_mean_something_else_in_http_1_is_malformed() {
     }
     for fields in [
         &[("host", "a"), ("host", "a")][..],
+        &[("cookie", "a"), ("cookie", " b")],
         &[("content-length", "1"), ("content-length", "2")],
         &[("te", "trailers"), ("te", "x")],
     ] {
