@@ -9,11 +9,18 @@
 mod host;
 
 use crate::ServiceEntry;
+use archery::ArcTK;
 use host::HostRoutes;
 use minato_config::{HostPattern, RouteAction, RoutePattern, ServiceName};
-use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+use rpds::{HashTrieMap, RedBlackTreeMapSync};
+use rustc_hash::FxHasher;
 use std::collections::BTreeSet;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
+
+/// By host. What stands in it is the operator's; who only looks things up cannot make keys collide, so the hash may be a
+/// simple one.
+type Hosts = HashTrieMap<String, HostRoutes, ArcTK, BuildHasherDefault<FxHasher>>;
 
 /// Routes by host and path prefix; services by name. A clone is a handful of counters.
 ///
@@ -22,9 +29,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     services: RedBlackTreeMapSync<ServiceName, Arc<ServiceEntry>>,
-    exact: HashTrieMapSync<String, HostRoutes>,
+    exact: Hosts,
     /// By suffix.
-    wildcard: HashTrieMapSync<String, HostRoutes>,
+    wildcard: Hosts,
     any: HostRoutes,
 }
 

@@ -74,16 +74,22 @@ pub(crate) fn spawn(core: &Rc<Core>, open: Open, channel: Channel, peer: SocketA
 }
 
 /// The task of a connection: this future is all that an idle one costs, beside its socket.
-async fn hold(mut client: Client) {
-    loop {
-        client.timer.rest(client.core.gateway.deadlines.keep_alive);
-        if !poll_fn(|context| client.poll_request(context)).await {
-            return;
-        }
-        client.timer.work();
-        // Boxed, so that it takes room only while there is something to do.
-        if Box::pin(serve(&mut client)).await == Afterwards::Close {
-            return;
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn keeps its argument twice, here most of what an idle connection takes"
+)]
+fn hold(mut client: Client) -> impl Future<Output = ()> {
+    async move {
+        loop {
+            client.timer.rest(client.core.gateway.deadlines.keep_alive);
+            if !poll_fn(|context| client.poll_request(context)).await {
+                return;
+            }
+            client.timer.work();
+            // Boxed, so that it takes room only while there is something to do.
+            if Box::pin(serve(&mut client)).await == Afterwards::Close {
+                return;
+            }
         }
     }
 }
@@ -291,6 +297,7 @@ mod tests {
     #[test]
     fn an_idle_connection_costs_at_most_512_bytes() {
         let idle = size(hold);
-        assert!(idle <= 512, "{idle}");
+        // Far below: the runtime rounds a task up to 128 bytes.
+        assert!(idle <= 192, "{idle}");
     }
 }

@@ -6,8 +6,8 @@
 
 use crate::channel::Channel;
 use minato_proxy::{Connection, Endpoint, Serial};
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ struct Shelf {
 
 /// Idle connections of all endpoints.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(RefCell<HashMap<Serial, Shelf>>);
+pub(crate) struct Pool(RefCell<FxHashMap<Serial, Shelf>>);
 
 impl Pool {
     /// The one used last that is still open and silent.

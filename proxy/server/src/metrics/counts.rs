@@ -5,6 +5,7 @@ use super::tally::Tally;
 use crate::note::Note;
 use minato_config::{ServiceName, SlotIndex};
 use minato_proxy::{Endpoint, EndpointId, Serial, ServiceEntry};
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -93,8 +94,8 @@ pub(super) struct CoreCounts {
 pub(crate) struct Counts {
     shared: Arc<CoreCounts>,
     unrouted: Arc<ServiceCounts>,
-    services: RefCell<HashMap<Serial, Arc<ServiceCounts>>>,
-    endpoints: RefCell<HashMap<Serial, Counted>>,
+    services: RefCell<FxHashMap<Serial, Arc<ServiceCounts>>>,
+    endpoints: RefCell<FxHashMap<Serial, Counted>>,
 }
 
 #[derive(Debug)]
