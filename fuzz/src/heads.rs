@@ -2,7 +2,7 @@
 
 use super::{Reached, control, cuts};
 use minato_http1::{
-    BadResponse, Framing, HeadScan, Method, Persistence, Refusal, RequestHead, RequestOnward,
+    BadResponse, Framing, HeadScan, Kind, Method, Persistence, Refusal, RequestHead, RequestOnward,
     ResponseHead, ResponseOnward, Trust, Version,
 };
 use std::mem::discriminant;
@@ -54,7 +54,65 @@ pub fn request_head(data: &[u8]) -> Reached {
     assert_eq!(again.wants_websocket(), head.wants_websocket());
     assert!(!again.closes());
     check_fields(&head, &again);
+    means_the_same_by_http2(&head, &onward);
     Reached::Held
+}
+
+/// The same request by HTTP/2, where it can be made there, goes on with the same fields but for Via.
+fn means_the_same_by_http2(head: &RequestHead, onward: &RequestOnward<'_>) {
+    let lower = |it: &[u8]| it.to_ascii_lowercase();
+    let fields: Vec<_> = head.fields().map(|it| (lower(it.name), it.value)).collect();
+    let target = format!("{}{}", head.path(), head.query());
+    let mut other = RequestHead::default();
+    let assembled = other.assemble(
+        head.method_text(),
+        onward.scheme,
+        Some(head.authority()),
+        &target,
+        fields.iter().map(|it| (&it.0[..], it.1)),
+    );
+    let of_http1 = |kind| {
+        matches!(
+            kind,
+            Kind::Connection
+                | Kind::KeepAlive
+                | Kind::ProxyConnection
+                | Kind::Te
+                | Kind::TransferEncoding
+                | Kind::Upgrade
+        )
+    };
+    let cannot = head.fields().any(|it| of_http1(it.kind)) || head.authority().is_empty();
+    if cannot {
+        return;
+    }
+    if assembled == Err(Refusal::HeadTooLarge) {
+        return;
+    }
+    assert_eq!(assembled, Ok(()));
+    assert_eq!((other.host(), other.path()), (head.host(), head.path()));
+    assert_eq!(other.query(), head.query());
+    let cookies = head.fields().filter(|it| it.kind == Kind::Cookie);
+    let is_joined = cookies.count() > 1 || head.field(Kind::Cookie) == Some(b"");
+    let is_old = head.version() == Version::Http10 && head.field(Kind::Expect).is_some();
+    if is_joined || is_old {
+        return;
+    }
+    let emitted = |head: &RequestHead| {
+        let mut list = Vec::new();
+        head.forward_http2(onward, &mut |name, value| {
+            // Via names the version; whether trailers are announced hangs on the framing, which HTTP/2 need not say.
+            let differs = [&b"via"[..], b"trailer"]
+                .iter()
+                .any(|it| name.eq_ignore_ascii_case(it));
+            if !differs {
+                list.push((name.to_ascii_lowercase(), value.to_vec()));
+            }
+        });
+        list.sort();
+        list
+    };
+    assert_eq!(emitted(&other), emitted(head));
 }
 
 /// How a request goes on that `choice` chooses.
