@@ -10,9 +10,9 @@ use crate::tickets::{TicketKeys, Tickets};
 use crate::{Alpn, Protocol};
 use aws_lc_rs::digest::{SHA256, digest};
 use minato_config::ClientAuth;
-use rustls::HandshakeKind;
-use rustls::ServerConfig;
 use rustls::server::{ServerSessionMemoryCache, UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,6 +135,10 @@ impl Acceptor {
                 linger(stream.into_io()).await;
             }
             return Err(error);
+        }
+        if stream.session().protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            // The client waits for the last word. In 1.3 there are only tickets left, which go out with the first answer.
+            poll_fn(|cx| stream.poll_flush(cx)).await?;
         }
         let session = stream.session();
         let client = session.peer_certificates().and_then(|it| it.first());

@@ -15,6 +15,7 @@ use rustls::ClientConfig;
 use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::pki_types::{DnsName, IpAddr, ServerName};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -73,6 +74,8 @@ impl Connector {
             UnbufferedClientConnection::new(config, name).map_err(ConnectError::Handshake)?;
         let mut stream = TlsStream::new(session, io);
         stream.handshake(|| ()).await?;
+        // The instance waits for the last word, whether or not anything is asked of it.
+        poll_fn(|cx| stream.poll_flush(cx)).await?;
         let agreed = stream.session().alpn_protocol();
         if protocol == Protocol::Http2 && agreed != Some(Alpn::HTTP2) {
             return Err(ConnectError::NoHttp2);

@@ -24,8 +24,11 @@ use tokio::net::TcpStream;
 const AROUND_BYTES: usize = 512;
 /// Least room of a read from the socket.
 const LEAST_READ: usize = 4 * 1024;
-/// Unwritten bytes past which nothing more is read: a peer that only asks must also listen.
-const MOST_UNWRITTEN: usize = 16 * 1024;
+/// Unwritten bytes, of the handshake or the protocol, that may leave together with what the caller writes.
+const MOST_JOINED: usize = 16 * 1024;
+/// Unwritten bytes past which nothing more is read. A batch of the caller's is far below: two peers that both write much must
+/// both go on reading. What is above can only be answers to a peer that asks the protocol and does not listen.
+const MOST_UNWRITTEN: usize = 128 * 1024;
 
 /// The server's end over TCP.
 pub type ServerStream = TlsStream<UnbufferedServerConnection, TcpStream>;
@@ -70,7 +73,7 @@ impl<S: Side, IO: AsyncRead + AsyncWrite + Unpin> TlsStream<S, IO> {
         self.io
     }
 
-    /// Until the handshake is over; what it wants to say last may wait for the first write, or the first read that waits.
+    /// Until the handshake is over; what it wants to say last waits for a flush, a write, or a read that waits.
     ///
     /// After an error of the protocol the alert for the peer is written where that needs no waiting.
     pub(crate) async fn handshake(&mut self, mut turned: impl FnMut()) -> io::Result<()> {
@@ -210,7 +213,7 @@ impl<S: Side, IO: AsyncRead + AsyncWrite + Unpin> TlsStream<S, IO> {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         // What the handshake or the protocol left may leave with the first record; a batch goes out first.
-        if self.engine.outgoing.len() > MOST_UNWRITTEN || self.engine.is_writing {
+        if self.engine.outgoing.len() > MOST_JOINED || self.engine.is_writing {
             ready!(self.poll_drain(cx))?;
             self.engine.is_writing = false;
         }

@@ -20,6 +20,9 @@ const OVERHEAD_BYTES: usize = 64;
 /// Slices this short are copied together into one record, since each record costs more than the copy.
 const SHORT_BYTES: usize = 4 * 1024;
 
+/// Records that a session still says after an error.
+const MOST_LAST: usize = 16;
+
 /// What the caller wants done next.
 pub(super) enum Job<'a, 'b> {
     /// Whatever the protocol itself needs.
@@ -100,11 +103,28 @@ impl<S: Side> Engine<S> {
                 self.failure = Some(error.clone());
                 // The next reader hears of it too.
                 self.is_fresh = true;
-                // The alert stands in the way of the error, which comes again.
-                let _ = self.work(&mut Job::Settle);
+                self.take_alert();
             }
         }
         turn
+    }
+
+    /// Takes what the session says last: its alert, and what stands before it.
+    ///
+    /// Not one turn more: bytes that broke the protocol would be read again, and a second alert is one too many.
+    fn take_alert(&mut self) {
+        for _ in 0..MOST_LAST {
+            let before = self.outgoing.len();
+            let UnbufferedStatus { state, .. } = self.session.process(self.incoming.filled());
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = state else {
+                return;
+            };
+            let encoded = encode(&mut data, &mut self.outgoing);
+            let record = self.outgoing.filled().get(before..).unwrap_or_default();
+            if encoded.is_err() || is_alert(record) {
+                return;
+            }
+        }
     }
 
     fn work(&mut self, job: &mut Job<'_, '_>) -> Result<Turn, Error> {
@@ -167,6 +187,18 @@ impl<S: Side> Engine<S> {
                 return Ok(turn);
             }
         }
+    }
+}
+
+/// In the clear or of TLS 1.2 by its type; of TLS 1.3, where types are hidden, by its length.
+fn is_alert(record: &[u8]) -> bool {
+    const ALERT: u8 = 21;
+    const HIDDEN: u8 = 23;
+    const HIDDEN_BYTES: usize = 5 + 2 + 1 + 16;
+    match record.first() {
+        Some(&ALERT) => true,
+        Some(&HIDDEN) => record.len() == HIDDEN_BYTES,
+        _ => false,
     }
 }
 

@@ -46,7 +46,7 @@ async fn an_instance_must_prove_who_it_is() {
     let at = |name| Some(name);
     for (names, time, ca, sni, expected) in [
         (&["a.test"][..], Time::Now, &ours, at("a.test"), ""),
-        (&["*.test"], Time::Now, &ours, at("a.test"), ""),
+        (&["*.a.test"], Time::Now, &ours, at("b.a.test"), ""),
         (&["127.0.0.1"], Time::Now, &ours, None, ""),
         (
             &["a.test"],

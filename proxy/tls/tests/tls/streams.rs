@@ -3,13 +3,17 @@
 use crate::server::Place;
 use crate::wire::{Wire, pair};
 use minato_config::{ClientAuth, UpstreamTls, Verify};
-use minato_tls::{Accepted, Acceptor, Certificates, Connector, Protocol, TicketKeys, TlsStream};
+use minato_tls::{
+    Accepted, Acceptor, Certificates, Connector, Protocol, Side, TicketKeys, TlsStream,
+};
 use rustls::client::UnbufferedClientConnection;
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 pub(crate) type Client<IO> = TlsStream<UnbufferedClientConnection, IO>;
 
@@ -62,38 +66,44 @@ async fn every_way_of_cutting_gives_the_same_bytes() {
     ] {
         let (mut client, mut server) = pair(30_000);
         (client.piece, server.piece) = (piece, piece);
-        let (mut client, server) = join(&place, client, server).await;
-        let mut server = server.stream;
+        let (client, server) = join(&place, client, server).await;
         let (there, back) = (noise(length, 1), noise(length, 2));
-        let ask = async {
-            client.write_all(&there).await.unwrap();
-            client.shutdown().await.unwrap();
-            let mut all = Vec::new();
-            client.read_to_end(&mut all).await.unwrap();
-            all
-        };
-        // Both ways at once, and on after the client's end.
-        let answer = async {
-            let mut all: Vec<u8> = Vec::new();
-            let mut sent = 0;
-            let mut buffer = [0; 7_000];
-            loop {
-                let part = &back[sent..back.len().min(sent + 9_000)];
-                server.write_all(part).await.unwrap();
-                sent += part.len();
-                match server.read(&mut buffer).await.unwrap() {
-                    0 => break,
-                    count => all.extend(&buffer[..count]),
-                }
-            }
-            server.write_all(&back[sent..]).await.unwrap();
-            server.shutdown().await.unwrap();
-            all
-        };
-        let (received, sent) = tokio::join!(ask, answer);
+        let both = async { tokio::join!(talk(client, &there), talk(server.stream, &back)) };
+        let (received, sent) = timeout(Duration::from_secs(60), both)
+            .await
+            .expect("an end");
         assert!(received == back, "to the client, in pieces of {piece}");
         assert!(sent == there, "to the server, in pieces of {piece}");
     }
+}
+
+/// Writes all of `bytes` and the end, and reads to the end meanwhile.
+async fn talk<S: Side + Unpin>(stream: TlsStream<S, Wire>, bytes: &[u8]) -> Vec<u8> {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let write = async {
+        let mut rest = bytes;
+        // Now long, now short.
+        for length in [1, 20_000, 40, 7_000, 100_000].into_iter().cycle() {
+            let (now, later) = rest.split_at(rest.len().min(length));
+            writer.write_all(now).await.unwrap();
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        writer.shutdown().await.unwrap();
+    };
+    let read = async {
+        let mut all = Vec::new();
+        let mut buffer = [0; 7_000];
+        loop {
+            match reader.read(&mut buffer).await.unwrap() {
+                0 => return all,
+                count => all.extend(&buffer[..count]),
+            }
+        }
+    };
+    tokio::join!(write, read).1
 }
 
 #[tokio::test]

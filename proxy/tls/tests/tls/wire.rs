@@ -18,7 +18,8 @@ pub(crate) struct Wire {
     pub(crate) read: usize,
     /// All that was written.
     pub(crate) written: Vec<u8>,
-    yields: bool,
+    /// Whether the next read, and the next write, pauses first.
+    pauses: [bool; 2],
 }
 
 /// Two ends, with room for `room` bytes in each direction.
@@ -36,17 +37,18 @@ impl Wire {
             flip: None,
             read: 0,
             written: Vec::new(),
-            yields: false,
+            pauses: [true; 2],
         }
     }
 
     /// Nothing more comes for a moment, and the next bytes after that.
-    fn pause(&mut self, cx: &mut Context<'_>) -> bool {
-        self.yields = !self.yields;
-        if self.yields {
+    fn pause(&mut self, way: usize, cx: &mut Context<'_>) -> bool {
+        let pauses = self.piece < usize::MAX && self.pauses[way];
+        self.pauses[way] = !pauses;
+        if pauses {
             cx.waker().wake_by_ref();
         }
-        self.yields
+        pauses
     }
 }
 
@@ -69,7 +71,7 @@ impl AsyncRead for Wire {
                 None => {}
             }
         }
-        if this.piece < usize::MAX && this.pause(cx) {
+        if this.pause(0, cx) {
             return Poll::Pending;
         }
         let mut bytes = vec![0; most];
@@ -99,7 +101,7 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.piece < usize::MAX && this.pause(cx) {
+        if this.pause(1, cx) {
             return Poll::Pending;
         }
         let bytes = &bytes[..this.piece.min(bytes.len())];
