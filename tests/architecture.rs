@@ -9,15 +9,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Each crate and those of ours that it may depend on. The root may depend on all, and nothing depends on it.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("minato-config", &[]),
     ("minato-config-files", &["minato-config"]),
     ("minato-health", &["minato-config"]),
+    ("minato-http1", &[]),
+    ("minato-tls", &["minato-config"]),
     (
         "minato-health-probe",
-        &["minato-http1", "minato-health", "minato-config"],
+        &[
+            "minato-http1",
+            "minato-health",
+            "minato-config",
+            "minato-tls",
+        ],
     ),
-    ("minato-http1", &[]),
     ("minato-proxy", &["minato-health", "minato-config"]),
     (
         "minato-proxy-server",
@@ -26,6 +32,7 @@ const EDGES: [(&str, &[&str]); 11] = [
             "minato-http1",
             "minato-health",
             "minato-config",
+            "minato-tls",
         ],
     ),
     ("minato-control", &["minato-health", "minato-config"]),
