@@ -38,22 +38,27 @@ fuzz:
 model:
 	RUSTFLAGS="--cfg loom" cargo test --release --locked -p minato-proxy --lib queue::model
 
-# The figures of docs/measurements.md: faults ten times each, the store, the table.
+# The figures of docs/measurements.md: faults ten times each, the store. Those of the table: make bench.
 .PHONY: figures
 figures:
 	@scripts/install-needed.sh
 	cargo build --release --locked
 	cargo run --release --locked --quiet -- demo --once --only kill,freeze,hang,sick,route,control --repeat 10 --figures target/faults.json
 	cargo bench --locked --bench store
-	cargo bench --locked --bench table
+
+# Lookup, choice, admission, verdicts, plans, building the table, with 10 to 100,000 services. Some: make bench BENCH=find
+.PHONY: bench
+bench:
+	@scripts/install-needed.sh
+	cargo bench --locked --bench decisions -- $(BENCH)
 
 # minato beside other proxies, on one core each, in one run; writes docs/benchmarks.md. A minute, writing nothing there:
 #   make bench-peers ROWS=small,64k PEERS=minato,nginx,haproxy ROUNDS=3 SECONDS=3
-# MINATO=PATH measures that binary instead of the one built here. All rows and peers: python3 benches/peers --help
+# MINATO=PATH measures that binary instead of the one built here; NICE=-15 goes before others on a shared machine. All rows and peers: python3 benches/peers --help
 .PHONY: bench-peers
 bench-peers:
 	@benches/peers/install.sh
 	@test -n "$(MINATO)" || cargo build --release --locked
 	@cargo build --release --locked --quiet --manifest-path benches/peers/load/Cargo.toml --target-dir target/bench/load
 	@MINATO="$(MINATO)" PYTHONDONTWRITEBYTECODE=1 python3 benches/peers --rows "$(ROWS)" --peers "$(PEERS)" \
-		--rounds "$(or $(ROUNDS),5)" --seconds "$(or $(SECONDS),5)"
+		--rounds "$(or $(ROUNDS),5)" --seconds "$(or $(SECONDS),5)" --nice "$(or $(NICE),0)"

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import platform
@@ -10,6 +11,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -34,7 +36,7 @@ class Bench:
         self.origin_port = peers.free_port()
         self.bodies, self.certificates = self.run / "bodies", self.run / "certificates"
         self._capacity = {}
-        self.round = 0
+        self.round, self.origin_pid = 0, 0
 
     @contextlib.contextmanager
     def origin(self):
@@ -50,6 +52,7 @@ class Bench:
         command = [peers.program("bench-load"), "origin", f"{ADDRESS}:{self.origin_port}", str(self.bodies)]
         with Process("origin", CLIENT_CORE, command, self.run) as process:
             peers.wait_for("the origin answers", lambda: process.check() or peers.answers(self.origin_port))
+            self.origin_pid = process.pid
             yield
 
     @contextlib.contextmanager
@@ -98,6 +101,18 @@ def measure(bench, row, them, rounds):
     return {name: it for name, it in samples.items() if it}, missing
 
 
+@contextlib.contextmanager
+def alone():
+    """Two runs on the same cores would measure each other: the second waits."""
+    with open(Path(tempfile.gettempdir()) / "minato-bench-peers.lock", "w", encoding="utf-8") as it:
+        try:
+            fcntl.flock(it, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another run is under way; waiting for its end", file=sys.stderr)
+            fcntl.flock(it, fcntl.LOCK_EX)
+        yield
+
+
 def versions(them):
     found = {}
     for it in them:
@@ -122,6 +137,7 @@ def main():
     parser.add_argument("--peers", default="", help=f"of: {', '.join(PEERS)}; default: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5, help="measured in each round")
+    parser.add_argument("--nice", type=int, default=0, help="of everything that is started; below 0, on a shared machine, it goes before others")
     parser.add_argument("--idle", type=int, default=int(default("IDLE") or IDLE), help="connections of the row `idle`")
     parser.add_argument("--services", type=int, default=int(default("SERVICES") or SERVICES), help="of the row `services`")
     parser.add_argument("--document", action="store_true", help="measure nothing; write docs/benchmarks.md from what was measured")
@@ -131,11 +147,12 @@ def main():
     chosen_rows, them = chosen(arguments.rows, ROWS), chosen(arguments.peers, PEERS)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    peers.go_first(os.getpid(), arguments.nice)
     os.sched_setaffinity(0, {CLIENT_CORE})  # this program's own work is the client's
     (OUT / "rows").mkdir(parents=True, exist_ok=True)
 
     bench = Bench(arguments)
-    with bench.origin():
+    with alone(), bench.origin():
         for row in chosen_rows:
             some = rows.for_row(row, them)
             if not some:

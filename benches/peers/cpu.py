@@ -1,6 +1,7 @@
 """Who used the processors: the kernel's own figures for a core and for a tree of processes. Starts and pins nothing."""
 
 import os
+import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,7 @@ class Use:
     proxy_core: float  # busy seconds
     client_core: float
     processes: float  # seconds of the proxy's own processes
+    clients: float  # seconds of origin and load tools
     stolen: float  # seconds that the host took from either core
 
     @property
@@ -82,18 +84,25 @@ class Use:
         return self.client_core / self.seconds
 
 
-class Window:
-    """Measures from its creation to `end`."""
+def ended_seconds():
+    """User and kernel time of child processes that have ended: the load tools within a window."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
-    def __init__(self, cores, pid):
-        self.cores, self.pids = cores, tree(pid)
+
+class Window:
+    """Measures from its creation to `end`. `pid` is the proxy's, `origin` the origin's."""
+
+    def __init__(self, cores, pid, origin):
+        self.cores, self.pids, self.origin = cores, tree(pid), [origin]
         self.start = self._now()
 
     def _now(self):
-        return time.monotonic(), [core_seconds(it) for it in self.cores], process_seconds(self.pids)
+        clients = process_seconds(self.origin) + ended_seconds()
+        return time.monotonic(), [core_seconds(it) for it in self.cores], process_seconds(self.pids), clients
 
     def end(self):
-        (t0, before, p0), (t1, after, p1) = self.start, self._now()
+        (t0, before, p0, c0), (t1, after, p1, c1) = self.start, self._now()
         busy = [sum(b[it] - a[it] for it in BUSY) for a, b in zip(before, after)]
         stolen = sum(b["steal"] - a["steal"] for a, b in zip(before, after))
-        return Use(t1 - t0, busy[0], busy[1], p1 - p0, stolen)
+        return Use(t1 - t0, busy[0], busy[1], p1 - p0, c1 - c0, stolen)

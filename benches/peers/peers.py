@@ -71,6 +71,15 @@ def answers(port, path="/small"):
         return False
 
 
+def go_first(pid, nice):
+    """Sets the nice value of a process and, where the kernel shares the cores by session (autogroup), of its session."""
+    if nice:
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
+        group = Path(f"/proc/{pid}/autogroup")
+        if group.exists():
+            group.write_text(str(nice))
+
+
 class Process:
     """One started program on one core; its output goes to a file. Ends with the `with` block."""
 
@@ -81,6 +90,7 @@ class Process:
             self.child = subprocess.Popen(
                 pinned(core, command), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})}, cwd=run, start_new_session=True)
+        go_first(self.child.pid, os.getpriority(os.PRIO_PROCESS, 0))
 
     @property
     def pid(self):
@@ -123,12 +133,12 @@ class Setting:
 class Running:
     """A peer that answers. `port` is plain HTTP, `tls_port` TLS, `admin` an address where only minato listens."""
 
-    def __init__(self, process, port, tls_port, admin=None):
-        self.process, self.port, self.tls_port, self.admin = process, port, tls_port, admin
+    def __init__(self, process, port, tls_port, admin, origin):
+        self.process, self.port, self.tls_port, self.admin, self.origin = process, port, tls_port, admin, origin
 
     def window(self):
         self.process.check()
-        return cpu.Window((PROXY_CORE, CLIENT_CORE), self.process.pid)
+        return cpu.Window((PROXY_CORE, CLIENT_CORE), self.process.pid, self.origin)
 
     def memory_kib(self):
         return cpu.memory_kib(cpu.tree(self.process.pid))
@@ -165,7 +175,7 @@ class Peer:
         except BaseException:
             process.stop()
             raise
-        return Running(process, port, tls_port, f"{ADDRESS}:{admin}")
+        return Running(process, port, tls_port, f"{ADDRESS}:{admin}", bench.origin_pid)
 
 
 def first_line(command, stream="stdout"):

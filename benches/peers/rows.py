@@ -63,6 +63,11 @@ def quiet_before(bench, running):
     return foreign, foreign < 0.03 and use.client_core < 0.05 * use.seconds
 
 
+def client_share(use, quiet):
+    """How much of its core the client took, as far as that can be told from what others took."""
+    return use.client_share if quiet else use.clients / use.seconds
+
+
 def sample(foreign, quiet, use, answered, each):
     """CPU for each unit by core and by process; `each` is what a request counts as (1, or MiB)."""
     if not answered.requests:
@@ -78,9 +83,9 @@ def sample(foreign, quiet, use, answered, each):
     void = ""
     if answered.failed > answered.requests / 1000:
         void = f"{answered.failed} of {answered.requests + answered.failed} requests failed or were not sent"
-    elif quiet and use.client_share > VOID:
-        void = f"client's core {use.client_share:.0%} busy"
-    return Sample(figures, use.proxy_share, use.client_share, quiet, void)
+    elif client_share(use, quiet) > VOID:
+        void = f"client's core {client_share(use, quiet):.0%} busy"
+    return Sample(figures, use.proxy_share, client_share(use, quiet), quiet, void)
 
 
 def saturated(bench, running, work, each=1):
@@ -94,8 +99,9 @@ def saturated(bench, running, work, each=1):
     answered = work(bench.warm_seconds)
     warm = window.end()
     words, note = (), ""
-    if quiet and warm.client_share > NEAR and answered.requests:
-        rate = answered.requests / answered.seconds * NEAR / warm.client_share
+    share = client_share(warm, quiet)
+    if share > NEAR and answered.requests:
+        rate = answered.requests / answered.seconds * NEAR / share
         words, note = (f"rate={rate:.0f}",), "limited by the client's core"
     window = running.window()
     answered = work(bench.seconds, *words)

@@ -1,6 +1,6 @@
 """The row `swap`: latency while the table is changed 1,000 times through the services folder, beside latency without."""
 
-import re
+import json
 import threading
 import time
 import urllib.request
@@ -12,14 +12,15 @@ import rows
 from peers import Setting, fill, wait_for
 
 FILES, BATCHES = 20, 50
+MOST = (BATCHES + 1) * FILES + 100  # events of a run, about
 PAUSE = 0.14  # seconds between batches: the watcher waits for 50 ms of quiet before it reads
 
 
 def changes(admin):
-    """How many changes minato has told of since its start: each service whose routes changed is an event, and one new table."""
-    with urllib.request.urlopen(f"http://{admin}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    return sum(int(it) for it in re.findall(r'^minato_events_total\{level="info"\} (\d+)', text, re.MULTILINE))
+    """How many times the gateway has told of routes that changed: each is one new table."""
+    with urllib.request.urlopen(f"http://{admin}/v1/events?last={2 * MOST}", timeout=5) as answer:
+        lines = [json.loads(it) for it in answer.read().decode().splitlines() if it.strip()]
+    return sum(it["event"]["kind"] == "routed" for it in lines)
 
 
 def edit(folder, origin, batch):
@@ -60,4 +61,4 @@ def measure(bench, peer):
     figures = {"p99_us": p99, "p99_us_still": alone, "ratio": p99 / alone, "more_us": p99 - alone, "swaps": done}
     failed = still.failed + with_changes.failed
     void = f"{failed} requests failed or were not sent" if failed else "" if done >= 0.95 * FILES * BATCHES else f"only {done} changes"
-    return rows.Sample(figures, use.proxy_share, use.client_share, found.quiet, void)
+    return rows.Sample(figures, use.proxy_share, rows.client_share(use, found.quiet), found.quiet, void)

@@ -6,7 +6,7 @@
 
 use crate::Error;
 use crate::connection::{Connection, Scratch, Step};
-use crate::poll::Poll;
+use crate::poll::{Poll, now};
 use crate::report::Report;
 use crate::tls::{self, Resume};
 use rustls::pki_types::ServerName;
@@ -186,7 +186,7 @@ impl Client<'_> {
         match it.advance(self.plan, &mut self.scratch) {
             Ok(Step::Wait) => {}
             Ok(Step::Done | Step::Free) => {
-                let whole = it.whole.unwrap_or_else(Instant::now);
+                let whole = it.whole.unwrap_or_else(now);
                 self.report
                     .answered(whole.saturating_duration_since(it.due));
                 self.report.bytes += it.bytes;
@@ -225,7 +225,7 @@ fn due(start: Instant, number: u64, rate: f64) -> Instant {
 pub(crate) fn run(plan: &Plan) -> Result<String, Error> {
     // The default lets the kernel wake us 50 us late.
     rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
-    let start = Instant::now();
+    let start = now();
     let mut client = Client {
         plan,
         poll: Poll::new()?,
@@ -240,20 +240,20 @@ pub(crate) fn run(plan: &Plan) -> Result<String, Error> {
     let (mut tokens, mut sent) = (Vec::new(), 0u64);
     let all = plan.rate.map(|it| (plan.seconds.as_secs_f64() * it) as u64);
     loop {
-        let now = Instant::now();
+        let at = now();
         let over = match all {
-            None => now >= end,
-            Some(all) => (sent == all && !client.busy()) || now >= end + GRACE,
+            None => at >= end,
+            Some(all) => (sent == all && !client.busy()) || at >= end + GRACE,
         };
         if over {
             break;
         }
-        let wait = match client.start_due(start, now, &mut sent, all)? {
+        let wait = match client.start_due(start, at, &mut sent, all)? {
             Next::Now => Duration::ZERO,
-            Next::At(at) => at.saturating_duration_since(Instant::now()),
+            Next::At(at) => at.saturating_duration_since(now()),
             Next::WhenOneIsFree => {
                 let last = end + all.map_or(Duration::ZERO, |_| GRACE);
-                last.saturating_duration_since(Instant::now())
+                last.saturating_duration_since(now())
             }
         };
         client.poll.wait(Some(wait), &mut tokens)?;
@@ -270,4 +270,82 @@ pub(crate) fn run(plan: &Plan) -> Result<String, Error> {
         .elapsed()
         .min(plan.seconds.max(Duration::from_millis(1)));
     Ok(client.report.json(seconds.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Plan, run};
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::time::Duration;
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+    /// Answers on one connection, and once, at the request of that number, only after `pause`.
+    fn server(stall_at: usize, pause: Duration) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("a client");
+            let mut buffer = [0; 4096];
+            for number in 0.. {
+                match socket.read(&mut buffer) {
+                    Ok(0) | Err(_) => break,
+                    Ok(_) if number == stall_at => std::thread::park_timeout(pause),
+                    Ok(_) => {}
+                }
+                if socket.write_all(ANSWER).is_err() {
+                    break;
+                }
+            }
+        });
+        address
+    }
+
+    fn measure(words: &str) -> String {
+        let words: Vec<_> = words.split(' ').map(str::to_owned).collect();
+        let plan = Plan::parse(&words).expect("a plan");
+        run(&plan).expect("a run")
+    }
+
+    fn figure(json: &str, name: &str) -> f64 {
+        let at = json
+            .split(&format!("\"{name}\":"))
+            .nth(1)
+            .expect("it is there");
+        let text = at.split([',', '}']).next().expect("a value");
+        text.parse().expect("a number")
+    }
+
+    #[test]
+    fn requests_that_waited_behind_a_stall_count_from_when_they_were_due() {
+        let to = server(100, Duration::from_millis(300));
+        let json = measure(&format!("to={to} connections=1 seconds=1 rate=500"));
+        assert_eq!(figure(&json, "requests"), 500.0, "{json}");
+        assert_eq!(figure(&json, "failed"), 0.0, "{json}");
+        // 150 of 500 were due within the stall: the slowest tenth waited more than half of it. One alone would have, had they not counted.
+        assert!(figure(&json, "p99_us") > 250_000.0, "{json}");
+        assert!(figure(&json, "p50_us") < 250_000.0, "{json}");
+    }
+
+    #[test]
+    fn a_closed_loop_sends_one_at_a_time_on_each_connection() {
+        let to = server(10, Duration::from_millis(200));
+        let json = measure(&format!("to={to} connections=1 seconds=0.4"));
+        assert!(figure(&json, "requests") > 11.0, "{json}");
+        assert!(figure(&json, "max_us") > 150_000.0, "{json}");
+        assert!(
+            figure(&json, "p99_us") < 150_000.0,
+            "one of many was slow: {json}"
+        );
+    }
+
+    #[test]
+    fn an_answer_of_another_length_fails() {
+        let to = server(usize::MAX, Duration::ZERO);
+        let json = measure(&format!(
+            "to={to} connections=1 seconds=0.2 rate=5 length=3"
+        ));
+        assert_eq!(figure(&json, "requests"), 0.0, "{json}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::answer;
 use crate::client::{End, Plan};
-use crate::poll::Poll;
+use crate::poll::{Poll, now};
 use rustix::fs::sendfile;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send};
@@ -155,7 +155,7 @@ impl Connection {
                         return Ok(Step::Done);
                     }
                     self.stage = Stage::Ending;
-                    self.whole = Some(Instant::now());
+                    self.whole = Some(now());
                 }
                 (true, _) => {}
             }

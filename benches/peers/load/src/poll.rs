@@ -1,10 +1,18 @@
-//! One epoll descriptor, edge triggered. A short read or write means drained or full, as epoll(7) says of streams.
+//! Waiting, and the one clock. One epoll descriptor, edge triggered. A short read or write means drained or full, as epoll(7) says of streams.
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::time::Timespec;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the clock is read"
+)]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
 
 /// Events fetched by one call.
 const BATCH: usize = 256;
