@@ -106,7 +106,11 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Ended {
         upstream: job.endpoint.address(),
     };
     exchange.request.write(&onward, &mut head);
-    let coding = Coding::of(exchange.request.framing());
+    let coding = match exchange.request.framing() {
+        // Of HTTP/2, where the stream's end is the body's.
+        Framing::UntilClose => Coding::Chunked,
+        framing => Coding::of(framing),
+    };
     exchange.upload.begin(head, coding);
     exchange.upload.limit(job.service.limits.body_bytes);
     let mut answer = Buffer::default();

@@ -8,6 +8,7 @@ use crate::connection::write_all;
 use crate::deadline::Pace;
 use crate::exchange::{Exchange, Outlook};
 use crate::flow::{Coding, Fault, Flow, Waits};
+use crate::http2::{Follows, answer_head};
 use crate::pool::Upstream;
 use crate::tunnel;
 use minato_http1::{Framing, HeadScan, Persistence, ResponseOnward, Version};
@@ -217,6 +218,12 @@ impl Waiting<'_, '_> {
         if exchange.request.version() == Version::Http10 {
             return Ok(());
         }
+        if let Channel::Stream(stream) = exchange.channel {
+            return match stream.inform(answer_head(exchange.response)) {
+                true => Ok(()),
+                false => Err(Stop::Client),
+            };
+        }
         let out = &mut *exchange.to_client;
         out.clear();
         let onward = ResponseOnward {
@@ -273,7 +280,14 @@ pub(crate) async fn answer(
     };
     let mut head = std::mem::take(exchange.to_client);
     head.clear();
-    let framed = exchange.response.write(&onward, &mut head);
+    let framed = match exchange.channel {
+        Channel::Stream(stream) => {
+            stream.prepare(answer_head(exchange.response), Follows::from(framing));
+            // The stream frames it.
+            Framing::None
+        }
+        _ => exchange.response.write(&onward, &mut head),
+    };
     exchange.record.status = exchange.response.status();
     if exchange.record.status == 101 {
         return Ok(tunnel::run(exchange, job, upstream, answer, head).await);
@@ -301,7 +315,7 @@ pub(crate) async fn answer(
         // It can still be left for another, or be answered as what it is.
         Err(stop @ Stop::Instance(..)) if is_unsent => return Err(stop),
         Err(Stop::Instance(end, _)) => {
-            if framed == Framing::UntilClose {
+            if framed == Framing::UntilClose || version == Version::Http2 {
                 exchange.channel.reset_on_close();
             }
             return Ok(Ended::BrokeOff(end));

@@ -116,7 +116,8 @@ async fn some_resets_are_ordinary() {
 #[tokio::test]
 async fn made_you_reset() {
     let subject = Subject::start().await;
-    let triggers: [(&str, fn(u32) -> Vec<u8>); 4] = [
+    type Trigger = fn(u32) -> Vec<u8>;
+    let triggers: [(&str, Trigger); 4] = [
         ("a window of 0", |it| window(it, 0)),
         ("a window too large", |it| window(it, 0x7fff_ffff)),
         ("PRIORITY on itself", |it| priority(it, it)),

@@ -24,6 +24,7 @@ pub(crate) const WHOLE: u8 = END_HEADERS | END_STREAM;
 /// Error codes (RFC 9113 7).
 pub(crate) const NO_ERROR: u32 = 0;
 pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const INTERNAL: u32 = 2;
 pub(crate) const FLOW_CONTROL: u32 = 3;
 pub(crate) const CLOSED: u32 = 5;
 pub(crate) const FRAME_SIZE: u32 = 6;
@@ -33,7 +34,6 @@ pub(crate) const COMPRESSION: u32 = 9;
 pub(crate) const CALM: u32 = 11;
 
 /// Settings.
-pub(crate) const HEADER_TABLE_SIZE: u16 = 1;
 pub(crate) const ENABLE_PUSH: u16 = 2;
 pub(crate) const MAX_CONCURRENT_STREAMS: u16 = 3;
 pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;

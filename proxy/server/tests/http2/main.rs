@@ -13,6 +13,7 @@ mod client;
 mod connection;
 mod definitions;
 mod floods;
+mod forwarding;
 mod frame;
 mod messages;
 mod origin;

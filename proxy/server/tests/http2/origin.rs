@@ -17,14 +17,6 @@ impl Captured {
     pub(crate) fn path(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
     }
-
-    /// All values of a field.
-    pub(crate) fn fields(&self, name: &str) -> Vec<&str> {
-        let lines = self.head.lines().skip(1);
-        let named = lines.filter_map(|it| it.split_once(':'));
-        let named = named.filter(|it| it.0.eq_ignore_ascii_case(name));
-        named.map(|it| it.1.trim()).collect()
-    }
 }
 
 pub(crate) struct Origin {
