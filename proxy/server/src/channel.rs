@@ -3,7 +3,7 @@
 //! Not here: what the bytes mean (`flow`, `minato_http1`), and how long anybody waits.
 
 use crate::buffer::Buffer;
-use crate::http2::{Stream, trailers};
+use crate::http2::{Call, Stream, trailers};
 use http::HeaderMap;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,6 +18,8 @@ pub(crate) enum Channel {
     Tcp(TcpStream),
     /// A stream of HTTP/2: bodies only, heads go beside it.
     Stream(Box<Stream>),
+    /// One to an instance, of a connection that others share.
+    Call(Box<Call>),
 }
 
 impl Channel {
@@ -43,6 +45,7 @@ impl Channel {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(context, into),
             Self::Stream(stream) => stream.poll_read(context, into),
+            Self::Call(call) => call.poll_read(context, into),
         }
     }
 
@@ -54,6 +57,7 @@ impl Channel {
         match self {
             Self::Tcp(_) => Poll::Ready(Ok(None)),
             Self::Stream(stream) => stream.poll_trailers(context),
+            Self::Call(call) => call.poll_trailers(context),
         }
     }
 
@@ -62,6 +66,7 @@ impl Channel {
         match self {
             Self::Tcp(_) => Ok(false),
             Self::Stream(stream) => stream.open(),
+            Self::Call(call) => call.open(),
         }
     }
 
@@ -73,6 +78,7 @@ impl Channel {
         match self {
             Self::Tcp(_) => Ok(()),
             Self::Stream(stream) => stream.finish(trailers(fields)),
+            Self::Call(call) => call.finish(trailers(fields)),
         }
     }
 
@@ -86,6 +92,7 @@ impl Channel {
             (Self::Tcp(tcp), [one]) => Pin::new(tcp).poll_write(context, one),
             (Self::Tcp(tcp), _) => Pin::new(tcp).poll_write_vectored(context, slices),
             (Self::Stream(stream), _) => stream.poll_write(context, slices),
+            (Self::Call(call), _) => call.poll_write(context, slices),
         }
     }
 
@@ -111,7 +118,7 @@ impl Channel {
         let mut context = Context::from_waker(Waker::noop());
         match self {
             Self::Tcp(tcp) => tcp.poll_read_ready(&mut context).is_pending(),
-            Self::Stream(_) => false,
+            Self::Stream(_) | Self::Call(_) => false,
         }
     }
 
@@ -122,7 +129,7 @@ impl Channel {
         // An end, or bytes that nobody asked for: either way not to be used again.
         let seen = match self {
             Self::Tcp(tcp) => rustix::net::recv(tcp, &mut byte, flags),
-            Self::Stream(_) => return false,
+            Self::Stream(_) | Self::Call(_) => return false,
         };
         matches!(seen, Err(rustix::io::Errno::AGAIN))
     }
@@ -133,7 +140,7 @@ impl Channel {
             Self::Tcp(tcp) => {
                 let _ = rustix::net::shutdown(tcp, rustix::net::Shutdown::Write);
             }
-            Self::Stream(_) => {}
+            Self::Stream(_) | Self::Call(_) => {}
         }
     }
 
@@ -144,6 +151,7 @@ impl Channel {
                 let _ = tcp.set_zero_linger();
             }
             Self::Stream(stream) => stream.blame_instance(),
+            Self::Call(_) => {}
         }
     }
 }

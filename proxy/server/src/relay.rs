@@ -8,7 +8,7 @@ use crate::connection::write_all;
 use crate::deadline::Pace;
 use crate::exchange::{Exchange, Outlook};
 use crate::flow::{Coding, Fault, Flow, Waits};
-use crate::http2::{Follows, answer_head};
+use crate::http2::{Follows, NoAnswer, answer_head};
 use crate::pool::Upstream;
 use crate::tunnel;
 use minato_http1::{Framing, HeadScan, Persistence, ResponseOnward, Version};
@@ -162,6 +162,22 @@ impl Waiting<'_, '_> {
 
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Stop>> {
         let invalid = |why: &str| Poll::Ready(Err(instance(AttemptEnd::Invalid, why)));
+        if let Channel::Call(call) = self.upstream {
+            let Exchange {
+                request, response, ..
+            } = &mut *self.exchange;
+            return call
+                .poll_answer(context, request.method(), response)
+                .map(|heard| match heard {
+                    // It stands there already.
+                    Ok(()) => Ok(0),
+                    Err(NoAnswer::Bad(bad)) => Err(instance(AttemptEnd::Invalid, bad.0)),
+                    Err(NoAnswer::Broken(error)) => {
+                        let why = format!("its stream broke before its answer: {error}");
+                        Err(Stop::Instance(AttemptEnd::Reset, why))
+                    }
+                });
+        }
         let buffers = &self.exchange.core.means.buffers;
         loop {
             if !self.answer.is_empty() {
@@ -197,11 +213,13 @@ impl Waiting<'_, '_> {
     fn take_head(&mut self, end: usize) -> Result<bool, Stop> {
         let request = self.exchange.request;
         let response = &mut *self.exchange.response;
-        let head = self.answer.data().get(..end).unwrap_or_default();
-        let read = response.read(head, request.method());
-        self.answer.consume(end);
-        self.scan = HeadScan::default();
-        read.map_err(|bad| instance(AttemptEnd::Invalid, bad.0))?;
+        if !matches!(self.upstream, Channel::Call(_)) {
+            let head = self.answer.data().get(..end).unwrap_or_default();
+            let read = response.read(head, request.method());
+            self.answer.consume(end);
+            self.scan = HeadScan::default();
+            read.map_err(|bad| instance(AttemptEnd::Invalid, bad.0))?;
+        }
         match response.status() {
             101 if request.wants_websocket() && response.is_websocket_upgrade() => Ok(true),
             101 => Err(instance(
@@ -323,7 +341,7 @@ pub(crate) async fn answer(
         Err(_) => return Ok(Ended::ClientGone),
     }
     // Only a connection on which both messages ended whole may carry another.
-    if exchange.upload.is_done() && !is_spent {
+    if exchange.upload.is_done() && !is_spent && upstream.counted.is_some() {
         let (core, keep) = (exchange.core, exchange.response.keep_alive());
         let idle = job.service.limits.idle;
         core.pool

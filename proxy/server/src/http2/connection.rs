@@ -20,7 +20,7 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{self, Builder, Connection, SendResponse};
 use http::Request;
-use minato_http1::{MOST_FIELDS, MOST_HEAD_BYTES, Method};
+use minato_http1::Method;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -36,8 +36,6 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const WINDOW: u32 = 1024 * 1024;
 /// Bytes of an answer that wait for the socket, for each stream.
 const SEND_BUFFER: usize = 64 * 1024;
-/// What HTTP/2 counts for each field beside its octets (RFC 9113 6.5.2).
-const OF_FIELD: usize = 32;
 /// Requests that are reset before they were looked at.
 const UNSEEN_RESETS: usize = 64;
 /// Streams that are remembered after a reset, for what was under way, and how long.
@@ -83,18 +81,11 @@ fn builder() -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
-        // A head that HTTP/1 would take fits; one above the limit is refused by us, and so counted and logged.
-        .max_header_list_size(list_size())
+        .max_header_list_size(super::list_size())
         .max_concurrent_reset_streams(RESET_STREAMS)
         .reset_stream_duration(RESET_TIME)
         .max_pending_accept_reset_streams(UNSEEN_RESETS);
     builder
-}
-
-fn list_size() -> u32 {
-    // Pseudo fields are fields here.
-    let size = MOST_HEAD_BYTES + (MOST_FIELDS + 4) * OF_FIELD;
-    u32::try_from(size).unwrap_or(u32::MAX)
 }
 
 /// What a connection's time is counted for.

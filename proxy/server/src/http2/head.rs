@@ -2,8 +2,11 @@
 
 use crate::answer::Own;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode, request};
-use minato_http1::{Refusal, RequestHead, ResponseHead, passes_as_trailer};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, StatusCode, Uri, request};
+use minato_http1::{
+    BadResponse, Method, Refusal, RequestHead, RequestOnward, ResponseHead, passes_as_trailer,
+};
 
 /// Reads a request. What h2 lets through and HTTP/1 must not is refused here (RFC 9113 8.2, 8.3).
 pub(crate) fn read(parts: &request::Parts, into: &mut RequestHead) -> Result<(), Refusal> {
@@ -18,6 +21,37 @@ pub(crate) fn read(parts: &request::Parts, into: &mut RequestHead) -> Result<(),
         path,
         fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),
     )
+}
+
+/// What an instance receives of a request; none where it cannot be said in HTTP/2.
+pub(crate) fn onward(
+    head: &RequestHead,
+    onward: &RequestOnward<'_>,
+    scheme: &Scheme,
+) -> Option<Request<()>> {
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(scheme.clone());
+    uri.authority = Some(match head.authority() {
+        "" => Authority::try_from(onward.upstream.to_string()).ok()?,
+        authority => Authority::try_from(authority).ok()?,
+    });
+    let target = format!("{}{}", onward.path, head.query());
+    uri.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
+    let mut request = Request::new(());
+    *request.method_mut() = http::Method::from_bytes(head.method_text().as_bytes()).ok()?;
+    *request.uri_mut() = Uri::from_parts(uri).ok()?;
+    let fields = request.headers_mut();
+    head.forward_http2(onward, &mut |name, value| append(fields, name, value));
+    Some(request)
+}
+
+/// Reads the head of an instance's answer.
+pub(crate) fn read_answer<T>(
+    response: &Response<T>,
+    asked: Method,
+    into: &mut ResponseHead,
+) -> Result<(), BadResponse> {
+    into.assemble(response.status().as_u16(), asked, pairs(response.headers()))
 }
 
 /// What a client receives of an instance's answer.
