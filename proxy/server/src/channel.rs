@@ -70,6 +70,14 @@ impl Channel {
         }
     }
 
+    /// Whether the peer has said that it did nothing with what was sent.
+    pub(crate) fn is_refused(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Stream(_) => false,
+            Self::Call(call) => call.is_refused(),
+        }
+    }
+
     /// All bytes of a message were written; `trailers` go beside them, where they can.
     pub(crate) fn finish<'f>(
         &mut self,

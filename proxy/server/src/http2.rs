@@ -42,7 +42,9 @@ fn list_size() -> u32 {
 
 fn broken(error: h2::Error) -> io::Error {
     if error.is_io() {
-        return error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+        return error
+            .into_io()
+            .unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
     }
     io::Error::new(io::ErrorKind::ConnectionReset, error.to_string())
 }

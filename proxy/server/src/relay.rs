@@ -166,9 +166,8 @@ impl Waiting<'_, '_> {
             let Exchange {
                 request, response, ..
             } = &mut *self.exchange;
-            return call
-                .poll_answer(context, request.method(), response)
-                .map(|heard| match heard {
+            return call.poll_answer(context, request.method(), response).map(
+                |heard| match heard {
                     // It stands there already.
                     Ok(()) => Ok(0),
                     Err(NoAnswer::Bad(bad)) => Err(instance(AttemptEnd::Invalid, bad.0)),
@@ -176,7 +175,8 @@ impl Waiting<'_, '_> {
                         let why = format!("its stream broke before its answer: {error}");
                         Err(Stop::Instance(AttemptEnd::Reset, why))
                     }
-                });
+                },
+            );
         }
         let buffers = &self.exchange.core.means.buffers;
         loop {

@@ -24,13 +24,9 @@ pub(crate) fn read(parts: &request::Parts, into: &mut RequestHead) -> Result<(),
 }
 
 /// What an instance receives of a request; none where it cannot be said in HTTP/2.
-pub(crate) fn onward(
-    head: &RequestHead,
-    onward: &RequestOnward<'_>,
-    scheme: &Scheme,
-) -> Option<Request<()>> {
+pub(crate) fn onward(head: &RequestHead, onward: &RequestOnward<'_>) -> Option<Request<()>> {
     let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(scheme.clone());
+    uri.scheme = Some(Scheme::try_from(onward.scheme).ok()?);
     uri.authority = Some(match head.authority() {
         "" => Authority::try_from(onward.upstream.to_string()).ok()?,
         authority => Authority::try_from(authority).ok()?,

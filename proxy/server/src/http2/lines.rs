@@ -103,17 +103,15 @@ impl Lines {
             }
         }
     }
-
-    /// Lines now.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.0.borrow().values().map(|it| it.lines.len()).sum()
-    }
 }
 
 impl Making {
     /// Speaks HTTP/2 on a new connection.
-    pub(crate) async fn open(self, channel: Channel, counted: Connection) -> io::Result<Lease> {
+    pub(crate) async fn open(
+        self,
+        channel: Channel,
+        counted: Option<Connection>,
+    ) -> io::Result<Lease> {
         let handshake = builder().handshake::<_, Bytes>(Wire(channel)).await;
         let (sender, connection) = handshake.map_err(super::broken)?;
         let line = Rc::new(Line {
@@ -192,7 +190,7 @@ async fn drive(
     endpoint: Arc<Endpoint>,
     line: Rc<Line>,
     connection: client::Connection<Wire, Bytes>,
-    counted: Connection,
+    counted: Option<Connection>,
 ) {
     {
         let mut connection = pin!(connection);
