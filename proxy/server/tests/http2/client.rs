@@ -1,8 +1,9 @@
 //! A client that sends any bytes and keeps account of what comes back. Every wait ends in a panic after [`PATIENCE`].
 
 use crate::frame::{
-    ACK, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PADDED, PING, PREFACE, PROTOCOL,
-    RST_STREAM, SETTINGS, WEIGHTED, WINDOW_UPDATE, frame, get, ping, settings, window,
+    ACK, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PADDED, PING,
+    PREFACE, PROTOCOL, RST_STREAM, SETTINGS, WEIGHTED, WINDOW_UPDATE, data, frame, get, ping,
+    settings, window,
 };
 use loona_hpack::Decoder;
 use std::collections::BTreeMap;
@@ -59,6 +60,8 @@ pub(crate) struct Client {
     partial: Option<(Frame, Vec<u8>)>,
     pings: u64,
     pub(crate) windows: Windows,
+    /// Of each stream, and the connection as 0: bytes that may be sent beside those of the initial window.
+    room: BTreeMap<u32, i64>,
     pub(crate) settings: BTreeMap<u16, u32>,
     /// Frames of the server's that acknowledge ours.
     pub(crate) acknowledged: usize,
@@ -83,6 +86,7 @@ impl Client {
             partial: None,
             pings: 0,
             windows: Windows::Replenished,
+            room: BTreeMap::new(),
             settings: BTreeMap::new(),
             acknowledged: 0,
             pongs: Vec::new(),
@@ -180,10 +184,30 @@ impl Client {
         self.closed.unwrap()
     }
 
+    /// The connection answers a PING.
+    pub(crate) async fn is_open(&mut self) -> bool {
+        self.settle().await;
+        self.closed.is_none() && self.goaways.is_empty()
+    }
+
+    /// Sends a piece of a body once there is room for it.
+    pub(crate) async fn send_within_window(&mut self, stream: u32, piece: &[u8]) {
+        let length = i64::try_from(piece.len()).unwrap();
+        let initial = i64::from(*self.settings.get(&INITIAL_WINDOW_SIZE).unwrap_or(&65_535));
+        let has_room = |it: &Self| {
+            let of = |stream, initial| it.room.get(&stream).unwrap_or(&0) + initial;
+            of(0, 65_535) >= length && of(stream, initial) >= length
+        };
+        self.until("room in the windows", has_room).await;
+        for stream in [0, stream] {
+            *self.room.entry(stream).or_default() -= length;
+        }
+        self.send(data(0, stream, piece)).await;
+    }
+
     /// The connection goes on: it answers a PING and another request.
     pub(crate) async fn is_alive(&mut self) -> bool {
-        self.settle().await;
-        if self.closed.is_some() || !self.goaways.is_empty() {
+        if !self.is_open().await {
             return false;
         }
         let answer = self.get(PROBE, "/probe").await;
@@ -240,7 +264,9 @@ impl Client {
                 let flags = head.flags | (it.flags & END_HEADERS);
                 self.block(Frame { flags, ..head }, block);
             }
-            WINDOW_UPDATE => {}
+            WINDOW_UPDATE => {
+                *self.room.entry(it.stream).or_default() += i64::from(it.number(0));
+            }
             kind => panic!("a server does not send frames of type {kind}"),
         }
     }

@@ -15,6 +15,7 @@ mod definitions;
 mod floods;
 mod forwarding;
 mod frame;
+mod link;
 mod messages;
 mod origin;
 #[path = "../gateway/peer.rs"]
@@ -25,3 +26,4 @@ mod peer;
 mod setup;
 mod streams;
 mod subject;
+mod upstream;
