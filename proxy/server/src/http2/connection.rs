@@ -125,10 +125,9 @@ impl Driver {
                     Some(Err(_)) | None => return Poll::Ready(()),
                 }
             }
-            if self.leaves_at_once() {
+            if self.leaves_at_once() || self.settle() == Some(Mode::Drains) {
                 continue;
             }
-            self.settle();
             match self.mode {
                 Mode::New => {}
                 Mode::Works if self.timer.is_due(context) => {
@@ -172,8 +171,9 @@ impl Driver {
         true
     }
 
-    /// Finds out what time is counted for now.
-    fn settle(&mut self) {
+    /// Finds out what time is counted for now; the mode if it is another than before.
+    fn settle(&mut self) -> Option<Mode> {
+        let before = self.mode;
         let phase = self.core.phase();
         let is_busy = self.open.get() > 0 || self.watch.borrow().meter.is_half();
         match self.mode {
@@ -183,6 +183,7 @@ impl Driver {
             Mode::New | Mode::Works if !is_busy => self.become_mode(Mode::Rests),
             _ => {}
         }
+        (self.mode != before).then_some(self.mode)
     }
 
     /// Says GOAWAY; what the client has begun, or begins before it hears that, is served.

@@ -60,6 +60,8 @@ pub(crate) struct Client {
     partial: Option<(Frame, Vec<u8>)>,
     pings: u64,
     pub(crate) windows: Windows,
+    /// Leaves the server's PINGs unanswered.
+    pub(crate) hold_pings: bool,
     /// Of each stream, and the connection as 0: bytes that may be sent beside those of the initial window.
     room: BTreeMap<u32, i64>,
     pub(crate) settings: BTreeMap<u16, u32>,
@@ -86,6 +88,7 @@ impl Client {
             partial: None,
             pings: 0,
             windows: Windows::Replenished,
+            hold_pings: false,
             room: BTreeMap::new(),
             settings: BTreeMap::new(),
             acknowledged: 0,
@@ -238,6 +241,7 @@ impl Client {
                 self.send(frame(SETTINGS, ACK, 0, &[])).await;
             }
             PING if it.has(ACK) => self.pongs.push(it.payload),
+            PING if self.hold_pings => {}
             PING => self.send(frame(PING, ACK, 0, &it.payload)).await,
             GOAWAY => self.goaways.push((it.number(0), it.number(4))),
             RST_STREAM => self.of(it.stream).reset = Some(it.number(0)),

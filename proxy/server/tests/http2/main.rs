@@ -24,6 +24,7 @@ mod peer;
 #[path = "../gateway/setup.rs"]
 #[allow(dead_code, reason = "shared with the tests over HTTP/1.1")]
 mod setup;
+mod stop;
 mod streams;
 mod subject;
 mod upstream;
