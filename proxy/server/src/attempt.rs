@@ -6,9 +6,10 @@ use crate::buffer::Buffer;
 use crate::channel::Channel;
 use crate::exchange::{Exchange, Outlook};
 use crate::flow::Coding;
+use crate::http2::{self, Call, Follows, Found, Lines};
 use crate::pool::{Need, Upstream};
 use crate::relay::{self, Stop};
-use minato_config::Service;
+use minato_config::{Service, UpstreamProtocol};
 use minato_health::{Failure, Layer};
 use minato_http1::{Framing, RequestOnward, trusted};
 use minato_proxy::{AttemptEnd, Endpoint, Sent};
@@ -95,24 +96,16 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Ended {
             });
         }
     };
-    let mut head = std::mem::take(exchange.to_instance);
-    head.clear();
-    let peer = exchange.peer.ip();
-    let onward = RequestOnward {
-        path: job.path,
-        client: peer,
-        trust: trusted(&exchange.core.gateway.trusted_proxies, peer),
-        scheme: "http",
-        upstream: job.endpoint.address(),
-    };
-    exchange.request.write(&onward, &mut head);
-    let coding = Coding::of(exchange.request.framing());
-    exchange.upload.begin(head, coding);
+    if !begin(exchange, job, &mut upstream.channel) {
+        return Ended::Refused(Reason::Malformed);
+    }
     exchange.upload.limit(job.service.limits.body_bytes);
     let mut answer = Buffer::default();
+    let mut is_refused = false;
     let ended = match relay::until_answer(exchange, job, &mut upstream.channel, &mut answer).await {
         Ok(()) => relay::answer(exchange, job, upstream, answer).await,
         Err(stop) => {
+            is_refused = upstream.channel.is_refused();
             exchange.core.means.buffers.discard(&mut answer);
             Err(stop)
         }
@@ -125,7 +118,7 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Ended {
         Err(Stop::Request(reason)) => Ended::Refused(reason),
         Err(Stop::Instance(end, detail)) => Ended::Failed(Failed {
             end,
-            sent: if has_sent {
+            sent: if has_sent && !is_refused {
                 Sent::Something
             } else {
                 Sent::Nothing
@@ -149,8 +142,92 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Ended {
     }
 }
 
-/// An idle connection that this request may use, or a new one; and whether it was used before.
+/// Makes the request's head ready to be sent; false where it cannot be said in HTTP/2.
+fn begin(exchange: &mut Exchange<'_>, job: &Job<'_>, upstream: &mut Channel) -> bool {
+    let peer = exchange.peer.ip();
+    let onward = RequestOnward {
+        path: job.path,
+        client: peer,
+        trust: trusted(&exchange.core.gateway.trusted_proxies, peer),
+        scheme: "http",
+        upstream: job.endpoint.address(),
+    };
+    let request = exchange.request;
+    let mut head = std::mem::take(exchange.to_instance);
+    head.clear();
+    if let Channel::Call(call) = upstream {
+        exchange.upload.begin(head, Coding::Plain);
+        let onward = http2::request_head(request, &onward);
+        let is_sayable = onward.is_some();
+        if let Some(onward) = onward {
+            call.prepare(onward, Follows::from(request.framing()));
+        }
+        return is_sayable;
+    }
+    request.write(&onward, &mut head);
+    let coding = match request.framing() {
+        // Of HTTP/2, where the stream's end is the body's.
+        Framing::UntilClose => Coding::Chunked,
+        framing => Coding::of(framing),
+    };
+    exchange.upload.begin(head, coding);
+    true
+}
+
+/// A connection to the instance, and whether it was used before.
 async fn connection(
+    exchange: &Exchange<'_>,
+    job: &Job<'_>,
+) -> Result<(Upstream, bool), (Blame, Failure)> {
+    match job.service.upstream.protocol {
+        UpstreamProtocol::Http1 => idle_or_new(exchange, job).await,
+        UpstreamProtocol::Http2 => shared(exchange, job).await,
+    }
+}
+
+/// A stream of a connection that is shared, or the first of a new one.
+async fn shared(
+    exchange: &Exchange<'_>,
+    job: &Job<'_>,
+) -> Result<(Upstream, bool), (Blame, Failure)> {
+    let limit = job.service.timeouts.connect;
+    let call = |lease| Upstream {
+        channel: Channel::Call(Box::new(Call::new(lease))),
+        counted: None,
+    };
+    loop {
+        match Lines::find(exchange.core, job.endpoint) {
+            Found::Line(lease) => return Ok((call(lease), job.pooled == Pooled::Allowed)),
+            Found::Make(making) => {
+                let made = connect(exchange, job).await?;
+                let opened = making.open(made.channel, made.counted).await;
+                let opened = opened.map_err(|error| {
+                    let detail = format!("no HTTP/2 on a new connection: {error}");
+                    (Blame::Instance, failure(Layer::ConnectFailed, detail))
+                });
+                return opened.map(|lease| (call(lease), false));
+            }
+            Found::Wait(made) => {
+                let mut made = pin!(made.notified());
+                exchange.timer.set(limit);
+                exchange.timer.watch(job.endpoint);
+                let is_made = poll_fn(|context| match made.as_mut().poll(context) {
+                    Poll::Ready(()) => Poll::Ready(true),
+                    _ if job.endpoint.is_out() => Poll::Ready(false),
+                    _ if exchange.timer.is_due(context) => Poll::Ready(false),
+                    Poll::Pending => Poll::Pending,
+                });
+                if !is_made.await {
+                    let detail = format!("no connection in {limit:?}");
+                    return Err((Blame::Instance, failure(Layer::ConnectTimeout, detail)));
+                }
+            }
+        }
+    }
+}
+
+/// An idle connection that this request may use, or a new one; and whether it was used before.
+async fn idle_or_new(
     exchange: &Exchange<'_>,
     job: &Job<'_>,
 ) -> Result<(Upstream, bool), (Blame, Failure)> {
@@ -213,7 +290,7 @@ async fn connect(exchange: &Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Bl
             let _ = tcp.set_nodelay(true);
             Ok(Upstream {
                 channel: Channel::Tcp(tcp),
-                counted,
+                counted: Some(counted),
             })
         }
         Err(_) if blame == Blame::Ours => {

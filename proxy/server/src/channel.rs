@@ -3,6 +3,8 @@
 //! Not here: what the bytes mean (`flow`, `minato_http1`), and how long anybody waits.
 
 use crate::buffer::Buffer;
+use crate::http2::{Call, Stream, trailers};
+use http::HeaderMap;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -14,6 +16,10 @@ use tokio::net::TcpStream;
 pub(crate) enum Channel {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// A stream of HTTP/2: bodies only, heads go beside it.
+    Stream(Box<Stream>),
+    /// One to an instance, of a connection that others share.
+    Call(Box<Call>),
 }
 
 impl Channel {
@@ -24,12 +30,64 @@ impl Channel {
         into: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
         let mut room = ReadBuf::new(into.space());
-        let read = match self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_read(context, &mut room),
-        };
+        let read = self.poll_read_into(context, &mut room);
         let count = room.filled().len();
         into.filled(count);
         read.map_ok(|()| count)
+    }
+
+    /// The same, into any memory.
+    pub(crate) fn poll_read_into(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(context, into),
+            Self::Stream(stream) => stream.poll_read(context, into),
+            Self::Call(call) => call.poll_read(context, into),
+        }
+    }
+
+    /// Fields that came after the peer's end, beside the bytes.
+    pub(crate) fn poll_trailers(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<HeaderMap>>> {
+        match self {
+            Self::Tcp(_) => Poll::Ready(Ok(None)),
+            Self::Stream(stream) => stream.poll_trailers(context),
+            Self::Call(call) => call.poll_trailers(context),
+        }
+    }
+
+    /// Sends a head that goes beside the bytes and was not sent yet; whether there was one.
+    pub(crate) fn open(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(_) => Ok(false),
+            Self::Stream(stream) => stream.open(),
+            Self::Call(call) => call.open(),
+        }
+    }
+
+    /// Whether the peer has said that it did nothing with what was sent.
+    pub(crate) fn is_refused(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Stream(_) => false,
+            Self::Call(call) => call.is_refused(),
+        }
+    }
+
+    /// All bytes of a message were written; `trailers` go beside them, where they can.
+    pub(crate) fn finish<'f>(
+        &mut self,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+    ) -> io::Result<()> {
+        match self {
+            Self::Tcp(_) => Ok(()),
+            Self::Stream(stream) => stream.finish(trailers(fields)),
+            Self::Call(call) => call.finish(trailers(fields)),
+        }
     }
 
     /// Writes once, as much as there is room for; never 0 unless all slices are empty.
@@ -41,6 +99,8 @@ impl Channel {
         match (self, slices) {
             (Self::Tcp(tcp), [one]) => Pin::new(tcp).poll_write(context, one),
             (Self::Tcp(tcp), _) => Pin::new(tcp).poll_write_vectored(context, slices),
+            (Self::Stream(stream), _) => stream.poll_write(context, slices),
+            (Self::Call(call), _) => call.poll_write(context, slices),
         }
     }
 
@@ -66,6 +126,7 @@ impl Channel {
         let mut context = Context::from_waker(Waker::noop());
         match self {
             Self::Tcp(tcp) => tcp.poll_read_ready(&mut context).is_pending(),
+            Self::Stream(_) | Self::Call(_) => false,
         }
     }
 
@@ -76,6 +137,7 @@ impl Channel {
         // An end, or bytes that nobody asked for: either way not to be used again.
         let seen = match self {
             Self::Tcp(tcp) => rustix::net::recv(tcp, &mut byte, flags),
+            Self::Stream(_) | Self::Call(_) => return false,
         };
         matches!(seen, Err(rustix::io::Errno::AGAIN))
     }
@@ -86,15 +148,18 @@ impl Channel {
             Self::Tcp(tcp) => {
                 let _ = rustix::net::shutdown(tcp, rustix::net::Shutdown::Write);
             }
+            Self::Stream(_) | Self::Call(_) => {}
         }
     }
 
     /// Closing will reset the connection, so that what went out cannot pass for the whole.
-    pub(crate) fn reset_on_close(&self) {
+    pub(crate) fn reset_on_close(&mut self) {
         match self {
             Self::Tcp(tcp) => {
                 let _ = tcp.set_zero_linger();
             }
+            Self::Stream(stream) => stream.blame_instance(),
+            Self::Call(_) => {}
         }
     }
 }

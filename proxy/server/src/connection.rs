@@ -10,6 +10,7 @@ use crate::clock;
 use crate::core::{Core, Desk, Open};
 use crate::exchange;
 use crate::gateway::Phase;
+use crate::http2::{self, PREFACE};
 use crate::note::Note;
 use crate::record::Record;
 use crate::ticker::{Rest, Timer};
@@ -34,7 +35,16 @@ pub(crate) struct Client {
     pub(crate) input: Buffer,
     /// It has sent its end.
     pub(crate) has_ended: bool,
+    spoken: Spoken,
     _open: Open,
+}
+
+/// Which version of HTTP a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spoken {
+    /// Its first bytes will tell.
+    Unknown,
+    Http1,
 }
 
 /// How an exchange leaves its connection.
@@ -48,12 +58,16 @@ pub(crate) enum Next {
     End,
     /// Nothing more to say, or an answer broke off.
     Cut,
+    /// It speaks HTTP/2.
+    Http2,
 }
 
 /// What came of waiting for a head.
 enum Arrival {
     /// It stands on the desk.
     Head,
+    /// The preface of HTTP/2 is there.
+    Http2,
     Refused(Reason),
     /// The client left.
     Nothing,
@@ -68,6 +82,7 @@ pub(crate) fn spawn(core: &Rc<Core>, open: Open, channel: Channel, peer: SocketA
         timer: core.ticker.timer(),
         input: Buffer::default(),
         has_ended: false,
+        spoken: Spoken::Unknown,
         _open: open,
     };
     tokio::task::spawn_local(hold(client));
@@ -87,8 +102,10 @@ fn hold(mut client: Client) -> impl Future<Output = ()> {
             }
             client.timer.work();
             // Boxed, so that it takes room only while there is something to do.
-            if Box::pin(serve(&mut client)).await == Afterwards::Close {
-                return;
+            match Box::pin(serve(&mut client)).await {
+                Afterwards::Rest => {}
+                Afterwards::Http2 => return Box::pin(http2::serve(client)).await,
+                Afterwards::Close => return,
             }
         }
     }
@@ -98,6 +115,8 @@ fn hold(mut client: Client) -> impl Future<Output = ()> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Afterwards {
     Rest,
+    /// It speaks HTTP/2.
+    Http2,
     Close,
 }
 
@@ -125,6 +144,7 @@ async fn serve(client: &mut Client) -> Afterwards {
                 return Afterwards::Rest;
             }
             Next::Request => {}
+            Next::Http2 => return Afterwards::Http2,
             Next::Cut => return Afterwards::Close,
             Next::End if client.has_ended || client.is_quiet(closer) => {
                 return Afterwards::Close;
@@ -141,6 +161,7 @@ async fn one_request(client: &mut Client, desk: &mut Desk) -> Next {
     let began = clock::now();
     match client.read_head(desk).await {
         Arrival::Head => exchange::run(client, desk, began).await,
+        Arrival::Http2 => Next::Http2,
         Arrival::Refused(reason) => {
             client.refuse(reason, began).await;
             Next::Linger
@@ -171,8 +192,18 @@ impl Client {
         let mut scan = HeadScan::default();
         let mut is_timed = false;
         loop {
-            match scan.look(self.input.data()) {
+            let is_http2 = self.speaks_http2();
+            if is_http2 == Some(true) {
+                self.timer.clear();
+                return Arrival::Http2;
+            }
+            let seen = match is_http2 {
+                Some(_) => scan.look(self.input.data()),
+                None => Ok(None),
+            };
+            match seen {
                 Ok(Some(end)) => {
+                    self.spoken = Spoken::Http1;
                     let head = self.input.data().get(..end).unwrap_or_default();
                     let read = desk.request.read(head);
                     self.input.consume(end);
@@ -195,6 +226,15 @@ impl Client {
                 None => return Arrival::Refused(Reason::SlowRequest),
             }
         }
+    }
+
+    /// Whether a connection begins with the preface of HTTP/2; unknown while it may become one.
+    fn speaks_http2(&self) -> Option<bool> {
+        let data = self.input.data();
+        let compared = data.len().min(PREFACE.len());
+        let is_like =
+            self.spoken == Spoken::Unknown && data.get(..compared) == PREFACE.get(..compared);
+        (!is_like || compared == PREFACE.len()).then_some(is_like)
     }
 
     /// Bytes read, 0 where none will come, `None` where they took too long.

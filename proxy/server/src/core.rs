@@ -4,6 +4,7 @@ use crate::access_log::Log;
 use crate::clock;
 use crate::flow::Means;
 use crate::gateway::{Gateway, Phase};
+use crate::http2::Lines;
 use crate::metrics::Counts;
 use crate::pool::Pool;
 use crate::ticker::{TICK, Ticker};
@@ -27,6 +28,7 @@ pub(crate) struct Core {
     pub(crate) ticker: Rc<Ticker>,
     pub(crate) means: Means,
     pub(crate) pool: Pool,
+    pub(crate) lines: Lines,
     pub(crate) counts: Counts,
     pub(crate) log: Log,
     #[expect(clippy::vec_box, reason = "a desk changes hands as one word")]
@@ -58,6 +60,7 @@ impl Core {
             ticker: Rc::default(),
             means: Means::default(),
             pool: Pool::default(),
+            lines: Lines::default(),
             counts: gateway.metrics.core(),
             log: gateway.access_log.log(),
             desks: RefCell::default(),

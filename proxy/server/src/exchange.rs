@@ -1,17 +1,19 @@
 //! One request: route, admit, attempt, record. Decisions are `minato_proxy`'s.
 
 use crate::answer::{Asked, Own, Reason};
+use crate::buffer::Buffer;
 use crate::channel::Channel;
 use crate::connection::{Client, Next, write_all};
 use crate::core::{Core, Desk};
 use crate::flow::Flow;
 use crate::gateway::Phase;
+use crate::http2::{Follows, own_head};
 use crate::note::Note;
 use crate::record::Record;
 use crate::retry;
 use crate::ticker::Timer;
 use minato_config::RouteAction;
-use minato_http1::{Framing, Persistence, RequestHead, ResponseHead};
+use minato_http1::{Framing, Method, Persistence, RequestHead, ResponseHead};
 use minato_proxy::{Admission, Permit, ServiceEntry, TableRoute, Ticket};
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -93,6 +95,82 @@ pub(crate) async fn run(client: &mut Client, desk: &mut Desk, began: Instant) ->
     }
 }
 
+/// Serves one request of HTTP/2 whose head stands on the desk. What becomes of the stream follows from how it was answered.
+pub(crate) async fn run_stream(
+    core: &Rc<Core>,
+    channel: &mut Channel,
+    peer: SocketAddr,
+    desk: &mut Desk,
+    began: Instant,
+) {
+    let Desk {
+        request,
+        response,
+        to_instance,
+        to_client,
+    } = desk;
+    let timer = core.ticker.timer();
+    let mut exchange = Exchange {
+        core,
+        channel,
+        peer,
+        timer: &timer,
+        has_ended: &mut false,
+        upload: Flow::new(request.framing(), Buffer::default()),
+        request,
+        response,
+        to_instance,
+        to_client,
+        persistence: Persistence::Close,
+        has_answer: false,
+        record: Record::new(peer, began),
+    };
+    exchange.serve().await;
+    exchange.record.finish(core, Some(exchange.request));
+    core.means.buffers.discard(&mut exchange.upload.input);
+}
+
+/// Answers a request of HTTP/2 whose head was refused.
+pub(crate) async fn refuse_stream(
+    core: &Rc<Core>,
+    channel: &mut Channel,
+    peer: SocketAddr,
+    method: Method,
+    reason: Reason,
+    began: Instant,
+) {
+    let mut record = Record::new(peer, began);
+    (record.status, record.note) = (reason.status(), Note::Own(reason));
+    let mut body = Vec::new();
+    core.with_date(|date| {
+        let own = Own {
+            reason,
+            location: None,
+            sorry: &core.gateway.sorry,
+            date,
+        };
+        prepare_own(channel, &own, method, &mut body);
+    });
+    record.finish(core, None);
+    let timer = core.ticker.timer();
+    let idle = core.gateway.deadlines.idle;
+    let _ = channel.open().is_ok() && write_all(channel, &timer, idle, &body).await;
+}
+
+/// Makes ready an answer of our own on a stream; its body is put into `out`.
+fn prepare_own(channel: &mut Channel, own: &Own<'_>, method: Method, out: &mut Vec<u8>) {
+    let Channel::Stream(stream) = channel else {
+        return;
+    };
+    let follows = if method == Method::Head {
+        Follows::Nothing
+    } else {
+        out.extend_from_slice(own.body().as_bytes());
+        Follows::Bytes(own.body().len() as u64)
+    };
+    stream.prepare(own_head(own), follows);
+}
+
 impl Exchange<'_> {
     async fn serve(&mut self) -> Outlook {
         let request = self.request;
@@ -163,6 +241,9 @@ impl Exchange<'_> {
     /// Looks whether the client is still there; what it sends ahead is kept, as far as there is room. A client that has
     /// sent its end still waits for its answer.
     pub(crate) fn is_gone(&mut self, context: &mut Context<'_>) -> bool {
+        if let Channel::Stream(stream) = self.channel {
+            return stream.poll_gone(context).is_ready();
+        }
         let buffers = &self.core.means.buffers;
         let input = &mut self.upload.input;
         while !*self.has_ended && !input.is_full() {
@@ -209,10 +290,16 @@ impl Exchange<'_> {
                 sorry: &self.core.gateway.sorry,
                 date,
             };
-            own.write(asked, persistence, out);
+            match self.channel {
+                Channel::Stream(_) => prepare_own(self.channel, &own, asked.method, out),
+                _ => own.write(asked, persistence, out),
+            }
             self.record.bytes = own.body().len() as u64;
         });
         let idle = self.core.gateway.deadlines.idle;
+        if self.channel.open().is_err() {
+            return Outlook::Cut;
+        }
         if !write_all(self.channel, self.timer, idle, out).await {
             return Outlook::Cut;
         }

@@ -7,7 +7,9 @@
 
 use crate::buffer::{Buffer, Buffers};
 use crate::channel::Channel;
+use crate::http2::pairs;
 use crate::splice::{self, Pipes, Splice};
+use http::HeaderMap;
 use minato_http1::{
     BadBody, BodyReader, CHUNK_END, Framing, Piece, write_chunk_line, write_last_chunk,
 };
@@ -97,6 +99,8 @@ pub(crate) struct Flow {
     limit: u64,
     splice: Option<Splice>,
     may_splice: bool,
+    /// What came after the body, beside its bytes.
+    trailers: Option<Box<HeaderMap>>,
 }
 
 impl Flow {
@@ -119,6 +123,7 @@ impl Flow {
             limit: 0,
             splice: None,
             may_splice: true,
+            trailers: None,
         }
     }
 
@@ -208,12 +213,14 @@ impl Flow {
                 continue;
             }
             self.gather()?;
+            self.has_sent |= to.open().map_err(|_| Fault::Write)?;
             if !self.is_flushed() {
                 self.waits = Waits::Receiver;
                 ready!(self.poll_send(context, to)).map_err(|_| Fault::Write)?;
                 continue;
             }
             if self.is_last {
+                to.finish(self.trailers()).map_err(|_| Fault::Write)?;
                 buffers.reclaim(&mut self.input);
                 self.end_splice(&means.pipes);
                 return Poll::Ready(Ok(()));
@@ -230,6 +237,8 @@ impl Flow {
             }
             let count = ready!(self.poll_fill(context, from, buffers)).map_err(Fault::Read)?;
             if count == 0 {
+                let trailers = ready!(from.poll_trailers(context)).map_err(Fault::Read)?;
+                self.trailers = trailers.map(Box::new);
                 self.reader.end().map_err(Fault::Cut)?;
             }
         }
@@ -349,12 +358,20 @@ impl Flow {
                 Piece::End => {
                     self.is_last = true;
                     if self.coding == Coding::Chunked {
-                        write_last_chunk(self.reader.trailers(), &mut self.gathered);
+                        let mut gathered = std::mem::take(&mut self.gathered);
+                        write_last_chunk(self.trailers(), &mut gathered);
+                        self.gathered = gathered;
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Fields after the body, whichever way they came.
+    fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let beside = self.trailers.iter().flat_map(|it| pairs(it));
+        self.reader.trailers().chain(beside)
     }
 
     fn take(&mut self, count: usize) {

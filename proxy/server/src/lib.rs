@@ -20,6 +20,7 @@ mod deadline;
 mod exchange;
 mod flow;
 mod gateway;
+mod http2;
 mod listener;
 mod metrics;
 mod note;

@@ -31,7 +31,8 @@ pub(crate) enum Need {
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) channel: Channel,
-    pub(crate) counted: Connection,
+    /// Of a stream, the connection that it shares is counted instead.
+    pub(crate) counted: Option<Connection>,
 }
 
 #[derive(Debug)]
@@ -72,7 +73,9 @@ impl Pool {
                 Need::Fresh => idle.upstream.channel.is_quiet(),
             };
             if now < idle.until && is_quiet {
-                idle.upstream.counted.work();
+                if let Some(counted) = &mut idle.upstream.counted {
+                    counted.work();
+                }
                 return Some(idle.upstream);
             }
         }
@@ -105,7 +108,9 @@ impl Pool {
         if shelf.idle.len() >= MOST {
             return;
         }
-        upstream.counted.rest();
+        if let Some(counted) = &mut upstream.counted {
+            counted.rest();
+        }
         shelf.idle.push(Idle {
             upstream,
             since: now,

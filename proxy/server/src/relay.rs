@@ -8,9 +8,10 @@ use crate::connection::write_all;
 use crate::deadline::Pace;
 use crate::exchange::{Exchange, Outlook};
 use crate::flow::{Coding, Fault, Flow, Waits};
+use crate::http2::{Follows, NoAnswer, answer_head};
 use crate::pool::Upstream;
 use crate::tunnel;
-use minato_http1::{Framing, HeadScan, Persistence, ResponseOnward, Version};
+use minato_http1::{Framing, HeadScan, Kind, Persistence, RequestHead, ResponseOnward, Version};
 use minato_proxy::AttemptEnd;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -61,6 +62,8 @@ struct Waiting<'a, 'b> {
     phase: Phase,
     steps: u32,
     pace: Pace,
+    /// The client may be silent by nature.
+    is_silent: bool,
 }
 
 /// Sends the request, whose head is gathered already, and waits for the head of the final answer, whichever comes first.
@@ -76,6 +79,7 @@ pub(crate) async fn until_answer(
         steps: exchange.upload.steps(),
         scan: HeadScan::default(),
         pace: Pace::default(),
+        is_silent: is_grpc(exchange.request),
         exchange,
         job,
         upstream,
@@ -146,7 +150,7 @@ impl Waiting<'_, '_> {
             Poll::Pending => Phase::Handing,
         };
         let has_moved = upload.steps() != self.steps;
-        if has_moved && !self.pace.moved(now, upload.body_bytes(), grace) {
+        if has_moved && !self.is_silent && !self.pace.moved(now, upload.body_bytes(), grace) {
             return Err(Stop::Request(Reason::SlowRequest));
         }
         if phase == Phase::Taking {
@@ -161,6 +165,22 @@ impl Waiting<'_, '_> {
 
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Stop>> {
         let invalid = |why: &str| Poll::Ready(Err(instance(AttemptEnd::Invalid, why)));
+        if let Channel::Call(call) = self.upstream {
+            let Exchange {
+                request, response, ..
+            } = &mut *self.exchange;
+            return call.poll_answer(context, request.method(), response).map(
+                |heard| match heard {
+                    // It stands there already.
+                    Ok(()) => Ok(0),
+                    Err(NoAnswer::Bad(bad)) => Err(instance(AttemptEnd::Invalid, bad.0)),
+                    Err(NoAnswer::Broken(error)) => {
+                        let why = format!("its stream broke before its answer: {error}");
+                        Err(Stop::Instance(AttemptEnd::Reset, why))
+                    }
+                },
+            );
+        }
         let buffers = &self.exchange.core.means.buffers;
         loop {
             if !self.answer.is_empty() {
@@ -196,11 +216,13 @@ impl Waiting<'_, '_> {
     fn take_head(&mut self, end: usize) -> Result<bool, Stop> {
         let request = self.exchange.request;
         let response = &mut *self.exchange.response;
-        let head = self.answer.data().get(..end).unwrap_or_default();
-        let read = response.read(head, request.method());
-        self.answer.consume(end);
-        self.scan = HeadScan::default();
-        read.map_err(|bad| instance(AttemptEnd::Invalid, bad.0))?;
+        if !matches!(self.upstream, Channel::Call(_)) {
+            let head = self.answer.data().get(..end).unwrap_or_default();
+            let read = response.read(head, request.method());
+            self.answer.consume(end);
+            self.scan = HeadScan::default();
+            read.map_err(|bad| instance(AttemptEnd::Invalid, bad.0))?;
+        }
         match response.status() {
             101 if request.wants_websocket() && response.is_websocket_upgrade() => Ok(true),
             101 => Err(instance(
@@ -216,6 +238,12 @@ impl Waiting<'_, '_> {
         let exchange = &mut *self.exchange;
         if exchange.request.version() == Version::Http10 {
             return Ok(());
+        }
+        if let Channel::Stream(stream) = exchange.channel {
+            return match stream.inform(answer_head(exchange.response)) {
+                true => Ok(()),
+                false => Err(Stop::Client),
+            };
         }
         let out = &mut *exchange.to_client;
         out.clear();
@@ -236,6 +264,7 @@ impl Waiting<'_, '_> {
     fn patience(&self) -> Duration {
         let timeouts = &self.job.service.timeouts;
         match self.phase {
+            Phase::Taking if self.is_silent => timeouts.tunnel,
             Phase::Taking => self.exchange.core.gateway.deadlines.idle,
             Phase::Handing => timeouts.idle,
             Phase::Sent | Phase::Deaf => timeouts.first_byte,
@@ -273,16 +302,25 @@ pub(crate) async fn answer(
     };
     let mut head = std::mem::take(exchange.to_client);
     head.clear();
-    let framed = exchange.response.write(&onward, &mut head);
+    let framed = match exchange.channel {
+        Channel::Stream(stream) => {
+            stream.prepare(answer_head(exchange.response), Follows::from(framing));
+            // The stream frames it.
+            Framing::None
+        }
+        _ => exchange.response.write(&onward, &mut head),
+    };
     exchange.record.status = exchange.response.status();
     if exchange.record.status == 101 {
         return Ok(tunnel::run(exchange, job, upstream, answer, head).await);
     }
     let mut download = Flow::new(framing, answer);
     download.begin(head, Coding::of(framed));
+    let goes_on = matches!(upstream.channel, Channel::Call(_)) && !exchange.upload.is_done();
     let moved = Answering {
+        rest: if goes_on { Rest::GoesOn } else { Rest::Over },
         idle: patience(exchange, job),
-        steps: download.steps(),
+        steps: download.steps().wrapping_add(exchange.upload.steps()),
         waits: None,
         pace: Pace::default(),
         download: &mut download,
@@ -301,7 +339,7 @@ pub(crate) async fn answer(
         // It can still be left for another, or be answered as what it is.
         Err(stop @ Stop::Instance(..)) if is_unsent => return Err(stop),
         Err(Stop::Instance(end, _)) => {
-            if framed == Framing::UntilClose {
+            if framed == Framing::UntilClose || version == Version::Http2 {
                 exchange.channel.reset_on_close();
             }
             return Ok(Ended::BrokeOff(end));
@@ -309,7 +347,7 @@ pub(crate) async fn answer(
         Err(_) => return Ok(Ended::ClientGone),
     }
     // Only a connection on which both messages ended whole may carry another.
-    if exchange.upload.is_done() && !is_spent {
+    if exchange.upload.is_done() && !is_spent && upstream.counted.is_some() {
         let (core, keep) = (exchange.core, exchange.response.keep_alive());
         let idle = job.service.limits.idle;
         core.pool
@@ -362,12 +400,23 @@ struct Answering<'a, 'b> {
     exchange: &'a mut Exchange<'b>,
     download: &'a mut Flow,
     upstream: &'a mut Channel,
+    /// What of the request still goes on, beside its answer.
+    rest: Rest,
     /// How long the instance may be silent.
     idle: Duration,
     steps: u32,
     waits: Option<Waits>,
     /// How long the client was waited for.
     pace: Pace,
+}
+
+/// Whether an answer that began before its request had ended lets that go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// HTTP/2 to the instance: both go on at once, as gRPC has it.
+    GoesOn,
+    /// It ended, or is not wanted any more.
+    Over,
 }
 
 impl Answering<'_, '_> {
@@ -377,6 +426,7 @@ impl Answering<'_, '_> {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         let core = self.exchange.core;
+        self.poll_rest(context)?;
         let channel = &mut *self.exchange.channel;
         let moved = self
             .download
@@ -385,11 +435,13 @@ impl Answering<'_, '_> {
             return Poll::Ready(moved.map_err(|fault| self.stop(&fault)));
         }
         // Once the request has come whole only a reset ends this; else what still comes is not looked at.
-        if self.exchange.upload.is_read() && self.exchange.is_gone(context) {
+        let is_heard = matches!(self.exchange.channel, Channel::Stream(_));
+        if (is_heard || self.exchange.upload.is_read()) && self.exchange.is_gone(context) {
             return Poll::Ready(Err(Stop::Client));
         }
         let waits = self.download.waits();
-        let has_moved = self.download.steps() != self.steps;
+        let steps = self.steps();
+        let has_moved = steps != self.steps;
         let deadlines = &core.gateway.deadlines;
         let bytes = self.download.body_bytes();
         if has_moved && !self.pace.moved(core.now(), bytes, deadlines.slow) {
@@ -399,7 +451,7 @@ impl Answering<'_, '_> {
             self.pace.waits(core.now());
         }
         if has_moved || self.waits != Some(waits) {
-            (self.steps, self.waits) = (self.download.steps(), Some(waits));
+            (self.steps, self.waits) = (steps, Some(waits));
             self.exchange.timer.set(match waits {
                 Waits::Sender => self.idle,
                 Waits::Receiver => deadlines.idle,
@@ -417,6 +469,32 @@ impl Answering<'_, '_> {
         }))
     }
 
+    /// Of both directions.
+    fn steps(&self) -> u32 {
+        let upload = self.exchange.upload.steps();
+        self.download.steps().wrapping_add(upload)
+    }
+
+    /// Moves what still comes of the request.
+    fn poll_rest(&mut self, context: &mut Context<'_>) -> Result<(), Stop> {
+        if self.rest == Rest::Over {
+            return Ok(());
+        }
+        let Exchange {
+            upload,
+            channel,
+            core,
+            ..
+        } = &mut *self.exchange;
+        match upload.poll(context, channel, self.upstream, &core.means) {
+            Poll::Pending => {}
+            // An instance that has heard enough says so by a reset of this side.
+            Poll::Ready(Ok(()) | Err(Fault::Write)) => self.rest = Rest::Over,
+            Poll::Ready(Err(_)) => return Err(Stop::Client),
+        }
+        Ok(())
+    }
+
     fn stop(&self, fault: &Fault) -> Stop {
         match fault {
             Fault::Write => Stop::Client,
@@ -431,11 +509,19 @@ impl Answering<'_, '_> {
     }
 }
 
-/// How long the instance may be silent within its answer. Event streams are silent by nature.
+/// How long the instance may be silent within its answer. Event streams and gRPC are silent by nature.
 fn patience(exchange: &Exchange<'_>, job: &Job<'_>) -> Duration {
-    if exchange.response.is_event_stream() {
+    if exchange.response.is_event_stream() || is_grpc(exchange.request) {
         job.service.timeouts.tunnel
     } else {
         job.service.timeouts.idle
     }
+}
+
+/// Whether messages go both ways, each when there is one.
+fn is_grpc(request: &RequestHead) -> bool {
+    const KIND: &[u8] = b"application/grpc";
+    let kind = request.field(Kind::ContentType).unwrap_or_default();
+    let kind = kind.get(..KIND.len());
+    kind.is_some_and(|it| it.eq_ignore_ascii_case(KIND))
 }

@@ -7,7 +7,7 @@ use crate::note::Note;
 use crate::record::judge;
 use minato_http1::RequestHead;
 use minato_proxy::{
-    AttemptEnd, Endpoint, RetryDecision, RetryGuard, ServiceEntry, Situation, Standing,
+    AttemptEnd, Endpoint, RetryDecision, RetryGuard, Sent, ServiceEntry, Situation, Standing,
     decide_retry, pick,
 };
 use std::sync::Arc;
@@ -114,7 +114,8 @@ fn again(
 ) -> Again {
     let idempotent = request.method().is_idempotent();
     // Only one attempt of a request uses an idle connection, so this happens once.
-    if failed.blame == Blame::Stale && failed.intact && idempotent {
+    let may_repeat = idempotent || failed.sent == Sent::Nothing;
+    if failed.blame == Blame::Stale && failed.intact && may_repeat {
         return Again::Anew;
     }
     let situation = Situation {

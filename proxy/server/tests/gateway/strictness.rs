@@ -122,7 +122,8 @@ const REFUSED: [(&str, u16); 48] = [
         "GET / HTTP/1.1\r\nHost: a.test\r\nExpect: 200-ok\r\n\r\n",
         417,
     ),
-    ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    // The whole preface is HTTP/2; this is not.
+    ("PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n", 505),
 ];
 
 #[tokio::test]
