@@ -131,15 +131,14 @@ def machine():
 
 
 def main():
-    default = os.environ.get
     parser = argparse.ArgumentParser(prog="benches/peers", description=__doc__)
     parser.add_argument("--rows", default="", help=f"of: {', '.join(ROWS)}; default: all")
     parser.add_argument("--peers", default="", help=f"of: {', '.join(PEERS)}; default: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5, help="measured in each round")
     parser.add_argument("--nice", type=int, default=0, help="of everything that is started; below 0, on a shared machine, it goes before others")
-    parser.add_argument("--idle", type=int, default=int(default("IDLE") or IDLE), help="connections of the row `idle`")
-    parser.add_argument("--services", type=int, default=int(default("SERVICES") or SERVICES), help="of the row `services`")
+    parser.add_argument("--idle", type=int, default=IDLE, help="connections of the row `idle`")
+    parser.add_argument("--services", type=int, default=SERVICES, help="of the row `services`")
     parser.add_argument("--document", action="store_true", help="measure nothing; write docs/benchmarks.md from what was measured")
     arguments = parser.parse_args()
     if arguments.document:
@@ -170,7 +169,8 @@ def main():
             }
             text = json.dumps(found, indent=1)
             (OUT / f"{time.strftime('%Y%m%d-%H%M%S')}-{row.name}.json").write_text(text)
-            if not arguments.peers:  # what docs/benchmarks.md is made of
+            whole = not arguments.peers and (arguments.idle, arguments.services) == (IDLE, SERVICES)
+            if whole:  # what docs/benchmarks.md is made of
                 (OUT / "rows" / f"{row.name}.json").write_text(text)
     if not arguments.rows and not arguments.peers:
         document.write()

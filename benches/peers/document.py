@@ -18,17 +18,19 @@ def by_hand():
 
 def write():
     found = [json.loads(path.read_text()) for name in ROWS if (path := OUT / "rows" / f"{name}.json").exists()]
-    if not found:
-        raise SystemExit("nothing measured yet: make bench-peers")
     PATH.write_text(text(found))
     print(f"written: {PATH.relative_to(ROOT)}")
 
 
 def text(found):
-    newest = max(found, key=lambda it: it["at"])
-    machine = newest["machine"]
     versions = {name: it for row in found for name, it in row["versions"].items() if it != "missing"}
     named = ", ".join(f"{name} {it}" for name, it in sorted(versions.items()) if name not in ("nginx-again", "haproxy-splice", "traefik-fast"))
+    where = "Nothing has been measured yet."
+    if found:
+        newest = max(found, key=lambda it: it["at"])
+        machine = newest["machine"]
+        where = (f"""Machine: {machine["cores"]} cores ({machine["model"]}), {machine["memory_gib"]} GiB, {machine["system"]}, Linux {machine["kernel"]}; """
+                 f"""last measured {newest["at"]}.\nVersions: {named}.""")
     return f"""# Benchmarks
 
 minato beside other proxies: one core each, in one run, on one machine. Written by `make bench-peers`; all but the section
@@ -37,14 +39,13 @@ minato beside other proxies: one core each, in one run, on one machine. Written 
     make bench-peers                                                        # everything: about two hours
     make bench-peers ROWS=small,64k PEERS=minato,nginx,haproxy ROUNDS=3 SECONDS=3   # a minute; writes nothing here
 
-Machine: {machine["cores"]} cores ({machine["model"]}), {machine["memory_gib"]} GiB, {machine["system"]}, Linux {machine["kernel"]}; last measured {newest["at"]}.
-Versions: {named}.
+{where}
 
 {METHOD}
 ## Targets
 
-Ratio of minato's figure to the best of the named peers in the same round, median of the rounds. *Noise* is nginx against nginx in the same
-rounds: a difference from 1.00 that is smaller says nothing.
+Ratio of minato's figure to the peer's in the same round, median of the rounds; of several peers the one that minato does worst against. *Noise* is
+nginx against nginx in the same rounds: a difference from 1.00 that is smaller says nothing.
 
 | work | figure | against | ratio | must | goal | | noise |
 |---|---|---|---|---|---|---|---|
@@ -64,15 +65,13 @@ rounds: a difference from 1.00 that is smaller says nothing.
 
 
 def targets(found):
-    out = []
-    for it in found:
-        row, lines = ROWS[it["row"]], it["lines"]
-        for figure in row.figures:
-            if not figure.target:
-                continue
-            at = report.against(figure, lines)
-            spread = report.noise(figure, lines)
+    out, by_row = [], {it["row"]: it["lines"] for it in found}
+    for row in ROWS.values():
+        lines = by_row.get(row.name, [])
+        for figure in (it for it in row.figures if it.target):
+            at, spread = report.against(figure, lines), report.noise(figure, lines)
             ratio, peer = (f"{at[0]:.2f}", at[1]) if at else ("not measured", ", ".join(figure.target.against))
+            peer += "".join(f", without {it}" for it in report.unmeasured(figure, lines)) if at else ""
             noise = f"{spread:.1%}" if spread is not None else ""
             out.append(f"| {row.title} | {figure.title} | {peer} | {ratio} | {figure.target.must:.2f} | {figure.target.goal:.2f} "
                        f"| {report.reached(figure, lines)} | {noise} |")
@@ -116,9 +115,8 @@ METHOD = """## Method
 - **TLS**: 1.3, ECDSA P-256, X25519, AES-128-GCM for everyone. A handshake is connect, handshake, tickets, close, without a request. The client does
   not look at the certificate.
 - **On in minato**: health checks, limits, retries, metrics, passive ejection, and the strictness of its parser. **On in the peers**: health checks where
-  they have them (nginx has none); each tuned by its own manual, in [benches/peers/config](../benches/peers/config). `haproxy-splice` (`option splice-auto`)
+  they have them (nginx has none); each tuned by its own manual, in [benches/peers/config](../benches/peers/config). `haproxy-splice` (`option splice-request`, `splice-response`)
   and `traefik-fast` (`experimental.fastProxy`) are the same programs with a setting that may be better; the better one counts.
 
 Multi-core scaling is unmeasured (2-core machine).
-
 """

@@ -50,9 +50,11 @@ def wrk(port, path, seconds, connections=64):
     return Answered(int(found[1]), failed, float(found[2]) / (1000 if found[3] == "ms" else 1), {})
 
 
-def h2load(port, path, seconds, connections=16, streams=16):
-    """HTTP/2 over TLS, closed loop."""
-    out = run([program("h2load"), "-t1", f"-c{connections}", f"-m{streams}", "-D", str(seconds), f"https://{ADDRESS}:{port}{path}"])
+def h2load(port, path, seconds, *words, connections=16, streams=16):
+    """HTTP/2 over TLS, closed loop, or below the rate that the word `rate=` gives."""
+    rate = [f"--rps={float(it.removeprefix('rate=')) / connections:.0f}" for it in words]
+    out = run([
+        program("h2load"), "-t1", f"-c{connections}", f"-m{streams}", "-D", str(seconds), *rate, f"https://{ADDRESS}:{port}{path}"])
     if "Application protocol: h2" not in out:
         raise RuntimeError("HTTP/2 was not agreed on")
     found = re.search(r"requests: \d+ total, \d+ started, \d+ done, (\d+) succeeded, (\d+) failed, (\d+) errored", out)

@@ -63,7 +63,7 @@ def noise(figure, lines):
 
 
 def against(figure, lines):
-    """(ratio, peer): minato to the best of the target's peers; a median of itself where the figure is the ratio."""
+    """(ratio, peer) where minato does worst among the target's peers; the median of itself where the figure is the ratio."""
     if not figure.target:
         return None
     if figure.target.against == ("itself",):
@@ -72,6 +72,11 @@ def against(figure, lines):
         found = [(it["ratio"], it["peer"]) for it in lines
                  if it["key"] == figure.key and it["peer"] in figure.target.against and it["ratio"]]
     return max(found) if found else None
+
+
+def unmeasured(figure, lines):
+    """Peers of the target that were asked but gave no figure: the comparison is without them."""
+    return [it["peer"] for it in lines if it["key"] == figure.key and it["peer"] in figure.target.against and not it["ratio"]]
 
 
 def reached(figure, lines):
@@ -112,7 +117,8 @@ def table(row, lines):
         found, spread = against(figure, lines), noise(figure, lines)
         if found:
             at_most = f"must {figure.target.must:.2f}, goal {figure.target.goal:.2f}"
-            out.append(f"  => {figure.title}: {found[0]:.2f} of {found[1]} ({at_most}): {reached(figure, lines)}")
+            without = "".join(f", without {it}" for it in unmeasured(figure, lines))
+            out.append(f"  => {figure.title}: {found[0]:.2f} of {found[1]} ({at_most}): {reached(figure, lines)}{without}")
         if spread is not None and figure.target:
             out.append(f"     {figure.title}, noise (nginx against nginx): {spread:.1%}")
     return "\n".join(out)
