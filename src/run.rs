@@ -1,40 +1,37 @@
-//! `minato run`: composes gateway, agent and control into one process.
+//! `minato run`: composes gateway, agent and control into one process, and lets another take over from it.
 //!
-//! Order of starting: settings, listeners, store; then the gateway with the table of before; then everything else.
+//! Order of starting: settings, listeners, store; then the gateway with the table of before; then everything else. A
+//! process that takes over accepts last, when its table is in line with the store (see `upgrade`).
 //! Order of stopping: the gateway stops accepting and lets requests end, then the agent, then control and the admin API.
 
+use crate::asked::{Asked, Wish};
 use crate::clock;
-use crate::gateway::{
-    GatewayView, HealthLoop, HealthLoopOptions, LastGood, Reporter, Reports, Seen,
+use crate::compose::{self, Parts};
+use crate::duties::{Charge, Duties, Failed, open_store};
+use crate::gateway::LastGood;
+use crate::listeners::{Listeners, Role};
+use crate::serving::{DRAIN, Serving};
+use crate::supervisor::{self, Supervisor};
+use crate::upgrade::{
+    Draining, Estate, Handover, Inheritance, Inheritor, Successor, Wanted, own_program,
 };
-use crate::view::ProcessView;
-use anyhow::{Context as _, anyhow, bail};
-use arc_swap::ArcSwap;
-use minato_config::{GatewayId, NodeId, Role, Settings, Timestamp};
-use minato_config_files::Watcher;
+use anyhow::{Context as _, bail};
+use minato_config::Settings;
 use minato_control::{Event, EventKind};
-use minato_control_agent::{AgentError, AgentOptions, Stop};
-use minato_control_server::{About, Admin, ClaimOptions, Journal, JournalOptions, LeadOptions};
-use minato_control_store::keys::Keys;
-use minato_control_store::{Embedded, SharedStore, StoreError};
-use minato_proxy::Table;
-use minato_proxy_server::{
-    AccessLog, Gateway, GatewayOptions, Listener, Metrics, Phase, SorryPage,
-};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use minato_control_agent::Stop;
+use minato_control_server::api::UpgradeState;
+use minato_control_store::Embedded;
+use minato_proxy_server::Gateway;
+use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
-/// Requests in flight have this long to end when minato stops.
-const DRAIN: Duration = Duration::from_secs(90);
-/// Client connections at most; two descriptors each, and some spare, stay under the usual hard limit of 20,000.
-const CONNECTIONS: usize = 9_000;
-/// Events and evidence that may wait.
-const QUEUE: usize = 1024;
+/// How long the processes of before may take after their own drain, at a stop.
+const LAST: Duration = Duration::from_secs(5);
 
 /// `minato run`
 #[derive(Debug, clap::Args)]
@@ -48,6 +45,9 @@ pub(crate) struct RunArgs {
     /// Stop when standard input closes, as it does when the parent process ends.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
+    /// Take over from the process that started this one.
+    #[arg(long, hide = true)]
+    take_over: bool,
 }
 
 /// Runs until told to stop. Exit 1 where it cannot begin or go on, 3 where the settings are refused.
@@ -85,363 +85,416 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
 
 fn run(args: &RunArgs, settings: &Settings) -> anyhow::Result<()> {
     raise_descriptors();
-    let is_gateway = settings.roles.contains(&Role::Gateway);
-    let http = if is_gateway {
-        bind_all(&settings.gateway.http, "[gateway] http")?
-    } else {
+    let passed = if args.take_over {
         Vec::new()
+    } else {
+        supervisor::passed(settings)?
     };
-    let admin = bind(settings.admin, "[admin] listen")?;
-    let store = open_store(&settings.data)?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("control")
         .enable_all()
         .build()?;
-    let started = Start {
-        args,
-        settings,
-        http,
-        admin,
-        store: Arc::new(store),
-    };
-    let result = control.block_on(started.run());
+    let result = control.block_on(async {
+        if args.take_over {
+            return take_over(args, settings).await;
+        }
+        let parent = args.exit_with_parent.then(Asked::standard_input);
+        let asked = Asked::listen(parent.transpose()?)?;
+        let listeners = Listeners::gather(settings, passed)?;
+        let process = Process::new(args, settings, asked, listeners, Draining::default())?;
+        process.begin().await
+    });
     control.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
-fn open_store(data: &Path) -> anyhow::Result<Embedded> {
-    match Embedded::open(data, minato_control_store::Options::default()) {
-        Err(StoreError::Disk { cause, .. })
-            if cause.kind() == std::io::ErrorKind::PermissionDenied =>
-        {
-            bail!(
-                "no permission to use the data folder {}: run as root, or name another with [store] path in minato.toml",
-                data.display()
-            )
+/// Begins with what the process before hands over. What goes wrong is told to it as well: whoever asked hears it there.
+async fn take_over(args: &RunArgs, settings: &Settings) -> anyhow::Result<()> {
+    let Inheritance {
+        listeners,
+        parent,
+        draining,
+        handover,
+    } = Inheritance::receive().await?;
+    let prepared = Asked::listen(parent).and_then(|asked| {
+        let listeners = Listeners::gather(settings, listeners)?;
+        Process::new(args, settings, asked, listeners, draining)
+    });
+    let ready = match prepared {
+        Ok(process) => process.ready(&handover).await,
+        Err(error) => Err(error),
+    };
+    match ready {
+        Ok((process, duties)) => process.go_on(duties, handover).await,
+        Err(error) => {
+            handover.failed(&error).await;
+            Err(error)
         }
-        other => Ok(other?),
     }
 }
 
-struct Start<'a> {
+/// One process of minato, from the moment that its settings, listeners and table are good.
+struct Process<'a> {
     args: &'a RunArgs,
-    settings: &'a Settings,
-    http: Vec<TcpListener>,
-    admin: TcpListener,
-    store: Arc<Embedded>,
-}
-
-impl Start<'_> {
-    async fn run(self) -> anyhow::Result<()> {
-        let asked = asked_to_stop(self.args.exit_with_parent)?;
-        let settings = self.settings;
-        let since = clock::wall();
-        let node = node_id(settings)?;
-        let keys = Keys::new(&settings.site);
-        let (journal, events) = Journal::open(&settings.data, JournalOptions::default())
-            .with_context(|| {
-                format!(
-                    "the event journal in {} cannot be opened",
-                    settings.data.display()
-                )
-            })?;
-        let (stop, stopped) = watch::channel(Phase::Serve);
-        let shared: SharedStore = self.store.clone();
-
-        let table = Arc::new(ArcSwap::from_pointee(Table::default()));
-        let metrics = Metrics::new().context("metrics cannot be registered")?;
-        let (evidence, witnessed) = mpsc::channel(QUEUE);
-        let (seen, reports) = (Seen::default(), Reports::default());
-        let health = HealthLoop::new(HealthLoopOptions {
-            table: Arc::clone(&table),
-            metrics: Arc::clone(&metrics),
-            seen: seen.clone(),
-            reports: reports.clone(),
-            events: events.clone(),
-            data: settings.data.clone(),
-            last_good: LastGood::load(&settings.data),
-        });
-        let gateway = Gateway::new(GatewayOptions {
-            table: Arc::clone(&table),
-            evidence,
-            metrics: Arc::clone(&metrics),
-            trusted_proxies: settings.gateway.trusted_proxies.clone(),
-            sorry: sorry_page(settings)?,
-            access_log: if settings.gateway.access_log {
-                AccessLog::On
-            } else {
-                AccessLog::Off
-            },
-            connections: CONNECTIONS,
-            workers: settings.gateway.workers,
-        });
-        let listeners: Vec<SocketAddr> = self
-            .http
-            .iter()
-            .filter_map(|it| it.local_addr().ok())
-            .collect();
-        // Requests have threads of their own: probes, the store and the API never hold them up.
-        let listening = self.http.into_iter().map(Listener::http).collect();
-        let serving = tokio::spawn(gateway.serve(listening, stopped, DRAIN));
-
-        let follower = minato_control_store::follow(shared.clone(), keys.clone()).await?;
-        let watcher = Watcher::start(settings, clock::wall)
-            .context("no thread for watching the folder of services")?;
-        let folder = watcher.subscribe();
-        let admin_address = self.admin.local_addr()?;
-        self.admin.set_nonblocking(true)?;
-        let admin = Arc::new(Admin {
-            about: About {
-                site: settings.site.clone(),
-                node: node.clone(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                pid: std::process::id(),
-                since,
-                listeners: listeners.clone(),
-                admin: admin_address,
-                folder: settings.services.clone(),
-                store: settings.data.clone(),
-            },
-            store: shared.clone(),
-            keys: keys.clone(),
-            journal: Arc::clone(&journal),
-            events: events.clone(),
-            folder: folder.clone(),
-            view: Arc::new(ProcessView {
-                gateway: GatewayView {
-                    table,
-                    metrics,
-                    seen,
-                },
-                data: settings.data.clone(),
-            }),
-        });
-        let (late_stop, late_stopped) = watch::channel(false);
-        let mut late = JoinSet::new();
-        let listener = tokio::net::TcpListener::from_std(self.admin)?;
-        let serving_admin = minato_control_server::serve(listener, admin, late_stopped.clone());
-        late.spawn(async move {
-            if let Err(error) = serving_admin.await {
-                tracing::error!(%error, "the admin API ended");
-            }
-        });
-        // Without the gateway's role nothing is probed or reported: the store says what other gateways think.
-        if settings.roles.contains(&Role::Gateway) {
-            let gateway = GatewayId::parse(node.as_str())
-                .context("the node's name does not fit a gateway")?;
-            let reporter = Reporter {
-                store: shared.clone(),
-                keys: keys.clone(),
-                gateway,
-                since,
-                reports,
-            };
-            late.spawn(reporter.run(late_stopped.clone()));
-            late.spawn(health.run(follower, witnessed, late_stopped.clone()));
-        }
-        if settings.roles.contains(&Role::Control) {
-            let claim = ClaimOptions::new(keys.clone());
-            late.spawn(minato_control_server::claim_folder(
-                claim,
-                shared.clone(),
-                folder,
-                events.clone(),
-                late_stopped.clone(),
-            ));
-            let options = LeadOptions::new(keys.clone(), node.clone());
-            late.spawn(minato_control_server::lead(
-                options,
-                shared.clone(),
-                events.clone(),
-                late_stopped,
-            ));
-        }
-        let (agent_stop, agent_stopped) = watch::channel(Stop::Run);
-        let agent = agent_options(settings, node, keys)?;
-        let mut agent = settings.roles.contains(&Role::Agent).then(|| {
-            tokio::spawn(minato_control_agent::run(
-                agent,
-                shared,
-                events.clone(),
-                agent_stopped,
-            ))
-        });
-        announce(&events, &listeners, admin_address, since);
-
-        let end = tokio::select! {
-            why = asked => {
-                tracing::info!(why, "stopping");
-                End::Asked
-            }
-            ended = join(&mut agent) => End::Agent(ended),
-            Some(ended) = late.join_next() => End::Part(ended.err()),
-        };
-        let _ = stop.send(Phase::Stop);
-        if serving.await.is_err() {
-            tracing::error!("the gateway ended with a panic");
-        }
-        let how = match end {
-            End::Asked if self.args.stop_instances => Stop::StopInstances,
-            _ => Stop::LeaveInstances,
-        };
-        let _ = agent_stop.send(how);
-        let result = match end {
-            End::Agent(ended) => ended,
-            End::Asked if agent.is_none() => Ok(()),
-            End::Asked => join(&mut agent).await,
-            End::Part(cause) => {
-                if agent.is_some() {
-                    let _ = join(&mut agent).await;
-                }
-                Err(cause.map_or_else(|| anyhow!("ended"), anyhow::Error::new))
-                    .context("a part of minato that should go on has ended; start minato again, and report this as a bug")
-            }
-        };
-        let _ = late_stop.send(true);
-        let _ = tokio::time::timeout(Duration::from_secs(5), async {
-            while late.join_next().await.is_some() {}
-        })
-        .await;
-        drop((watcher, events));
-        let _ = tokio::time::timeout(Duration::from_secs(2), journal.closed()).await;
-        self.store.close().await;
-        result
-    }
+    asked: Asked,
+    listeners: Listeners,
+    program: PathBuf,
+    supervisor: Arc<Supervisor>,
+    gateway: Arc<Gateway>,
+    charge: Charge,
+    draining: Arc<Draining>,
+    wishes: mpsc::Receiver<Wanted>,
+    /// The health loop, where there is one.
+    health: Option<JoinHandle<()>>,
+    health_stop: watch::Sender<bool>,
 }
 
 /// Why minato ends.
 enum End {
-    Asked,
-    Agent(anyhow::Result<()>),
-    /// Any other part, which never ends by itself.
-    Part(Option<tokio::task::JoinError>),
+    Asked(&'static str),
+    Failed(Failed),
+    Health,
+    /// Another process has taken over.
+    TakenOver(Inheritor),
 }
 
-/// Waits for the agent's end; for ever where there is none.
-async fn join(agent: &mut Option<JoinHandle<Result<(), AgentError>>>) -> anyhow::Result<()> {
-    let Some(task) = agent else {
-        return std::future::pending().await;
-    };
-    let ended = task.await.context("the agent ended with a panic")?;
-    *agent = None;
-    ended.context("the agent cannot go on")
+/// What came of an upgrade.
+enum Outcome {
+    TakenOver(Inheritor),
+    /// This process goes on.
+    Failed(Duties),
+    /// It was to stop before anything was let go of.
+    Stop(Duties, &'static str),
 }
 
-/// Listens from now on: a signal that comes while everything starts is kept. The future ends when one has come.
-fn asked_to_stop(with_parent: bool) -> anyhow::Result<impl Future<Output = &'static str>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).context("signals cannot be received");
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let parent = async move {
-        if with_parent {
-            let mut input = tokio::io::stdin();
-            let mut nothing = [0; 64];
-            while tokio::io::AsyncReadExt::read(&mut input, &mut nothing)
-                .await
-                .is_ok_and(|n| n > 0)
-            {}
+impl<'a> Process<'a> {
+    fn new(
+        args: &'a RunArgs,
+        settings: &Settings,
+        asked: Asked,
+        listeners: Listeners,
+        draining: Draining,
+    ) -> anyhow::Result<Self> {
+        let draining = Arc::new(draining);
+        let program = own_program()?;
+        let Parts {
+            gateway,
+            charge,
+            wishes,
+            health,
+        } = compose::parts(settings, &listeners, Arc::clone(&draining))?;
+        let (health_stop, stopped) = watch::channel(false);
+        let health = health.map(|it| tokio::spawn(it.run(stopped)));
+        Ok(Self {
+            args,
+            asked,
+            listeners,
+            program,
+            supervisor: Arc::new(Supervisor::from_environment()),
+            gateway,
+            charge,
+            draining,
+            wishes,
+            health,
+            health_stop,
+        })
+    }
+
+    /// The first process of this node.
+    async fn begin(self) -> anyhow::Result<()> {
+        let store = open_store(&self.charge.settings.data)?;
+        let serving = self.serve()?;
+        let duties = self.take_up(store, LastGood::default()).await?;
+        self.announce(&duties, "serves");
+        self.supervisor.ready(&self.status());
+        self.live(duties, serving).await
+    }
+
+    /// Says ready to the process before, and takes over its duties.
+    async fn ready(self, handover: &Handover) -> anyhow::Result<(Self, Duties)> {
+        handover.released().await?;
+        let data = &self.charge.settings.data;
+        let (store, saved) = (open_store(data)?, LastGood::load(data));
+        let duties = self.take_up(store, saved).await?;
+        Ok((self, duties))
+    }
+
+    /// Accepts, as the process before does still, and lets it go.
+    async fn go_on(self, duties: Duties, handover: Handover) -> anyhow::Result<()> {
+        let serving = self.serve()?;
+        let from = handover.from;
+        self.announce(
+            &duties,
+            &format!("took over from process {from} and serves"),
+        );
+        let progress = &self.charge.upgrade;
+        progress.set(UpgradeState::Done, format!("took over from process {from}"));
+        self.supervisor.taken_over(&self.status());
+        handover.running().await?;
+        self.tell_of_the_end_of_others(&duties);
+        self.live(duties, serving).await
+    }
+
+    fn serve(&self) -> anyhow::Result<Serving> {
+        Serving::start(Arc::clone(&self.gateway), &self.listeners)
+    }
+
+    async fn take_up(&self, store: Embedded, saved: LastGood) -> anyhow::Result<Duties> {
+        Duties::take_up(&self.charge, store, self.admin()?, saved).await
+    }
+
+    fn admin(&self) -> anyhow::Result<TcpListener> {
+        let mut all = self.listeners.of(Role::Admin)?;
+        all.pop().context("there is no listener for the admin API")
+    }
+
+    /// Serves until there is a reason to end, and ends.
+    async fn live(mut self, duties: Duties, serving: Serving) -> anyhow::Result<()> {
+        let watchdog = tokio::spawn(Arc::clone(&self.supervisor).watch());
+        let (end, duties) = self.until_the_end(duties).await?;
+        if let End::TakenOver(by) = end {
+            watchdog.abort();
+            return self.drain(serving, by).await;
+        }
+        if let End::Asked(why) = end {
+            tracing::info!(why, "stopping");
+        }
+        self.supervisor.stopping();
+        self.draining.stop();
+        self.listeners.close();
+        serving.stop().await;
+        let how = match end {
+            End::Asked(_) if self.args.stop_instances => Stop::StopInstances,
+            _ => Stop::LeaveInstances,
+        };
+        let laid_down = match duties {
+            Some(duties) => duties.lay_down(&self.charge, how).await,
+            None => Ok(()),
+        };
+        self.end_health().await;
+        let _ = tokio::time::timeout(DRAIN + LAST, self.draining.ended(|_| {})).await;
+        match end {
+            End::Asked(_) | End::TakenOver(_) => laid_down,
+            End::Failed(failed) => failed.into_result(),
+            End::Health => bail!(
+                "the gateway's health loop ended; start minato again, and report this as a bug"
+            ),
+        }
+    }
+
+    async fn until_the_end(&mut self, mut duties: Duties) -> anyhow::Result<(End, Option<Duties>)> {
+        loop {
+            let wanted = tokio::select! {
+                wish = self.asked.next() => match wish {
+                    Wish::Stop(why) => return Ok((End::Asked(why), Some(duties))),
+                    Wish::Upgrade => self.by_signal(),
+                },
+                wanted = self.wishes.recv() => wanted,
+                failed = duties.failed() => return Ok((End::Failed(failed), Some(duties))),
+                () = ended(&mut self.health) => return Ok((End::Health, Some(duties))),
+            };
+            let Some(wanted) = wanted else { continue };
+            duties = match self.upgrade(duties, wanted).await? {
+                Outcome::TakenOver(by) => return Ok((End::TakenOver(by), None)),
+                Outcome::Stop(duties, why) => return Ok((End::Asked(why), Some(duties))),
+                Outcome::Failed(duties) => duties,
+            };
+        }
+    }
+
+    /// A signal asks as the admin API does, with nobody to answer to.
+    fn by_signal(&mut self) -> Option<Wanted> {
+        let asked = minato_control_server::api::UpgradeRequest {
+            binary: None,
+            who: "SIGUSR2".to_owned(),
+        };
+        match self.charge.upgrade.begin(asked) {
+            Ok(_) => self.wishes.try_recv().ok(),
+            Err(why) => {
+                tracing::warn!(why, "no upgrade");
+                None
+            }
+        }
+    }
+
+    /// Lets another process take over. The error is that nobody has the duties any more.
+    async fn upgrade(&mut self, duties: Duties, wanted: Wanted) -> anyhow::Result<Outcome> {
+        let began = clock::now();
+        let program = wanted.binary.unwrap_or_else(|| self.program.clone());
+        let who = if wanted.who.is_empty() {
+            "someone"
         } else {
-            std::future::pending::<()>().await;
+            &wanted.who
+        };
+        let about = format!("{} is to take over (asked by {who})", program.display());
+        tell(
+            &duties,
+            Event::info(clock::wall(), EventKind::Process, about),
+        );
+        let step = |it: &str| self.charge.upgrade.set(UpgradeState::UnderWay, it);
+        step("the new process starts");
+        self.supervisor.reloading();
+        let estate = Estate {
+            listeners: &self.listeners,
+            parent: self.asked.parent()?,
+            draining: &self.draining,
+        };
+        let raised = tokio::select! {
+            raised = Successor::raise(&program, &estate) => raised,
+            // What was started ends with the future that is dropped here.
+            why = self.asked.to_stop() => return Ok(Outcome::Stop(duties, why)),
+        };
+        let successor = match raised {
+            Ok(successor) => successor,
+            Err(error) => {
+                self.failed(&duties, &error);
+                return Ok(Outcome::Failed(duties));
+            }
+        };
+        let pid = successor.pid();
+        step(&format!("process {pid} is ready; this one lets go"));
+        let about = format!(
+            "process {pid} is ready and takes over; this one, {}, serves its connections to their end",
+            std::process::id()
+        );
+        tell(
+            &duties,
+            Event::info(clock::wall(), EventKind::Process, about),
+        );
+        if let Err(error) = duties.lay_down(&self.charge, Stop::LeaveInstances).await {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "the agent did not end well");
         }
-    };
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "Ctrl-C",
-            () = parent => "the parent process ended",
+        let mut told = None;
+        let taken = {
+            let mut taken = std::pin::pin!(successor.take_over());
+            loop {
+                tokio::select! {
+                    taken = &mut taken => break taken,
+                    why = self.asked.to_stop(), if told.is_none() => told = Some(why),
+                }
+            }
+        };
+        match taken {
+            Ok(by) => {
+                // It was meant for minato, which is the other process by now.
+                if told.is_some() {
+                    by.stop();
+                }
+                tracing::info!(by = by.pid(), took = ?began.elapsed(), "another process has taken over");
+                Ok(Outcome::TakenOver(by))
+            }
+            Err(error) => {
+                let store = open_store(&self.charge.settings.data)?;
+                let saved = LastGood::load(&self.charge.settings.data);
+                let duties = self.take_up(store, saved).await?;
+                self.failed(&duties, &error);
+                Ok(match told {
+                    Some(why) => Outcome::Stop(duties, why),
+                    None => Outcome::Failed(duties),
+                })
+            }
         }
-    })
-}
+    }
 
-fn announce(
-    events: &mpsc::Sender<Event>,
-    listeners: &[SocketAddr],
-    admin: SocketAddr,
-    since: Timestamp,
-) {
-    let serving: Vec<String> = listeners.iter().map(|it| format!("http://{it}")).collect();
-    let message = format!(
-        "minato {} serves {}; status page http://{admin}/",
-        env!("CARGO_PKG_VERSION"),
-        serving.join(", ")
-    );
-    let _ = events.try_send(Event::info(since, EventKind::Process, message));
-}
+    /// Nothing has changed; who asked is told why.
+    fn failed(&self, duties: &Duties, error: &anyhow::Error) {
+        let why = format!("{error:#}");
+        let event = Event::warn(
+            clock::wall(),
+            EventKind::Process,
+            format!("the upgrade failed, and this process goes on: {why}"),
+        );
+        tell(duties, event);
+        self.charge.upgrade.set(UpgradeState::Failed, why);
+        self.supervisor.ready(&self.status());
+    }
 
-fn bind_all(addresses: &[SocketAddr], field: &str) -> anyhow::Result<Vec<TcpListener>> {
-    addresses.iter().map(|it| bind(*it, field)).collect()
-}
+    /// Serves what is still open, for a day at most; told to stop, as long as at any stop.
+    async fn drain(mut self, mut serving: Serving, by: Inheritor) -> anyhow::Result<()> {
+        self.listeners.close();
+        serving.hand_over();
+        let why = tokio::select! {
+            () = serving.ended() => None,
+            why = self.asked.to_stop() => Some(why),
+        };
+        if let Some(why) = why {
+            tracing::info!(
+                why,
+                by = by.pid(),
+                "stopping while connections are left from before the upgrade"
+            );
+            serving.stop().await;
+        }
+        self.end_health().await;
+        tracing::info!("the last connection of before the upgrade has ended");
+        Ok(())
+    }
 
-fn bind(address: SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
-    match TcpListener::bind(address) {
-        Ok(listener) => Ok(listener),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!(
-                "{address} is taken by another program (`ss -ltnp 'sport = :{}'` names it): stop that one, or change {field}",
-                address.port()
-            )
+    async fn end_health(&mut self) {
+        self.health_stop.send_replace(true);
+        if self.health.is_some() {
+            ended(&mut self.health).await;
         }
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            bail!(
-                "no permission to listen on {address}: ports below 1024 need root or CAP_NET_BIND_SERVICE; or change {field}"
-            )
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
-            bail!(
-                "no interface of this machine has {}; change {field}",
-                address.ip()
-            )
-        }
-        Err(error) => {
-            Err(error).with_context(|| format!("cannot listen on {address}; change {field}"))
-        }
+    }
+
+    /// Events of the ends of processes that drain.
+    fn tell_of_the_end_of_others(&self, duties: &Duties) {
+        let draining = Arc::clone(&self.draining);
+        // Not kept from being dropped: the journal ends with its last sender.
+        let events = duties.events().downgrade();
+        tokio::spawn(async move {
+            draining
+                .ended(|pid| {
+                    let text = format!("process {pid} of before the upgrade has served its last connection and ended");
+                    let event = Event::info(clock::wall(), EventKind::Process, text);
+                    if let Some(events) = events.upgrade() {
+                        let _ = events.try_send(event);
+                    }
+                })
+                .await;
+        });
+    }
+
+    fn announce(&self, duties: &Duties, does: &str) {
+        let message = format!(
+            "minato {} {does} {}",
+            env!("CARGO_PKG_VERSION"),
+            self.status()
+        );
+        tell(
+            duties,
+            Event::info(self.charge.since, EventKind::Process, message),
+        );
+    }
+
+    /// `http://127.0.0.1:8080; status page http://127.0.0.1:7070/`
+    fn status(&self) -> String {
+        let urls = |role| {
+            let all = self.listeners.addresses(role).into_iter();
+            let all: Vec<String> = all.map(|it| format!("http://{it}")).collect();
+            all.join(", ")
+        };
+        format!("{}; status page {}/", urls(Role::Http), urls(Role::Admin))
     }
 }
 
-fn sorry_page(settings: &Settings) -> anyhow::Result<SorryPage> {
-    match minato_config_files::read_sorry_page(settings) {
-        Ok(page) => Ok(page.map_or_else(SorryPage::default, |html| SorryPage::new(&html))),
-        Err(problem) => bail!("{problem}"),
+fn tell(duties: &Duties, event: Event) {
+    let _ = duties.events().try_send(event);
+}
+
+/// Waits for a task's end; for ever where there is none.
+async fn ended(task: &mut Option<JoinHandle<()>>) {
+    match task {
+        Some(running) => {
+            if running.await.is_err() {
+                tracing::error!("the gateway's health loop ended with a panic");
+            }
+            *task = None;
+        }
+        None => std::future::pending().await,
     }
-}
-
-fn agent_options(settings: &Settings, node: NodeId, keys: Keys) -> anyhow::Result<AgentOptions> {
-    let program = std::env::current_exe()
-        .context("this program's own path is unknown; it is needed to keep instances")?;
-    Ok(AgentOptions {
-        node,
-        keys,
-        data: absolute(&settings.data)?,
-        ports: settings.agent.ports,
-        log_bytes: settings.agent.log_bytes,
-        shim: vec![program.into_os_string(), "shim".into()],
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-    })
-}
-
-fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    std::path::absolute(path).with_context(|| format!("{} has no absolute path", path.display()))
-}
-
-/// The configured name, else the machine's host name with everything else than letters and digits made `-`.
-fn node_id(settings: &Settings) -> anyhow::Result<NodeId> {
-    if let Some(node) = &settings.node {
-        return Ok(node.clone());
-    }
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    let short = host.trim().split('.').next().unwrap_or_default();
-    let name: String = short
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(63)
-        .collect();
-    let name = name.trim_matches('-');
-    NodeId::parse(if name.is_empty() { "node" } else { name })
-        .context("the host name gives no node name; set `node` in the settings")
 }
 
 /// Two descriptors for each client connection: as many as the system lets us have.
