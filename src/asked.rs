@@ -74,7 +74,7 @@ impl Asked {
     }
 
     /// Waits until it is to stop, and drops wishes for an upgrade: one is under way, or done. Cancel-safe.
-    pub(crate) async fn to_stop(&mut self) -> &'static str {
+    pub(crate) async fn stop_wish(&mut self) -> &'static str {
         loop {
             if let Wish::Stop(why) = self.next().await {
                 return why;

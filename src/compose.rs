@@ -44,11 +44,12 @@ impl Health {
     }
 }
 
-/// Makes them; probes of the instances in the table of before begin at once.
+/// Makes them. `last_good`: the table to begin with; probes of its instances begin at once.
 pub(crate) fn parts(
     settings: &Settings,
     listeners: &Listeners,
     draining: Arc<Draining>,
+    last_good: LastGood,
 ) -> anyhow::Result<Parts> {
     let since = clock::wall();
     let table = Arc::new(ArcSwap::from_pointee(Table::default()));
@@ -78,7 +79,7 @@ pub(crate) fn parts(
             seen: seen.clone(),
             reports: reports.clone(),
             data: settings.data.clone(),
-            last_good: LastGood::load(&settings.data),
+            last_good,
         };
         Health {
             health: HealthLoop::new(options),

@@ -113,7 +113,7 @@ impl Duties {
                 minato_control_store::follow(shared.clone(), charge.keys.clone()).await?;
             let (taken, is_taken) = oneshot::channel();
             let source = Source::Site {
-                follower,
+                follower: Box::new(follower),
                 events: events.clone(),
                 saved,
                 taken,

@@ -102,7 +102,14 @@ fn run(args: &RunArgs, settings: &Settings) -> anyhow::Result<()> {
         let parent = args.exit_with_parent.then(Asked::standard_input);
         let asked = Asked::listen(parent.transpose()?)?;
         let listeners = Listeners::gather(settings, passed)?;
-        let process = Process::new(args, settings, asked, listeners, Draining::default())?;
+        let process = Process::new(
+            args,
+            settings,
+            asked,
+            listeners,
+            Draining::default(),
+            LastGood::load(&settings.data),
+        )?;
         process.begin().await
     });
     control.shutdown_timeout(Duration::from_secs(1));
@@ -119,7 +126,9 @@ async fn take_over(args: &RunArgs, settings: &Settings) -> anyhow::Result<()> {
     } = Inheritance::receive().await?;
     let prepared = Asked::listen(parent).and_then(|asked| {
         let listeners = Listeners::gather(settings, listeners)?;
-        Process::new(args, settings, asked, listeners, draining)
+        // The table of before is read when nobody writes it any more.
+        let table = LastGood::default();
+        Process::new(args, settings, asked, listeners, draining, table)
     });
     let ready = match prepared {
         Ok(process) => process.ready(&handover).await,
@@ -175,6 +184,7 @@ impl<'a> Process<'a> {
         asked: Asked,
         listeners: Listeners,
         draining: Draining,
+        table: LastGood,
     ) -> anyhow::Result<Self> {
         let draining = Arc::new(draining);
         let program = own_program()?;
@@ -183,7 +193,7 @@ impl<'a> Process<'a> {
             charge,
             wishes,
             health,
-        } = compose::parts(settings, &listeners, Arc::clone(&draining))?;
+        } = compose::parts(settings, &listeners, Arc::clone(&draining), table)?;
         let (health_stop, stopped) = watch::channel(false);
         let health = health.map(|it| tokio::spawn(it.run(stopped)));
         Ok(Self {
@@ -343,7 +353,7 @@ impl<'a> Process<'a> {
         let raised = tokio::select! {
             raised = Successor::raise(&program, &estate) => raised,
             // What was started ends with the future that is dropped here.
-            why = self.asked.to_stop() => return Ok(Outcome::Stop(duties, why)),
+            why = self.asked.stop_wish() => return Ok(Outcome::Stop(duties, why)),
         };
         let successor = match raised {
             Ok(successor) => successor,
@@ -372,7 +382,7 @@ impl<'a> Process<'a> {
             loop {
                 tokio::select! {
                     taken = &mut taken => break taken,
-                    why = self.asked.to_stop(), if told.is_none() => told = Some(why),
+                    why = self.asked.stop_wish(), if told.is_none() => told = Some(why),
                 }
             }
         };
@@ -417,7 +427,7 @@ impl<'a> Process<'a> {
         serving.hand_over();
         let why = tokio::select! {
             () = serving.ended() => None,
-            why = self.asked.to_stop() => Some(why),
+            why = self.asked.stop_wish() => Some(why),
         };
         if let Some(why) = why {
             tracing::info!(

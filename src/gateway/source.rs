@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(250);
 pub(crate) enum Source {
     /// The store, which this process has open.
     Site {
-        follower: Follower,
+        follower: Box<Follower>,
         /// Where events go.
         events: mpsc::Sender<Event>,
         /// What the process before thought last, of what this one does not know yet.
@@ -36,7 +36,7 @@ pub(crate) enum Source {
 pub(super) enum Following {
     /// Nothing yet.
     Nothing,
-    Site(Follower),
+    Site(Box<Follower>),
     /// The store cannot be followed any more.
     Lost,
     Saved(Saved),

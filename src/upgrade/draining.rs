@@ -46,7 +46,7 @@ impl Left {
         match pidfd_send_signal(self.handle.as_fd(), signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(error) => {
-                tracing::warn!(%error, pid = self.pid, ?signal, "a process was not signalled")
+                tracing::warn!(%error, pid = self.pid, ?signal, "a process was not signalled");
             }
         }
     }
