@@ -475,7 +475,7 @@ impl<'a> Process<'a> {
         );
         tell(
             duties,
-            Event::info(self.charge.since, EventKind::Process, message),
+            Event::info(clock::wall(), EventKind::Process, message),
         );
     }
 
