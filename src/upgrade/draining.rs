@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(super) const MOST: usize = 16;
 
 /// How often it is looked for the end of one.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// One of them.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Left {
         !matches!(poll(&mut polled, Some(&at_once)), Ok(1..))
     }
 
-    async fn ended(&self) {
+    pub(super) async fn ended(&self) {
         while self.is_alive() {
             tokio::time::sleep(LOOK).await;
         }

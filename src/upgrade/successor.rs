@@ -23,6 +23,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How long a process that closed the handover may take to end, so that its end can be told.
 const PARTING: Duration = Duration::from_millis(500);
 
+/// How long a killed process may take to end.
+const BURIAL: Duration = Duration::from_secs(5);
+
 /// What the old process hands over besides its program's arguments.
 pub(crate) struct Estate<'a> {
     pub(crate) listeners: &'a Listeners,
@@ -164,6 +167,10 @@ impl Successor {
     async fn end(mut self, why: anyhow::Error) -> anyhow::Error {
         self.kill();
         let _ = self.launcher.wait().await;
+        if let Some(process) = &self.process {
+            // What it has open, the store above all, is free only then.
+            let _ = timeout(BURIAL, process.ended()).await;
+        }
         let words = self.words.last().await;
         if words.is_empty() || self.has_refused {
             why

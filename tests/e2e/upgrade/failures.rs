@@ -1,7 +1,7 @@
 //! Upgrades that come to nothing: the old process goes on, and the command says why.
 
 use super::{site, state};
-use crate::support::clock::{pause, until};
+use crate::support::clock::until;
 use crate::support::http::get;
 use crate::support::processes::{beside, is_alive, python, signal};
 use crate::support::site::{Site, text};
@@ -10,7 +10,6 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 /// A program in the site's folder.
 fn program(site: &Site, name: &str, text: &str) -> PathBuf {
@@ -115,7 +114,6 @@ fn a_new_process_that_is_killed_before_it_is_ready_changes_nothing() {
         let pid = until("the new process", || {
             fs::read_to_string(&pid_file).ok()?.trim().parse().ok()
         });
-        // Meanwhile another wish is refused.
         signal(pid, Signal::KILL);
     });
     fails(&site, hangs.to_str().unwrap(), &["signal 9"]);
@@ -219,7 +217,6 @@ fn another_user_may_not_ask() {
         "{said}{}",
         text(&output.stderr)
     );
-    pause(Duration::from_millis(50));
     assert_eq!(state(&site).1, "none");
     assert_eq!(
         get(site.gateway(), "e2e.test", "/page").unwrap().status,

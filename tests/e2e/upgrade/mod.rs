@@ -5,6 +5,7 @@ mod handover;
 mod open;
 mod settings;
 mod supervised;
+mod units;
 
 use crate::support::site::Site;
 
