@@ -49,7 +49,18 @@ pub(super) struct Offer {
     pub(super) draining: Vec<u32>,
     /// Keys of session tickets, so that clients resume with the new process; opaque here, empty without TLS.
     #[serde(default)]
-    pub(super) tickets: Vec<u8>,
+    pub(super) tickets: Secret,
+}
+
+/// Bytes that are not for any log.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Secret(pub(super) Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} secret bytes", self.0.len())
+    }
 }
 
 /// One inherited listener.
@@ -106,7 +117,7 @@ mod tests {
             }],
             parent: true,
             draining: vec![3, 5],
-            tickets: vec![1, 2],
+            tickets: Secret(vec![1, 2]),
         }
     }
 
@@ -152,6 +163,12 @@ mod tests {
         for bytes in [&b""[..], b"{", b"null", b"{\"say\":\"what\"}", &[0xff; 40]] {
             decode(bytes).unwrap_err();
         }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let shown = format!("{:?}", offer());
+        assert!(shown.contains("tickets: 2 secret bytes"), "{shown}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::channel::Channel;
 use super::draining::{Draining, Left};
 use super::launch;
-use super::message::{Listening, Message, Offer, VERSION};
+use super::message::{Listening, Message, Offer, Secret, VERSION};
 use super::words::Words;
 use crate::listeners::{Held, Listeners};
 use crate::supervisor;
@@ -111,7 +111,7 @@ impl Successor {
             parent: estate.parent.is_some(),
             draining: draining.iter().map(|it| it.pid).collect(),
             // The listeners' TLS will have them.
-            tickets: Vec::new(),
+            tickets: Secret::default(),
         };
         let output = std::io::stderr();
         let mut descriptors = vec![output.as_fd()];

@@ -192,6 +192,35 @@ fn told_to_stop_in_the_middle_of_an_upgrade_both_end() {
 }
 
 #[test]
+fn told_to_stop_when_everything_was_let_go_of_it_takes_it_up_again_and_stops() {
+    let mut site = site();
+    let instances = site.pids("app");
+    let waits = fake(&site, "ready-then-wait");
+    let admin = site.admin().to_string();
+    let mut asking = Command::new(env!("CARGO_BIN_EXE_minato"))
+        .args(["--admin", &admin, "upgrade", "--binary"])
+        .arg(waits)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let released = site.path("released");
+    until("the old process to let go", || {
+        released.exists().then_some(())
+    });
+    // Meanwhile it serves.
+    assert_eq!(
+        get(site.gateway(), "e2e.test", "/page").unwrap().status,
+        200
+    );
+    assert!(site.stop(Signal::TERM).success());
+    assert!(instances.iter().all(|it| !is_alive(*it)), "told to stop");
+    asking.kill().unwrap();
+    asking.wait().unwrap();
+}
+
+#[test]
 fn another_user_may_not_ask() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: only root can play another user");
