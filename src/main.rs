@@ -13,6 +13,7 @@ mod demo;
 mod duties;
 mod gateway;
 mod listeners;
+mod process;
 mod run;
 mod serving;
 mod supervisor;

@@ -9,6 +9,7 @@ use super::member::{Member, WatchKey};
 use super::news;
 use super::reports::Reports;
 use super::source::{Following, News, Source};
+use super::telling::Telling;
 use super::view::{Seen, Thought};
 use super::wanted::{FIXED, Use, Wanted, wanted};
 use crate::clock;
@@ -71,7 +72,7 @@ impl HealthLoop {
             fleet: Fleet::new(PROBES, sender),
             options,
             following: Following::Nothing,
-            telling: Telling::Later(Vec::new()),
+            telling: Telling::default(),
             records: BTreeMap::new(),
             changes,
             unsaved: None,
@@ -121,8 +122,7 @@ impl HealthLoop {
                 saved,
                 taken,
             } => {
-                let waited = self.telling.turn_to(Telling::Journal(events));
-                waited.into_iter().for_each(|it| self.tell(it));
+                self.telling.begin_journal(events);
                 self.take_saved(saved);
                 self.take_all(&follower.observed().world);
                 self.following = Following::Site(follower);
@@ -438,39 +438,8 @@ impl HealthLoop {
         LastGood::new(services.collect(), endpoints.collect(), drained.collect())
     }
 
-    /// A full journal loses an event rather than holding verdicts up.
     fn tell(&mut self, event: Event) {
-        let full = match &mut self.telling {
-            Telling::Journal(events) => events.try_send(event).is_err(),
-            Telling::Later(waiting) if waiting.len() < QUEUE => {
-                waiting.push(event);
-                false
-            }
-            Telling::Later(_) => true,
-            Telling::Silent => false,
-        };
-        if full {
-            tracing::warn!("the journal is full; an event was dropped");
-        }
-    }
-}
-
-/// Where events go.
-enum Telling {
-    /// Nobody keeps the journal yet; as many as fit the queue.
-    Later(Vec<Event>),
-    Journal(mpsc::Sender<Event>),
-    /// Another process tells.
-    Silent,
-}
-
-impl Telling {
-    /// Returns what still has to be told.
-    fn turn_to(&mut self, other: Self) -> Vec<Event> {
-        match std::mem::replace(self, other) {
-            Self::Later(waiting) => waiting,
-            Self::Journal(_) | Self::Silent => Vec::new(),
-        }
+        self.telling.tell(event);
     }
 }
 

@@ -12,6 +12,7 @@ mod news;
 mod places;
 mod reports;
 mod source;
+mod telling;
 mod view;
 mod wanted;
 
