@@ -57,6 +57,8 @@ enum Command {
     Restart(commands::change::RestartArgs),
     /// Take a service out of traffic: new requests get the sorry page, those in flight end.
     Drain(commands::change::DrainArgs),
+    /// Put another minato in place of the running one, without a lost request.
+    Upgrade(commands::upgrade::UpgradeArgs),
     /// Ask how a request would be routed.
     Route(commands::route::RouteArgs),
     /// Show minato at work on this machine, with real services, load and faults.
@@ -98,6 +100,7 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Scale(args) => commands::change::scale(&args, &client, global).await,
             Command::Restart(args) => commands::change::restart(&args, &client, global).await,
             Command::Drain(args) => commands::change::drain(&args, &client, global).await,
+            Command::Upgrade(args) => commands::upgrade::run(&args, &client, global).await,
             Command::Route(args) => commands::route::run(&args, &client, global).await,
             Command::Demo(args) => demo::run(args, global.admin).await,
             Command::DemoService(args) => demo::service_main(args).await,

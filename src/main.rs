@@ -3,13 +3,21 @@
 //! What was typed ([`cli`]) becomes what is needed: `run` composes the crates into one process, the other commands
 //! talk to it over the admin API. Nothing is decided here.
 
+mod asked;
 mod cli;
 mod client;
 mod clock;
 mod commands;
+mod compose;
 mod demo;
+mod duties;
 mod gateway;
+mod listeners;
+mod process;
 mod run;
+mod serving;
+mod supervisor;
+mod upgrade;
 mod view;
 
 use clap::Parser as _;
@@ -18,8 +26,12 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // The keeper of an instance: no runtime, no argument parser, as little memory as possible.
     let mut arguments = std::env::args_os();
-    if arguments.nth(1).is_some_and(|it| it == "shim") {
-        return minato_control_agent::shim::run(arguments.collect());
+    match arguments.nth(1) {
+        Some(it) if it == "shim" => {
+            return minato_control_agent::shim::run(arguments.collect());
+        }
+        Some(it) if it == upgrade::launch::COMMAND => return upgrade::launch::run(arguments),
+        _ => {}
     }
     let cli = cli::Cli::parse();
     cli::run(cli)

@@ -1,10 +1,12 @@
 //! What the admin API asks of this process: the gateway's view and the agent's files together.
 
 use crate::gateway::GatewayView;
+use crate::upgrade::Progress;
 use minato_config::{ServiceName, SlotIndex};
-use minato_control_server::api::RouteTest;
+use minato_control_server::api::{RouteTest, UpgradeRequest, UpgradeStatus};
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// This process, as the admin API sees it.
 #[derive(Debug)]
@@ -12,6 +14,7 @@ pub(crate) struct ProcessView {
     pub(crate) gateway: GatewayView,
     /// Data folder; the agent's logs are in it.
     pub(crate) data: PathBuf,
+    pub(crate) upgrade: Arc<Progress>,
 }
 
 impl View for ProcessView {
@@ -45,5 +48,13 @@ impl View for ProcessView {
 
     fn metrics(&self) -> String {
         self.gateway.metrics_text()
+    }
+
+    fn upgrade(&self) -> UpgradeStatus {
+        self.upgrade.status()
+    }
+
+    fn begin_upgrade(&self, asked: UpgradeRequest) -> Result<UpgradeStatus, String> {
+        self.upgrade.begin(asked)
     }
 }

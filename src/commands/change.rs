@@ -189,7 +189,7 @@ async fn settle(
 }
 
 /// The caller's name, for status and events.
-fn who() -> String {
+pub(super) fn who() -> String {
     std::env::var("SUDO_USER")
         .or_else(|_| std::env::var("USER"))
         .unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()))

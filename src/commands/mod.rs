@@ -7,3 +7,4 @@ pub(crate) mod logs;
 pub(crate) mod route;
 pub(crate) mod status;
 mod terminal;
+pub(crate) mod upgrade;

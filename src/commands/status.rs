@@ -80,6 +80,13 @@ fn all(status: &Status, client: &Client) -> String {
         client.address(),
         safe(&status.config.folder)
     ));
+    if !status.draining.is_empty() {
+        let pids: Vec<String> = status.draining.iter().map(ToString::to_string).collect();
+        out.push_str(&format!(
+            "process {} still serves connections of before the upgrade\n",
+            pids.join(", ")
+        ));
+    }
     if !status.store.healthy {
         out.push_str(&format!(
             "{} {}\n",

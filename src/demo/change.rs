@@ -14,7 +14,10 @@ use crate::demo::wire::{self, Connection};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use minato_control::EventKind;
+use minato_control_server::api::Status;
+use std::process::Stdio;
 use std::time::Duration;
+use tokio::process::Command;
 
 /// Marks of a change kept for its timeline.
 const MARKS: usize = 12;
@@ -41,6 +44,7 @@ pub(crate) async fn make(
         Act::Route => route(stage, site).await?,
         Act::Scale => scale(stage).await?,
         Act::Broken => broken(stage, site).await?,
+        Act::Upgrade => upgrade(stage, site).await?,
         _ => restart(stage).await?,
     };
     stage.calm().await;
@@ -243,6 +247,57 @@ async fn broken(stage: &mut Stage<'_>, site: &Site) -> anyhow::Result<Done> {
         trouble: still.err(),
         figures: vec![("noticed_ms", noticed)],
     })
+}
+
+/// The same program takes over from itself, by the command that an operator types.
+async fn upgrade(stage: &mut Stage<'_>, site: &Site) -> anyhow::Result<Done> {
+    let before = stage.whole().await?;
+    let instances = pids(&before);
+    let at = stage.clock.now();
+    let typed = Command::new(site.program())
+        .args(["--admin", &stage.admin.address.to_string(), "upgrade"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await?;
+    let took = stage.clock.now().saturating_sub(at);
+    let said = String::from_utf8_lossy(&typed.stderr);
+    anyhow::ensure!(typed.status.success(), "minato upgrade: {}", said.trim());
+    let after = stage
+        .until(LIMIT, |status| {
+            whole(status, &SERVICES)?;
+            match status.draining.first() {
+                Some(pid) => Err(format!("process {pid} still serves what was open")),
+                None => Ok(status.clone()),
+            }
+        })
+        .await?;
+    let ended = stage.clock.now().saturating_sub(at);
+    let kinds = [EventKind::Process, EventKind::Adopted];
+    let mut marks = marks("orders", &kinds, at, &stage.events.since(at));
+    marks.push(Mark::new(
+        took,
+        "command done",
+        format!("process {}", after.pid),
+    ));
+    let trouble = match () {
+        () if after.pid == before.pid => Some("the same process still serves".to_owned()),
+        () if pids(&after) != instances => Some("instances were started anew".to_owned()),
+        () => None,
+    };
+    Ok(Done {
+        at,
+        marks,
+        whole: Some(took),
+        trouble,
+        figures: vec![("command_ms", took), ("old_ended_ms", ended)],
+    })
+}
+
+/// All instances' processes.
+fn pids(status: &Status) -> Vec<Option<u32>> {
+    let instances = status.services.iter().flat_map(|it| &it.instances);
+    instances.map(|it| it.pid).collect()
 }
 
 /// Every instance of `orders` is replaced, one at a time.

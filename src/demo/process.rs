@@ -2,7 +2,7 @@
 
 use crate::demo::site::Site;
 use anyhow::Context;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -42,12 +42,21 @@ impl Process {
         })
     }
 
-    /// Returns when minato ended by itself.
+    /// Returns when minato ended by itself; a process that another has taken over from has not.
     pub(crate) async fn ended(&mut self) -> std::io::Result<ExitStatus> {
-        // Not `Child::wait`: that closes its standard input.
+        let (mut ended, mut serves) = (None, None);
         loop {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(status);
+            // Not `Child::wait`: that closes its standard input.
+            if ended.is_none() {
+                ended = self.child.try_wait()?;
+            }
+            if let Some(status) = ended
+                && !serves.is_some_and(is_alive)
+            {
+                serves = self.running().first().copied();
+                if serves.is_none() {
+                    return Ok(status);
+                }
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -56,13 +65,15 @@ impl Process {
     /// SIGTERM, and SIGKILL where that is not enough. `Err` says what went wrong or is left.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let mut trouble = Vec::new();
-        if let Some(pid) = self.child.id().and_then(pid_of) {
-            let _ = kill_process(pid, Signal::TERM);
-            if tokio::time::timeout(STOP, self.child.wait()).await.is_err() {
-                trouble.push(format!("minato did not stop within {STOP:?}"));
-                let _ = kill_process_group(pid, Signal::KILL);
-                let _ = self.child.wait().await;
+        for pid in self.running() {
+            signal(pid, Signal::TERM);
+        }
+        if tokio::time::timeout(STOP, self.all_ended()).await.is_err() {
+            trouble.push(format!("minato did not stop within {STOP:?}"));
+            for pid in self.running() {
+                signal(pid, Signal::KILL);
             }
+            let _ = tokio::time::timeout(STOP, self.all_ended()).await;
         }
         let mut left = self.left();
         for _ in 0..60 {
@@ -74,21 +85,40 @@ impl Process {
         }
         for (pid, name) in left {
             trouble.push(format!("process {pid} was left behind ({name}); killed it"));
-            if let Some(pid) = pid_of(pid) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
+            signal(pid, Signal::KILL);
         }
         anyhow::ensure!(trouble.is_empty(), "{}", trouble.join("; "));
         Ok(())
     }
 
-    /// Living processes of this site, this one apart: instances by their variable, minato's own by program and folder.
+    async fn all_ended(&mut self) {
+        let _ = self.child.wait().await;
+        while !self.running().is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// `minato run` of this site: one, or more after an upgrade.
+    fn running(&self) -> Vec<u32> {
+        let found = self.found().into_iter();
+        found.filter(|it| it.runs).map(|it| it.pid).collect()
+    }
+
     fn left(&self) -> Vec<(u32, String)> {
+        let words = |it: Found| {
+            let words = String::from_utf8_lossy(&it.line).replace('\0', " ");
+            (it.pid, words.chars().take(80).collect())
+        };
+        self.found().into_iter().map(words).collect()
+    }
+
+    /// Living processes of this site, this one apart: instances by their variable, minato's own by program and folder.
+    fn found(&self) -> Vec<Found> {
         let mark = self.folder.as_os_str().as_encoded_bytes();
         let Ok(processes) = fs::read_dir("/proc") else {
             return Vec::new();
         };
-        let mut left = Vec::new();
+        let mut found = Vec::new();
         for process in processes.flatten() {
             let Some(pid) = process.file_name().to_str().and_then(|it| it.parse().ok()) else {
                 continue;
@@ -99,13 +129,28 @@ impl Process {
                 .split(|it| *it == 0)
                 .any(|it| it.starts_with(b"MINATO_INSTANCE=") && contains(it, mark));
             let program = self.program.as_os_str().as_encoded_bytes();
-            let own = line.split(|it| *it == 0).next() == Some(program) && contains(&line, mark);
+            let mut words = line.split(|it| *it == 0);
+            let own = words.next() == Some(program) && contains(&line, mark);
+            let runs = own && words.next() == Some(b"run");
             if (instance || own) && pid != std::process::id() && is_alive(pid) {
-                let words = String::from_utf8_lossy(&line).replace('\0', " ");
-                left.push((pid, words.chars().take(80).collect()));
+                found.push(Found { pid, runs, line });
             }
         }
-        left
+        found
+    }
+}
+
+/// A process of the site.
+struct Found {
+    pid: u32,
+    /// It is `minato run`.
+    runs: bool,
+    line: Vec<u8>,
+}
+
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = pid_of(pid) {
+        let _ = kill_process(pid, signal);
     }
 }
 

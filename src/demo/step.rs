@@ -19,6 +19,8 @@ pub(crate) enum Step {
     Route,
     /// scale `orders` to 4 and back to 2
     Scale,
+    /// put the same binary in place of the running one
+    Upgrade,
     /// write a broken file
     Broken,
     /// last: kill and freeze again with checks and retries off; must show failures
@@ -41,6 +43,7 @@ pub(crate) enum Act {
     Restart,
     Route,
     Scale,
+    Upgrade,
     Broken,
 }
 
@@ -59,6 +62,7 @@ impl Act {
             Self::Restart => "replace every instance of orders, one at a time".to_owned(),
             Self::Route => "edit a file: one route more, then away again".to_owned(),
             Self::Scale => "scale orders from 2 to 4 and back".to_owned(),
+            Self::Upgrade => "upgrade: another process of the same binary takes over".to_owned(),
             Self::Broken => "write a broken file".to_owned(),
         }
     }
@@ -75,19 +79,21 @@ impl Act {
             Self::Restart => "restart orders",
             Self::Route => "edit a route",
             Self::Scale => "scale orders",
+            Self::Upgrade => "upgrade",
             Self::Broken => "broken file",
         }
     }
 }
 
 /// Without `--only`: everything but `hang`, which looks like `freeze`.
-const DEFAULT: [Step; 8] = [
+const DEFAULT: [Step; 9] = [
     Step::Kill,
     Step::Freeze,
     Step::Restart,
     Step::Sick,
     Step::Route,
     Step::Scale,
+    Step::Upgrade,
     Step::Broken,
     Step::Control,
 ];
@@ -106,6 +112,7 @@ pub(crate) fn plan(only: &[Step], repeat: u32) -> (Vec<(u32, Act)>, Option<Step>
         Step::Restart => vec![Act::Restart],
         Step::Route => vec![Act::Route],
         Step::Scale => vec![Act::Scale],
+        Step::Upgrade => vec![Act::Upgrade],
         Step::Broken => vec![Act::Broken],
         Step::Control => Vec::new(),
     };
@@ -125,7 +132,7 @@ mod tests {
     fn all_steps_in_order_by_default_and_the_control_run_last() {
         let (acts, control) = plan(&[], 1);
         let names: Vec<&str> = acts.iter().map(|(_, act)| act.name()).collect();
-        let wanted = "kill pages, kill orders, freeze orders, restart orders, sick orders, edit a route, scale orders, broken file";
+        let wanted = "kill pages, kill orders, freeze orders, restart orders, sick orders, edit a route, scale orders, upgrade, broken file";
         assert_eq!(names.join(", "), wanted);
         assert_eq!(control, Some(Step::Control));
     }

@@ -57,17 +57,20 @@ pub(super) struct Update {
 
 impl Fleet {
     /// `probes`: in flight at once over all targets.
-    pub(super) fn new(
-        earlier: &[LastEndpoint],
-        probes: usize,
-        changes: mpsc::Sender<Report<WatchKey>>,
-    ) -> Self {
+    pub(super) fn new(probes: usize, changes: mpsc::Sender<Report<WatchKey>>) -> Self {
         Self {
             services: BTreeMap::new(),
-            earlier: earlier.iter().map(|it| (it.id(), it.clone())).collect(),
+            earlier: BTreeMap::new(),
             draining: BTreeSet::new(),
             observers: Observers::new(probes, changes),
         }
+    }
+
+    /// Takes in what another process thought, of endpoints that are not known here yet.
+    pub(super) fn remember(&mut self, earlier: &[LastEndpoint]) {
+        let unknown = earlier.iter().filter(|it| self.member(&it.id()).is_none());
+        let unknown: Vec<_> = unknown.map(|it| (it.id(), it.clone())).collect();
+        self.earlier.extend(unknown);
     }
 
     pub(super) fn services(&self) -> impl Iterator<Item = (&ServiceName, &Known)> {

@@ -30,7 +30,7 @@ impl Site {
             retries: 1,
         };
         Self {
-            fleet: Fleet::new(&[], 4, sender),
+            fleet: Fleet::new(4, sender),
             service,
             _changes: changes,
         }

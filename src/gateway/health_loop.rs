@@ -8,13 +8,15 @@ use super::last_good::{LastEndpoint, LastGood};
 use super::member::{Member, WatchKey};
 use super::news;
 use super::reports::Reports;
+use super::source::{Following, News, Source};
+use super::telling::Telling;
 use super::view::{Seen, Thought};
 use super::wanted::{FIXED, Use, Wanted, wanted};
 use crate::clock;
 use arc_swap::ArcSwap;
 use minato_config::{Backend, Service, ServiceName, ServiceRecord};
 use minato_control::{Event, World};
-use minato_control_store::{Follower, Touched};
+use minato_control_store::Touched;
 use minato_health::{Change, Verdict, VerdictReport};
 use minato_health_probe::Report;
 use minato_proxy::{EndpointId, Intake, Standing, StandingChange, Table};
@@ -44,7 +46,6 @@ pub(crate) struct HealthLoopOptions {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) seen: Seen,
     pub(crate) reports: Reports,
-    pub(crate) events: mpsc::Sender<Event>,
     pub(crate) data: PathBuf,
     pub(crate) last_good: LastGood,
 }
@@ -53,6 +54,8 @@ pub(crate) struct HealthLoopOptions {
 pub(crate) struct HealthLoop {
     options: HealthLoopOptions,
     fleet: Fleet,
+    following: Following,
+    telling: Telling,
     /// The last good ones.
     records: BTreeMap<ServiceName, ServiceRecord>,
     changes: mpsc::Receiver<Report<WatchKey>>,
@@ -62,51 +65,42 @@ pub(crate) struct HealthLoop {
 }
 
 impl HealthLoop {
-    /// Serves the last good table from disk at once.
+    /// Serves the last good table from disk at once, and until it has a [`Source`].
     pub(crate) fn new(options: HealthLoopOptions) -> Self {
         let (sender, changes) = mpsc::channel(QUEUE);
         let mut this = Self {
-            fleet: Fleet::new(&options.last_good.endpoints, PROBES, sender),
+            fleet: Fleet::new(PROBES, sender),
             options,
+            following: Following::Nothing,
+            telling: Telling::default(),
             records: BTreeMap::new(),
             changes,
             unsaved: None,
             saving: None,
         };
-        this.resume();
+        let good = std::mem::take(&mut this.options.last_good);
+        this.take_saved(good);
         this
     }
 
     /// Runs until `stop` says true. Without a store it goes on with what it knows.
     pub(crate) async fn run(
         mut self,
-        mut follower: Follower,
+        mut sources: mpsc::Receiver<Source>,
         mut evidence: mpsc::Receiver<Evidence>,
         mut stop: watch::Receiver<bool>,
     ) {
-        self.take_all(&follower.observed().world);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut follow = true;
         loop {
             tokio::select! {
                 _ = stop.wait_for(|it| *it) => break,
                 Some(report) = self.changes.recv() => self.heard(&report),
                 Some(evidence) = evidence.recv() => self.witnessed(&evidence),
-                touched = follower.next(), if follow => match touched {
-                    Ok(Touched::Everything) => self.take_all(&follower.observed().world),
-                    Ok(Touched::These(set)) => {
-                        for name in &set.services {
-                            self.take_service(&follower.observed().world, name);
-                        }
-                    }
-                    Err(error) => {
-                        follow = false;
-                        self.tell(news::store_lost(&error, clock::wall()));
-                    }
-                },
+                Some(source) = sources.recv() => self.turn_to(source),
+                news = self.following.next() => self.learned(news),
                 _ = tick.tick() => self.ticked(),
                 _ = look.tick() => self.looked(),
             }
@@ -114,12 +108,79 @@ impl HealthLoop {
         if let Some(saving) = self.saving.take() {
             let _ = saving.await;
         }
-        save(&self.snapshot(), &self.options.data);
+        if self.following.is_ours_to_save() {
+            save(&self.snapshot(), &self.options.data);
+        }
+    }
+
+    /// Learns from another source from now on.
+    fn turn_to(&mut self, source: Source) {
+        match source {
+            Source::Site {
+                follower,
+                events,
+                saved,
+                taken,
+            } => {
+                self.telling.begin_journal(events);
+                self.take_saved(saved);
+                self.take_all(&follower.observed().world);
+                self.following = Following::Site(follower);
+                let _ = taken.send(());
+            }
+            Source::Saved { left } => {
+                if self.following.is_ours_to_save() {
+                    save(&self.snapshot(), &self.options.data);
+                }
+                self.unsaved = None;
+                self.telling = Telling::Silent;
+                self.following = Following::saved(&self.options.data);
+                let _ = left.send(());
+            }
+        }
+    }
+
+    fn learned(&mut self, news: News) {
+        match news {
+            News::Store(Ok(touched)) => {
+                // Borrowed apart from the rest of this task's state for the time of one change.
+                let following = std::mem::replace(&mut self.following, Following::Nothing);
+                if let Some(observed) = following.observed() {
+                    match touched {
+                        Touched::Everything => self.take_all(&observed.world),
+                        Touched::These(set) => {
+                            for name in &set.services {
+                                self.take_service(&observed.world, name);
+                            }
+                        }
+                    }
+                }
+                self.following = following;
+            }
+            News::Store(Err(error)) => {
+                self.following = Following::Lost;
+                self.tell(news::store_lost(&error, clock::wall()));
+            }
+            // Empty where the last was not: damaged, or about to be written anew.
+            News::Saved(good) if good.services.is_empty() => {}
+            News::Saved(good) => {
+                let named =
+                    |name: &ServiceName| good.services.iter().any(|it| it.service.name == *name);
+                let gone: Vec<ServiceName> = self
+                    .records
+                    .keys()
+                    .filter(|it| !named(it))
+                    .cloned()
+                    .collect();
+                self.take_saved(good);
+                gone.iter().for_each(|it| self.forget(it));
+            }
+        }
     }
 
     /// The table of before, with the verdicts of before, until the store and the probes say more.
-    fn resume(&mut self) {
-        let good = std::mem::take(&mut self.options.last_good);
+    fn take_saved(&mut self, good: LastGood) {
+        self.fleet.remember(&good.endpoints);
         for record in good.services {
             let of_service = good.endpoints.iter();
             let wanted: Vec<Wanted> = of_service
@@ -338,6 +399,9 @@ impl HealthLoop {
                 self.dirty();
             }
         }
+        if !self.following.is_ours_to_save() {
+            return;
+        }
         let saving = self.saving.as_ref().is_some_and(|it| !it.is_finished());
         if !saving && self.unsaved.is_some_and(|at| clock::now() >= at + SAVE) {
             self.unsaved = None;
@@ -374,11 +438,8 @@ impl HealthLoop {
         LastGood::new(services.collect(), endpoints.collect(), drained.collect())
     }
 
-    /// A full journal loses an event rather than holding verdicts up.
-    fn tell(&self, event: Event) {
-        if self.options.events.try_send(event).is_err() {
-            tracing::warn!("the journal is full; an event was dropped");
-        }
+    fn tell(&mut self, event: Event) {
+        self.telling.tell(event);
     }
 }
 

@@ -95,9 +95,14 @@ impl LastGood {
         }
     }
 
+    /// Where it is kept.
+    pub(crate) fn file(data: &Path) -> PathBuf {
+        data.join(FILE)
+    }
+
     /// What was saved; empty where there is none. A damaged file is said and passed over: the store knows the rest.
     pub(crate) fn load(data: &Path) -> Self {
-        let path = data.join(FILE);
+        let path = Self::file(data);
         let Ok(bytes) = std::fs::read(&path) else {
             return Self::default();
         };
@@ -116,7 +121,7 @@ impl LastGood {
 
     /// Replaces the file in one step.
     pub(crate) fn save(&self, data: &Path) -> anyhow::Result<()> {
-        let (path, new): (PathBuf, PathBuf) = (data.join(FILE), data.join(format!("{FILE}.new")));
+        let (path, new): (PathBuf, PathBuf) = (Self::file(data), data.join(format!("{FILE}.new")));
         let write = || -> anyhow::Result<()> {
             let mut file = std::fs::File::create(&new)?;
             file.write_all(&serde_json::to_vec(self)?)?;

@@ -11,10 +11,13 @@ mod member;
 mod news;
 mod places;
 mod reports;
+mod source;
+mod telling;
 mod view;
 mod wanted;
 
 pub(crate) use health_loop::{HealthLoop, HealthLoopOptions};
 pub(crate) use last_good::LastGood;
 pub(crate) use reports::{Reporter, Reports};
+pub(crate) use source::Source;
 pub(crate) use view::{GatewayView, Seen};

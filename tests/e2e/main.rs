@@ -22,3 +22,4 @@ mod refusals;
 mod retries;
 mod stop;
 mod support;
+mod upgrade;

@@ -4,6 +4,7 @@
 //! journal and the [`View`], and writes intents; nothing here is on the way of a request.
 
 mod answer;
+mod caller;
 mod change;
 mod events;
 mod guard;
@@ -14,6 +15,7 @@ mod serve;
 mod settle;
 mod state;
 mod status;
+mod upgrade;
 
 pub use serve::serve;
 

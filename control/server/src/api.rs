@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 mod change;
 mod service;
+mod upgrade;
 
 pub use change::{ApiError, ChangeAnswer, DrainRequest, RestartRequest, ScaleRequest, Settled};
 pub use service::{ByHand, InstanceStatus, ServiceState, ServiceStatus};
+pub use upgrade::{UpgradeRequest, UpgradeState, UpgradeStatus};
 
 /// `GET /v1/status`: this process and everything it knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +46,9 @@ pub struct Status {
     pub services: Vec<ServiceStatus>,
     /// What needs a person, one sentence each; empty when all is well.
     pub alarms: Vec<String>,
+    /// Processes of before an upgrade that still serve the connections that they had.
+    #[serde(default)]
+    pub draining: Vec<u32>,
 }
 
 /// The watched folder as last read.

@@ -172,7 +172,10 @@ impl Worker {
             Ask::Orders => number.to_string(),
         };
         let failure = match answer {
-            Ok(it) if it.status != 200 => format!("{} {}", it.status, it.text().trim()),
+            Ok(it) if it.status != 200 => {
+                let text: String = it.text().trim().chars().take(60).collect();
+                format!("{} {text}", it.status)
+            }
             Ok(it) if it.text() != wanted => format!("wrong body {:?}", it.text()),
             Ok(_) => {
                 if matches!(self.ask, Ask::Orders) {

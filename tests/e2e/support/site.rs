@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -25,6 +25,10 @@ pub(crate) struct Site {
     folder: TempDir,
     pub(crate) ports: Ports,
     child: Option<Child>,
+    /// Standard input of the first process: its end ends all.
+    input: Option<ChildStdin>,
+    /// The process that serves since an upgrade; no child of this one.
+    successor: Option<u32>,
     /// From the next start on.
     pub(crate) at_stop: AtStop,
 }
@@ -48,6 +52,8 @@ impl Site {
             folder,
             ports: Ports::take(),
             child: None,
+            input: None,
+            successor: None,
             at_stop: AtStop::StopInstances,
         };
         fs::create_dir(site.path("services")).unwrap();
@@ -118,7 +124,7 @@ impl Site {
         if self.at_stop == AtStop::StopInstances {
             command.arg("--stop-instances");
         }
-        let child = command
+        let mut child = command
             .args(["--exit-with-parent", "--config"])
             .arg(self.settings())
             .stdin(Stdio::piped())
@@ -126,6 +132,7 @@ impl Site {
             .stderr(log)
             .spawn()
             .unwrap();
+        self.input = child.stdin.take();
         self.child = Some(child);
         until("the admin API", || {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
@@ -148,8 +155,52 @@ impl Site {
         fs::read_to_string(self.log()).unwrap_or_default()
     }
 
+    /// Of the process that serves.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.as_ref().unwrap().id()
+        self.successor
+            .unwrap_or_else(|| self.child.as_ref().unwrap().id())
+    }
+
+    /// Types `minato upgrade`, which must succeed; both pids, old and new.
+    #[track_caller]
+    pub(crate) fn upgrade(&mut self) -> (u32, u32) {
+        let old = self.pid();
+        let printed = self.type_in(&["upgrade"]);
+        assert!(printed.contains("done"), "{printed}");
+        (old, self.follow_upgrade())
+    }
+
+    /// Takes note of the process that serves by now.
+    #[track_caller]
+    pub(crate) fn follow_upgrade(&mut self) -> u32 {
+        let pid = self.json("/v1/status")["pid"].as_u64().unwrap();
+        let pid = u32::try_from(pid).unwrap();
+        assert_ne!(pid, self.pid(), "no other process serves");
+        self.successor = Some(pid);
+        pid
+    }
+
+    /// Waits for the end of the first process, which has handed over.
+    #[track_caller]
+    pub(crate) fn first_ends(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        within(STOP, "the old process to end", || child.try_wait().unwrap())
+    }
+
+    /// The first process has not ended.
+    pub(crate) fn first_lives(&mut self) -> bool {
+        let child = self.child.as_mut();
+        child.is_some_and(|it| it.try_wait().unwrap().is_none())
+    }
+
+    /// Sends `signal` to the process that serves since an upgrade, and waits until it has ended.
+    #[track_caller]
+    pub(crate) fn stop_successor(&mut self, signal: Signal) {
+        let pid = self.successor.take().unwrap();
+        processes::signal(pid, signal);
+        within(STOP, "the new process to end", || {
+            (!processes::is_alive(pid)).then_some(())
+        });
     }
 
     /// Kills minato alone, as a crash would.
@@ -210,6 +261,15 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         let mut forced = false;
+        if let Some(pid) = self.successor.take()
+            && processes::is_alive(pid)
+        {
+            processes::signal(pid, Signal::TERM);
+            let began = now();
+            while processes::is_alive(pid) && began.elapsed() < STOP {
+                pause(Duration::from_millis(20));
+            }
+        }
         if let Some(mut child) = self.child.take() {
             let pid = child.id();
             if child.try_wait().is_ok_and(|it| it.is_none()) {

@@ -203,7 +203,7 @@ fn command(before: &Before<'_>, verb: &str) -> Result<(), Refusal> {
     }
 }
 
-fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
+pub(super) fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
     let body = body.map_err(|it| Refusal::new(it.status(), it.body_text()))?;
     serde_json::from_slice(&body)
         .map_err(|error| Refusal::bad(format!("the body is not what this route takes: {error}")))

@@ -7,7 +7,7 @@ use super::page::{self, Refresh};
 use super::settle;
 use super::state::{Seen, Shared, known};
 use super::status::Sources;
-use super::{change, events};
+use super::{change, events, upgrade};
 use crate::LeaderRecord;
 use crate::api::{ConfigStatus, LogLines, RouteTest, ServiceStatus, Settled, Status, StoreStatus};
 use crate::claim::Gone;
@@ -48,6 +48,7 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/services/{name}/scale", post(change::scale))
         .route("/v1/services/{name}/restart", post(change::restart))
         .route("/v1/services/{name}/drain", post(change::drain))
+        .route("/v1/upgrade", get(upgrade::status).post(upgrade::begin))
         .route("/v1/events", get(events::list))
         .route("/v1/logs/{name}", get(logs))
         .route("/v1/route", get(route))
@@ -305,6 +306,7 @@ async fn overview(shared: &Shared) -> Status {
         },
         services,
         alarms,
+        draining: admin.view.upgrade().draining,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Connections: how many, how long a head may take, and how they end.
 
+use super::caller::Ends;
 use super::{Admin, routes, state::Shared};
 use crate::stop::stopped;
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -37,7 +38,8 @@ pub async fn serve(
     admin: Arc<Admin>,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let port = listener.local_addr()?.port();
+    let server = listener.local_addr()?;
+    let port = server.port();
     let app = routes::router(Shared::new(admin, port, stop.clone()));
     let mut connections = JoinSet::new();
     loop {
@@ -45,8 +47,9 @@ pub async fn serve(
             () = stopped(&mut stop) => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() < CONNECTIONS => {
-                    connections.spawn(connection(stream, app.clone(), stop.clone()));
+                Ok((stream, client)) if connections.len() < CONNECTIONS => {
+                    let app = app.clone().layer(Extension(Ends { client, server }));
+                    connections.spawn(connection(stream, app, stop.clone()));
                 }
                 Ok((stream, _)) => {
                     // Small enough for the socket's buffer; who does not read it loses it.

@@ -1,7 +1,9 @@
 //! A gateway and an agent that say what a test wants.
 
 use minato_config::{ServiceName, SlotIndex};
-use minato_control_server::api::{RouteCandidate, RouteTest};
+use minato_control_server::api::{
+    RouteCandidate, RouteTest, UpgradeRequest, UpgradeState, UpgradeStatus,
+};
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use std::sync::Mutex;
 
@@ -9,6 +11,8 @@ use std::sync::Mutex;
 pub struct FakeView {
     pub traffic: Mutex<Vec<ServiceTraffic>>,
     pub endpoints: Mutex<Vec<EndpointView>>,
+    /// Every upgrade that was asked for.
+    pub upgrades: Mutex<Vec<UpgradeRequest>>,
 }
 
 impl View for FakeView {
@@ -57,6 +61,26 @@ impl View for FakeView {
         "# HELP minato_requests_total Requests.\n# TYPE minato_requests_total counter\n\
          minato_requests_total{service=\"library\"} 7"
             .to_owned()
+    }
+
+    fn upgrade(&self) -> UpgradeStatus {
+        UpgradeStatus {
+            pid: 7,
+            draining: vec![5],
+            ..UpgradeStatus::default()
+        }
+    }
+
+    fn begin_upgrade(&self, asked: UpgradeRequest) -> Result<UpgradeStatus, String> {
+        let mut upgrades = self.upgrades.lock().unwrap();
+        if !upgrades.is_empty() {
+            return Err("one is under way".to_owned());
+        }
+        upgrades.push(asked);
+        Ok(UpgradeStatus {
+            state: UpgradeState::UnderWay,
+            ..self.upgrade()
+        })
     }
 }
 

@@ -52,6 +52,7 @@ fn status(services: Vec<ServiceStatus>) -> Status {
         },
         services,
         alarms: Vec::new(),
+        draining: Vec::new(),
     }
 }
 

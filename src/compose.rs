@@ -1,0 +1,142 @@
+//! Makes the parts of one process from its settings: the gateway with the table of before, its health loop, and what
+//! its duties are made from. Nothing listens and nothing is stored yet.
+
+use crate::clock;
+use crate::duties::Charge;
+use crate::gateway::{GatewayView, HealthLoop, HealthLoopOptions, LastGood, Reports, Seen, Source};
+use crate::listeners::{Listeners, Role as Listening};
+use crate::upgrade::{Draining, Progress, Wanted};
+use anyhow::{Context as _, bail};
+use arc_swap::ArcSwap;
+use minato_config::{NodeId, Role, Settings};
+use minato_config_files::Watcher;
+use minato_control_store::keys::Keys;
+use minato_proxy::Table;
+use minato_proxy_server::{AccessLog, Evidence, Gateway, GatewayOptions, Metrics, SorryPage};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// Client connections at most; two descriptors each, and some spare, stay under the usual hard limit of 20,000.
+const CONNECTIONS: usize = 9_000;
+/// Evidence that may wait.
+const QUEUE: usize = 1024;
+
+/// See the module.
+pub(crate) struct Parts {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) charge: Charge,
+    /// Upgrades that somebody wants.
+    pub(crate) wishes: mpsc::Receiver<Wanted>,
+    /// Only with the gateway's role.
+    pub(crate) health: Option<Health>,
+}
+
+/// The health loop and what it hears.
+pub(crate) struct Health {
+    health: HealthLoop,
+    sources: mpsc::Receiver<Source>,
+    evidence: mpsc::Receiver<Evidence>,
+}
+
+impl Health {
+    pub(crate) async fn run(self, stop: watch::Receiver<bool>) {
+        self.health.run(self.sources, self.evidence, stop).await;
+    }
+}
+
+/// Makes them. `last_good`: the table to begin with; probes of its instances begin at once.
+pub(crate) fn parts(
+    settings: &Settings,
+    listeners: &Listeners,
+    draining: Arc<Draining>,
+    last_good: LastGood,
+) -> anyhow::Result<Parts> {
+    let since = clock::wall();
+    let table = Arc::new(ArcSwap::from_pointee(Table::default()));
+    let metrics = Metrics::new().context("metrics cannot be registered")?;
+    let (evidence, witnessed) = mpsc::channel(QUEUE);
+    let (sources, sourced) = mpsc::channel(1);
+    let (seen, reports) = (Seen::default(), Reports::default());
+    let gateway = Gateway::new(GatewayOptions {
+        table: Arc::clone(&table),
+        evidence,
+        metrics: Arc::clone(&metrics),
+        trusted_proxies: settings.gateway.trusted_proxies.clone(),
+        sorry: sorry_page(settings)?,
+        access_log: if settings.gateway.access_log {
+            AccessLog::On
+        } else {
+            AccessLog::Off
+        },
+        connections: CONNECTIONS,
+        workers: settings.gateway.workers,
+    });
+    let is_gateway = settings.roles.contains(&Role::Gateway);
+    let health = is_gateway.then(|| {
+        let options = HealthLoopOptions {
+            table: Arc::clone(&table),
+            metrics: Arc::clone(&metrics),
+            seen: seen.clone(),
+            reports: reports.clone(),
+            data: settings.data.clone(),
+            last_good,
+        };
+        Health {
+            health: HealthLoop::new(options),
+            sources: sourced,
+            evidence: witnessed,
+        }
+    });
+    let (upgrade, wishes) = Progress::new(draining);
+    let charge = Charge {
+        settings: settings.clone(),
+        node: node_id(settings)?,
+        keys: Keys::new(&settings.site),
+        since,
+        listeners: listeners.addresses(Listening::Http),
+        gateway: GatewayView {
+            table,
+            metrics,
+            seen,
+        },
+        reports,
+        upgrade: Arc::new(upgrade),
+        keeper: std::env::current_exe()
+            .context("this program's own path is unknown; it is needed to keep instances")?,
+        sources,
+        watcher: Watcher::start(settings, clock::wall)
+            .context("no thread for watching the folder of services")?,
+    };
+    Ok(Parts {
+        gateway,
+        charge,
+        wishes,
+        health,
+    })
+}
+
+fn sorry_page(settings: &Settings) -> anyhow::Result<SorryPage> {
+    match minato_config_files::read_sorry_page(settings) {
+        Ok(page) => Ok(page.map_or_else(SorryPage::default, |html| SorryPage::new(&html))),
+        Err(problem) => bail!("{problem}"),
+    }
+}
+
+/// The configured name, else the machine's host name with everything else than letters and digits made `-`.
+fn node_id(settings: &Settings) -> anyhow::Result<NodeId> {
+    if let Some(node) = &settings.node {
+        return Ok(node.clone());
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let short = host.trim().split('.').next().unwrap_or_default();
+    let name: String = short
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(63)
+        .collect();
+    let name = name.trim_matches('-');
+    NodeId::parse(if name.is_empty() { "node" } else { name })
+        .context("the host name gives no node name; set `node` in the settings")
+}

@@ -1,0 +1,285 @@
+//! What only one process of a node does at a time: it has the store open, keeps the journal, answers the admin API,
+//! runs the agent and control.
+//!
+//! Taken up at the start, laid down at the stop or when another process takes over; taken up again where that comes to
+//! nothing. Not here: serving requests, which more than one process may do (`serving`, `gateway`).
+
+use crate::gateway::{GatewayView, LastGood, Reporter, Reports, Source};
+use crate::upgrade::Progress;
+use crate::view::ProcessView;
+use anyhow::{Context as _, anyhow, bail};
+use minato_config::{GatewayId, NodeId, Role, Settings, Timestamp};
+use minato_config_files::{Folder, Watcher};
+use minato_control::Event;
+use minato_control_agent::{AgentError, AgentOptions, Stop};
+use minato_control_server::{About, Admin, ClaimOptions, Journal, JournalOptions, LeadOptions};
+use minato_control_store::keys::Keys;
+use minato_control_store::{Embedded, SharedStore, StoreError};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+
+/// How long the parts may take to end, and then the journal to be written.
+const PARTS: Duration = Duration::from_secs(5);
+const JOURNAL: Duration = Duration::from_secs(2);
+
+/// What the duties of one process are made from, however often they are taken up.
+pub(crate) struct Charge {
+    pub(crate) settings: Settings,
+    pub(crate) node: NodeId,
+    pub(crate) keys: Keys,
+    /// When this process began.
+    pub(crate) since: Timestamp,
+    /// Where the gateway listens.
+    pub(crate) listeners: Vec<SocketAddr>,
+    pub(crate) gateway: GatewayView,
+    pub(crate) reports: Reports,
+    pub(crate) upgrade: Arc<Progress>,
+    /// This program's file; keepers of instances are started from it.
+    pub(crate) keeper: PathBuf,
+    /// To the health loop.
+    pub(crate) sources: mpsc::Sender<Source>,
+    /// The folder is watched all the time: the one who takes over has read it before.
+    pub(crate) watcher: Watcher,
+}
+
+/// Duties that were taken up.
+pub(crate) struct Duties {
+    store: Arc<Embedded>,
+    journal: Arc<Journal>,
+    events: mpsc::Sender<Event>,
+    stop: watch::Sender<bool>,
+    parts: JoinSet<()>,
+    agent: Option<JoinHandle<Result<(), AgentError>>>,
+    agent_stop: watch::Sender<Stop>,
+}
+
+/// What ended without being told to.
+pub(crate) enum Failed {
+    Agent(anyhow::Result<()>),
+    /// Any other part, which never ends by itself.
+    Part(Option<JoinError>),
+}
+
+/// Opens the store: the first thing to do, because only one process can have it open.
+pub(crate) fn open_store(data: &Path) -> anyhow::Result<Embedded> {
+    match Embedded::open(data, minato_control_store::Options::default()) {
+        Err(StoreError::Disk { cause, .. })
+            if cause.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            bail!(
+                "no permission to use the data folder {}: run as root, or name another with [store] path in minato.toml",
+                data.display()
+            )
+        }
+        other => Ok(other?),
+    }
+}
+
+impl Duties {
+    /// Starts every part on `store` and brings the gateway's table in line with it. `admin`: where the admin API listens;
+    /// `saved`: what the process before thought last.
+    pub(crate) async fn take_up(
+        charge: &Charge,
+        store: Embedded,
+        admin: TcpListener,
+        saved: LastGood,
+    ) -> anyhow::Result<Self> {
+        let store = Arc::new(store);
+        let shared: SharedStore = store.clone();
+        let data = &charge.settings.data;
+        let (journal, events) = Journal::open(data, JournalOptions::default())
+            .with_context(|| format!("the event journal in {} cannot be opened", data.display()))?;
+        let (stop, stopped) = watch::channel(false);
+        let mut parts = JoinSet::new();
+
+        let is = |role| charge.settings.roles.contains(&role);
+        let folder = charge.watcher.subscribe();
+        let about = charge.admin(
+            admin.local_addr()?,
+            &shared,
+            &journal,
+            &events,
+            folder.clone(),
+        );
+        admin.set_nonblocking(true)?;
+        let admin = tokio::net::TcpListener::from_std(admin)?;
+        // Without the gateway's role nothing is probed or reported: the store says what other gateways think.
+        if is(Role::Gateway) {
+            let follower =
+                minato_control_store::follow(shared.clone(), charge.keys.clone()).await?;
+            let (taken, is_taken) = oneshot::channel();
+            let source = Source::Site {
+                follower: Box::new(follower),
+                events: events.clone(),
+                saved,
+                taken,
+            };
+            let sent = charge.sources.send(source).await;
+            if sent.is_err() || is_taken.await.is_err() {
+                bail!("the gateway's health loop has ended; please report it");
+            }
+            let reporter = Reporter {
+                store: shared.clone(),
+                keys: charge.keys.clone(),
+                gateway: GatewayId::parse(charge.node.as_str())
+                    .context("the node's name does not fit a gateway")?,
+                since: charge.since,
+                reports: charge.reports.clone(),
+            };
+            parts.spawn(reporter.run(stopped.clone()));
+        }
+        let serving = minato_control_server::serve(admin, about, stopped.clone());
+        parts.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the admin API ended");
+            }
+        });
+        if is(Role::Control) {
+            parts.spawn(minato_control_server::claim_folder(
+                ClaimOptions::new(charge.keys.clone()),
+                shared.clone(),
+                folder,
+                events.clone(),
+                stopped.clone(),
+            ));
+            parts.spawn(minato_control_server::lead(
+                LeadOptions::new(charge.keys.clone(), charge.node.clone()),
+                shared.clone(),
+                events.clone(),
+                stopped,
+            ));
+        }
+        let (agent_stop, agent_stopped) = watch::channel(Stop::Run);
+        let agent = charge.agent()?;
+        let agent = is(Role::Agent).then(|| {
+            let run = minato_control_agent::run(agent, shared, events.clone(), agent_stopped);
+            tokio::spawn(run)
+        });
+        Ok(Self {
+            store,
+            journal,
+            events,
+            stop,
+            parts,
+            agent,
+            agent_stop,
+        })
+    }
+
+    /// Where events go. To be dropped before the duties are laid down.
+    pub(crate) fn events(&self) -> &mpsc::Sender<Event> {
+        &self.events
+    }
+
+    /// Waits for something that should not happen. Cancel-safe.
+    pub(crate) async fn failed(&mut self) -> Failed {
+        tokio::select! {
+            ended = join(&mut self.agent) => Failed::Agent(ended),
+            Some(ended) = self.parts.join_next() => Failed::Part(ended.err()),
+        }
+    }
+
+    /// Ends every part, the store last. `how`: what becomes of the instances.
+    pub(crate) async fn lay_down(mut self, charge: &Charge, how: Stop) -> anyhow::Result<()> {
+        let _ = self.agent_stop.send(how);
+        let result = match self.agent {
+            Some(_) => join(&mut self.agent).await,
+            None => Ok(()),
+        };
+        let _ = self.stop.send(true);
+        let ended = async { while self.parts.join_next().await.is_some() {} };
+        if tokio::time::timeout(PARTS, ended).await.is_err() {
+            tracing::warn!("a part of minato does not end; it is cut off");
+            self.parts.shutdown().await;
+        }
+        charge.leave_to_another().await;
+        drop(self.events);
+        let _ = tokio::time::timeout(JOURNAL, self.journal.closed()).await;
+        self.store.close().await;
+        result
+    }
+}
+
+impl Charge {
+    /// Makes the health loop let go of store and journal, and follow what another process saves.
+    async fn leave_to_another(&self) {
+        let (left, is_left) = oneshot::channel();
+        if self.sources.send(Source::Saved { left }).await.is_ok() {
+            let _ = is_left.await;
+        }
+    }
+
+    fn admin(
+        &self,
+        address: SocketAddr,
+        store: &SharedStore,
+        journal: &Arc<Journal>,
+        events: &mpsc::Sender<Event>,
+        folder: watch::Receiver<Arc<Folder>>,
+    ) -> Arc<Admin> {
+        let settings = &self.settings;
+        Arc::new(Admin {
+            about: About {
+                site: settings.site.clone(),
+                node: self.node.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                since: self.since,
+                listeners: self.listeners.clone(),
+                admin: address,
+                folder: settings.services.clone(),
+                store: settings.data.clone(),
+            },
+            store: store.clone(),
+            keys: self.keys.clone(),
+            journal: Arc::clone(journal),
+            events: events.clone(),
+            folder,
+            view: Arc::new(ProcessView {
+                gateway: self.gateway.clone(),
+                data: settings.data.clone(),
+                upgrade: Arc::clone(&self.upgrade),
+            }),
+        })
+    }
+
+    fn agent(&self) -> anyhow::Result<AgentOptions> {
+        let data = &self.settings.data;
+        let data = std::path::absolute(data)
+            .with_context(|| format!("{} has no absolute path", data.display()))?;
+        Ok(AgentOptions {
+            node: self.node.clone(),
+            keys: self.keys.clone(),
+            data,
+            ports: self.settings.agent.ports,
+            log_bytes: self.settings.agent.log_bytes,
+            shim: vec![self.keeper.clone().into_os_string(), "shim".into()],
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        })
+    }
+}
+
+impl Failed {
+    /// The end of minato that it leads to.
+    pub(crate) fn into_result(self) -> anyhow::Result<()> {
+        match self {
+            Self::Agent(ended) => ended,
+            Self::Part(cause) => Err(cause.map_or_else(|| anyhow!("ended"), anyhow::Error::new))
+                .context("a part of minato that should go on has ended; start minato again, and report this as a bug"),
+        }
+    }
+}
+
+/// Waits for the agent's end; for ever where there is none.
+async fn join(agent: &mut Option<JoinHandle<Result<(), AgentError>>>) -> anyhow::Result<()> {
+    let Some(task) = agent else {
+        return std::future::pending().await;
+    };
+    let ended = task.await.context("the agent ended with a panic")?;
+    *agent = None;
+    ended.context("the agent cannot go on")
+}

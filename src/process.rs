@@ -1,0 +1,245 @@
+//! One process of minato from its first request to its end.
+//!
+//! Order of stopping: the gateway stops accepting and lets requests end, then the agent, then control and the admin API.
+//! Not here: how the parts are made (`compose`), and how another process takes over (`replaced`).
+
+mod replaced;
+
+use crate::asked::{Asked, Wish};
+use crate::clock;
+use crate::compose::{self, Parts};
+use crate::duties::{Charge, Duties, Failed, open_store};
+use crate::gateway::LastGood;
+use crate::listeners::{Listeners, Role};
+use crate::run::RunArgs;
+use crate::serving::{DRAIN, Serving};
+use crate::supervisor::Supervisor;
+use crate::upgrade::{Draining, Handover, Inheritor, Wanted, own_program};
+use anyhow::{Context as _, bail};
+use minato_config::Settings;
+use minato_control::{Event, EventKind};
+use minato_control_agent::Stop;
+use minato_control_server::api::UpgradeState;
+use minato_control_store::Embedded;
+use minato_proxy_server::Gateway;
+use replaced::Outcome;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// How long processes that drain may take beyond their own [`DRAIN`], at a stop.
+const LAST: Duration = Duration::from_secs(5);
+
+/// One process of minato, from the moment that its settings, listeners and table are good.
+pub(crate) struct Process<'a> {
+    args: &'a RunArgs,
+    asked: Asked,
+    listeners: Listeners,
+    program: PathBuf,
+    supervisor: Arc<Supervisor>,
+    gateway: Arc<Gateway>,
+    charge: Charge,
+    draining: Arc<Draining>,
+    wishes: mpsc::Receiver<Wanted>,
+    /// The health loop, where there is one.
+    health: Option<JoinHandle<()>>,
+    health_stop: watch::Sender<bool>,
+}
+
+/// Why minato ends.
+enum End {
+    Asked(&'static str),
+    Failed(Failed),
+    Health,
+    /// Another process has taken over.
+    TakenOver(Inheritor),
+}
+
+impl<'a> Process<'a> {
+    pub(crate) fn new(
+        args: &'a RunArgs,
+        settings: &Settings,
+        asked: Asked,
+        listeners: Listeners,
+        draining: Draining,
+        table: LastGood,
+    ) -> anyhow::Result<Self> {
+        let draining = Arc::new(draining);
+        let program = own_program()?;
+        let Parts {
+            gateway,
+            charge,
+            wishes,
+            health,
+        } = compose::parts(settings, &listeners, Arc::clone(&draining), table)?;
+        let (health_stop, stopped) = watch::channel(false);
+        let health = health.map(|it| tokio::spawn(it.run(stopped)));
+        Ok(Self {
+            args,
+            asked,
+            listeners,
+            program,
+            supervisor: Arc::new(Supervisor::from_environment()),
+            gateway,
+            charge,
+            draining,
+            wishes,
+            health,
+            health_stop,
+        })
+    }
+
+    /// The first process of this node.
+    pub(crate) async fn begin(self) -> anyhow::Result<()> {
+        let store = open_store(&self.charge.settings.data)?;
+        let serving = self.serve()?;
+        let duties = self.take_up(store, LastGood::default()).await?;
+        self.announce(&duties, "serves");
+        self.supervisor.ready(&self.status());
+        self.live(duties, serving).await
+    }
+
+    /// Says ready to the process before, and takes over its duties.
+    pub(crate) async fn ready(self, handover: &Handover) -> anyhow::Result<(Self, Duties)> {
+        handover.released().await?;
+        let data = &self.charge.settings.data;
+        let (store, saved) = (open_store(data)?, LastGood::load(data));
+        let duties = self.take_up(store, saved).await?;
+        Ok((self, duties))
+    }
+
+    /// Accepts, as the process before does still, and lets it go.
+    pub(crate) async fn go_on(self, duties: Duties, handover: Handover) -> anyhow::Result<()> {
+        let serving = self.serve()?;
+        let from = handover.from;
+        self.announce(
+            &duties,
+            &format!("took over from process {from} and serves"),
+        );
+        let progress = &self.charge.upgrade;
+        progress.set(UpgradeState::Done, format!("took over from process {from}"));
+        self.supervisor.taken_over(&self.status());
+        handover.running().await?;
+        self.tell_of_the_end_of_others(&duties);
+        self.live(duties, serving).await
+    }
+
+    fn serve(&self) -> anyhow::Result<Serving> {
+        Serving::start(Arc::clone(&self.gateway), &self.listeners)
+    }
+
+    async fn take_up(&self, store: Embedded, saved: LastGood) -> anyhow::Result<Duties> {
+        Duties::take_up(&self.charge, store, self.admin()?, saved).await
+    }
+
+    fn admin(&self) -> anyhow::Result<TcpListener> {
+        let mut all = self.listeners.of(Role::Admin)?;
+        all.pop().context("there is no listener for the admin API")
+    }
+
+    /// Serves until there is a reason to end, and ends.
+    async fn live(mut self, duties: Duties, serving: Serving) -> anyhow::Result<()> {
+        let watchdog = tokio::spawn(Arc::clone(&self.supervisor).watch());
+        let (end, duties) = self.until_the_end(duties).await?;
+        if let End::TakenOver(by) = end {
+            watchdog.abort();
+            return self.drain(serving, by).await;
+        }
+        if let End::Asked(why) = end {
+            tracing::info!(why, "stopping");
+        }
+        self.supervisor.stopping();
+        // Both have the same time, from now on.
+        let deadline = clock::now() + DRAIN + LAST;
+        self.draining.stop();
+        self.listeners.close();
+        serving.stop().await;
+        let how = match end {
+            End::Asked(_) if self.args.stop_instances => Stop::StopInstances,
+            _ => Stop::LeaveInstances,
+        };
+        let laid_down = match duties {
+            Some(duties) => duties.lay_down(&self.charge, how).await,
+            None => Ok(()),
+        };
+        self.end_health().await;
+        let others = self.draining.ended(|_| {});
+        let _ = tokio::time::timeout_at(deadline.into(), others).await;
+        match end {
+            End::Asked(_) | End::TakenOver(_) => laid_down,
+            End::Failed(failed) => failed.into_result(),
+            End::Health => bail!(
+                "the gateway's health loop ended; start minato again, and report this as a bug"
+            ),
+        }
+    }
+
+    async fn until_the_end(&mut self, mut duties: Duties) -> anyhow::Result<(End, Option<Duties>)> {
+        loop {
+            let wanted = tokio::select! {
+                wish = self.asked.next() => match wish {
+                    Wish::Stop(why) => return Ok((End::Asked(why), Some(duties))),
+                    Wish::Upgrade => self.by_signal(),
+                },
+                wanted = self.wishes.recv() => wanted,
+                failed = duties.failed() => return Ok((End::Failed(failed), Some(duties))),
+                () = ended(&mut self.health) => return Ok((End::Health, Some(duties))),
+            };
+            let Some(wanted) = wanted else { continue };
+            duties = match self.upgrade(duties, wanted).await? {
+                Outcome::TakenOver(by) => return Ok((End::TakenOver(by), None)),
+                Outcome::Stop(duties, why) => return Ok((End::Asked(why), Some(duties))),
+                Outcome::Failed(duties) => duties,
+            };
+        }
+    }
+
+    async fn end_health(&mut self) {
+        self.health_stop.send_replace(true);
+        if self.health.is_some() {
+            ended(&mut self.health).await;
+        }
+    }
+
+    fn announce(&self, duties: &Duties, does: &str) {
+        let message = format!(
+            "minato {} {does} {}",
+            env!("CARGO_PKG_VERSION"),
+            self.status()
+        );
+        tell(
+            duties,
+            Event::info(clock::wall(), EventKind::Process, message),
+        );
+    }
+
+    /// `http://127.0.0.1:8080; status page http://127.0.0.1:7070/`
+    fn status(&self) -> String {
+        let urls = |role| {
+            let all = self.listeners.addresses(role).into_iter();
+            let all: Vec<String> = all.map(|it| format!("http://{it}")).collect();
+            all.join(", ")
+        };
+        format!("{}; status page {}/", urls(Role::Http), urls(Role::Admin))
+    }
+}
+
+fn tell(duties: &Duties, event: Event) {
+    let _ = duties.events().try_send(event);
+}
+
+/// Waits for a task's end; for ever where there is none.
+async fn ended(task: &mut Option<JoinHandle<()>>) {
+    match task {
+        Some(running) => {
+            if running.await.is_err() {
+                tracing::error!("the gateway's health loop ended with a panic");
+            }
+            *task = None;
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,51 @@
+//! The gateway's listeners and connections from start to end.
+
+use crate::listeners::{Listeners, Role};
+use minato_proxy_server::{Gateway, Listener, Phase};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Requests in flight have this long to end when minato stops.
+pub(crate) const DRAIN: Duration = Duration::from_secs(90);
+/// Connections have this long to end when another process has taken over.
+const HAND_OVER: Duration = Duration::from_secs(24 * 3600);
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    phase: watch::Sender<Phase>,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Accepts from now on, on the gateway's own threads: probes, the store and the API never hold requests up.
+    pub(crate) fn start(gateway: Arc<Gateway>, listeners: &Listeners) -> anyhow::Result<Self> {
+        let (phase, told) = watch::channel(Phase::Serve);
+        let listeners = listeners.of(Role::Http)?;
+        let listeners = listeners.into_iter().map(Listener::http).collect();
+        let task = tokio::spawn(gateway.serve(listeners, told, HAND_OVER));
+        Ok(Self { phase, task })
+    }
+
+    /// Accepts no more: another process does. What is open lives on to its own end.
+    pub(crate) fn hand_over(&self) {
+        self.phase.send_replace(Phase::HandOver);
+    }
+
+    /// Waits until nothing is open any more. Cancel-safe.
+    pub(crate) async fn ended(&mut self) {
+        if (&mut self.task).await.is_err() {
+            tracing::error!("the gateway ended with a panic");
+        }
+    }
+
+    /// Accepts no more and ends what is open: idle connections at once, requests in flight within [`DRAIN`].
+    pub(crate) async fn stop(mut self) {
+        self.phase.send_replace(Phase::Stop);
+        if tokio::time::timeout(DRAIN, self.ended()).await.is_err() {
+            tracing::warn!("drain time is over; what is left is cut");
+        }
+    }
+}
