@@ -2,6 +2,7 @@
 
 mod failures;
 mod handover;
+mod http2;
 mod open;
 mod settings;
 mod supervised;
@@ -15,6 +16,14 @@ fn site() -> Site {
     site.write("app", &site.python(2, ""));
     site.start();
     site.wait_ok("app", 2);
+    site
+}
+
+/// A site with the service `open` of this file alone.
+fn site_with(file: &str) -> Site {
+    let mut site = Site::new();
+    site.write("open", file);
+    site.start();
     site
 }
 
