@@ -80,6 +80,14 @@ def go_first(pid, nice):
             group.write_text(str(nice))
 
 
+def listens(port):
+    try:
+        socket.create_connection((ADDRESS, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 class Process:
     """One started program on one core; its output goes to a file. Ends with the `with` block."""
 
@@ -172,6 +180,8 @@ class Peer:
                 process.check()
                 return answers(port)
             wait_for(f"{self.name} answers", up, 20 if setting.services == 1 else 300)
+            if setting.tls and not listens(tls_port):
+                raise Missing(f"{self.name} takes the configuration, but serves no TLS")
         except BaseException:
             process.stop()
             raise
