@@ -5,6 +5,7 @@ use crate::clock;
 use crate::duties::Charge;
 use crate::gateway::{GatewayView, HealthLoop, HealthLoopOptions, LastGood, Reports, Seen, Source};
 use crate::listeners::{Listeners, Role as Listening};
+use crate::secure::Secure;
 use crate::upgrade::{Draining, Progress, Wanted};
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
@@ -48,12 +49,17 @@ impl Health {
 pub(crate) fn parts(
     settings: &Settings,
     listeners: &Listeners,
+    secure: Option<&Secure>,
     draining: Arc<Draining>,
     last_good: LastGood,
 ) -> anyhow::Result<Parts> {
     let since = clock::wall();
     let table = Arc::new(ArcSwap::from_pointee(Table::default()));
     let metrics = Metrics::new().context("metrics cannot be registered")?;
+    if let Some(secure) = secure {
+        let certificates = Arc::clone(&secure.certificates);
+        metrics.watch_certificates(move || certificates.expiries())?;
+    }
     let (evidence, witnessed) = mpsc::channel(QUEUE);
     let (sources, sourced) = mpsc::channel(1);
     let (seen, reports) = (Seen::default(), Reports::default());
@@ -70,6 +76,7 @@ pub(crate) fn parts(
         },
         connections: CONNECTIONS,
         workers: settings.gateway.workers,
+        redirect: secure.and_then(|it| it.redirect(listeners)),
     });
     let is_gateway = settings.roles.contains(&Role::Gateway);
     let health = is_gateway.then(|| {
@@ -93,7 +100,10 @@ pub(crate) fn parts(
         node: node_id(settings)?,
         keys: Keys::new(&settings.site),
         since,
-        listeners: listeners.addresses(Listening::Http),
+        listeners: [Listening::Http, Listening::Https]
+            .into_iter()
+            .flat_map(|it| listeners.addresses(it))
+            .collect(),
         gateway: GatewayView {
             table,
             metrics,

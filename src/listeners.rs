@@ -15,6 +15,8 @@ use std::net::{SocketAddr, TcpListener};
 pub(crate) enum Role {
     /// Plain HTTP requests.
     Http,
+    /// Requests over TLS.
+    Https,
     /// The admin API.
     Admin,
     /// Something of a later version. Never served.
@@ -27,6 +29,7 @@ impl Role {
     fn field(self) -> &'static str {
         match self {
             Self::Http => "[gateway] http",
+            Self::Https => "[gateway] https",
             Self::Admin => "[admin] listen",
             Self::Unknown => "?",
         }
@@ -108,6 +111,16 @@ impl Listeners {
         &self.0
     }
 
+    /// As [`Listeners::of`], each with the address that the settings have for it.
+    pub(crate) fn of_asked(&self, role: Role) -> anyhow::Result<Vec<(SocketAddr, TcpListener)>> {
+        let asked = self
+            .0
+            .iter()
+            .filter(|it| it.role == role)
+            .map(|it| it.asked);
+        Ok(asked.zip(self.of(role)?).collect())
+    }
+
     /// Copies of the listeners of one role, to accept on.
     pub(crate) fn of(&self, role: Role) -> anyhow::Result<Vec<TcpListener>> {
         let of_role = self.0.iter().filter(|it| it.role == role);
@@ -133,7 +146,10 @@ impl Listeners {
 fn wanted(settings: &Settings) -> Vec<(Role, SocketAddr)> {
     let http = settings.gateway.http.iter().map(|it| (Role::Http, *it));
     let is_gateway = settings.roles.contains(&ProcessRole::Gateway);
-    http.filter(|_| is_gateway)
+    let https = settings.gateway.https.iter();
+    let https = https.map(|it| (Role::Https, it.listen));
+    http.chain(https)
+        .filter(|_| is_gateway)
         .chain([(Role::Admin, settings.admin)])
         .collect()
 }
@@ -172,7 +188,7 @@ fn plan(wanted: &[(Role, SocketAddr)], open: &[Note]) -> Plan {
         let open = open.iter().enumerate();
         open.filter(move |(_, it)| it.role == role && it.origin == Origin::SocketUnit)
     };
-    let roles = [Role::Http, Role::Admin];
+    let roles = [Role::Http, Role::Https, Role::Admin];
     for role in roles {
         // A role that this process does not have takes nothing.
         if wanted.iter().any(|it| it.0 == role) {
@@ -240,6 +256,7 @@ mod tests {
                 Note {
                     role: match words[0] {
                         "http" => Role::Http,
+                        "https" => Role::Https,
                         "admin" => Role::Admin,
                         _ => Role::Unknown,
                     },
@@ -273,6 +290,7 @@ mod tests {
         // The same address in another role is another listener.
         check("http 7, admin 8", "admin 7, admin 8", &[1], "http 7", "");
         check("admin 7", "quic 443, admin 7", &[1], "", "");
+        check("http 80, https 443", "https 443", &[0], "http 80", "");
     }
 
     #[test]

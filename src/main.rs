@@ -15,6 +15,7 @@ mod gateway;
 mod listeners;
 mod process;
 mod run;
+mod secure;
 mod serving;
 mod supervisor;
 mod upgrade;

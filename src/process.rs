@@ -12,6 +12,7 @@ use crate::duties::{Charge, Duties, Failed, open_store};
 use crate::gateway::LastGood;
 use crate::listeners::{Listeners, Role};
 use crate::run::RunArgs;
+use crate::secure::Secure;
 use crate::serving::{DRAIN, Serving};
 use crate::supervisor::Supervisor;
 use crate::upgrade::{Draining, Handover, Inheritor, Wanted, own_program};
@@ -38,6 +39,7 @@ pub(crate) struct Process<'a> {
     args: &'a RunArgs,
     asked: Asked,
     listeners: Listeners,
+    secure: Option<Secure>,
     program: PathBuf,
     supervisor: Arc<Supervisor>,
     gateway: Arc<Gateway>,
@@ -64,23 +66,32 @@ impl<'a> Process<'a> {
         settings: &Settings,
         asked: Asked,
         listeners: Listeners,
+        tickets: &[u8],
         draining: Draining,
         table: LastGood,
     ) -> anyhow::Result<Self> {
         let draining = Arc::new(draining);
         let program = own_program()?;
+        let secure = Secure::open(settings, tickets)?;
         let Parts {
             gateway,
             charge,
             wishes,
             health,
-        } = compose::parts(settings, &listeners, Arc::clone(&draining), table)?;
+        } = compose::parts(
+            settings,
+            &listeners,
+            secure.as_ref(),
+            Arc::clone(&draining),
+            table,
+        )?;
         let (health_stop, stopped) = watch::channel(false);
         let health = health.map(|it| tokio::spawn(it.run(stopped)));
         Ok(Self {
             args,
             asked,
             listeners,
+            secure,
             program,
             supervisor: Arc::new(Supervisor::from_environment()),
             gateway,
@@ -128,7 +139,11 @@ impl<'a> Process<'a> {
     }
 
     fn serve(&self) -> anyhow::Result<Serving> {
-        Serving::start(Arc::clone(&self.gateway), &self.listeners)
+        Serving::start(
+            Arc::clone(&self.gateway),
+            &self.listeners,
+            self.secure.as_ref(),
+        )
     }
 
     async fn take_up(&self, store: Embedded, saved: LastGood) -> anyhow::Result<Duties> {
@@ -216,14 +231,16 @@ impl<'a> Process<'a> {
         );
     }
 
-    /// `http://127.0.0.1:8080; status page http://127.0.0.1:7070/`
+    /// `http://127.0.0.1:8080, https://127.0.0.1:8443; status page http://127.0.0.1:7070/`
     fn status(&self) -> String {
-        let urls = |role| {
+        let urls = |scheme: &str, role| -> Vec<String> {
             let all = self.listeners.addresses(role).into_iter();
-            let all: Vec<String> = all.map(|it| format!("http://{it}")).collect();
-            all.join(", ")
+            all.map(|it| format!("{scheme}://{it}")).collect()
         };
-        format!("{}; status page {}/", urls(Role::Http), urls(Role::Admin))
+        let mut served = urls("http", Role::Http);
+        served.extend(urls("https", Role::Https));
+        let admin = urls("http", Role::Admin).join(", ");
+        format!("{}; status page {admin}/", served.join(", "))
     }
 }
 

@@ -88,6 +88,7 @@ fn run(args: &RunArgs, settings: &Settings) -> anyhow::Result<()> {
             settings,
             asked,
             listeners,
+            &[],
             Draining::default(),
             LastGood::load(&settings.data),
         )?;
@@ -102,6 +103,7 @@ async fn take_over(args: &RunArgs, settings: &Settings) -> anyhow::Result<()> {
     let Inheritance {
         listeners,
         parent,
+        tickets,
         draining,
         handover,
     } = Inheritance::receive().await?;
@@ -109,7 +111,7 @@ async fn take_over(args: &RunArgs, settings: &Settings) -> anyhow::Result<()> {
         let listeners = Listeners::gather(settings, listeners)?;
         // The table of before is read when nobody writes it any more.
         let table = LastGood::default();
-        Process::new(args, settings, asked, listeners, draining, table)
+        Process::new(args, settings, asked, listeners, &tickets, draining, table)
     });
     let ready = match prepared {
         Ok(process) => process.ready(&handover).await,

@@ -1,6 +1,7 @@
 //! The gateway's listeners and connections from start to end.
 
 use crate::listeners::{Listeners, Role};
+use crate::secure::Secure;
 use minato_proxy_server::{Gateway, Listener, Phase};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +22,18 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// Accepts from now on, on the gateway's own threads: probes, the store and the API never hold requests up.
-    pub(crate) fn start(gateway: Arc<Gateway>, listeners: &Listeners) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        gateway: Arc<Gateway>,
+        listeners: &Listeners,
+        secure: Option<&Secure>,
+    ) -> anyhow::Result<Self> {
         let (phase, told) = watch::channel(Phase::Serve);
-        let listeners = listeners.of(Role::Http)?;
-        let listeners = listeners.into_iter().map(Listener::http).collect();
-        let task = tokio::spawn(gateway.serve(listeners, told, HAND_OVER));
+        let mut all: Vec<Listener> = Vec::new();
+        all.extend(listeners.of(Role::Http)?.into_iter().map(Listener::http));
+        if let Some(secure) = secure {
+            all.extend(secure.listeners(listeners)?);
+        }
+        let task = tokio::spawn(gateway.serve(all, told, HAND_OVER));
         Ok(Self { phase, task })
     }
 

@@ -116,7 +116,7 @@ pub(crate) fn passed(settings: &Settings) -> anyhow::Result<Vec<Held>> {
         let address = socket.local_addr()?;
         let Some(role) = role(name, address, settings) else {
             bail!(
-                "{address} is passed as `{name}`, which says nothing about what to serve there: set FileDescriptorName=http in the socket unit, or name the address in minato.toml"
+                "{address} is passed as `{name}`, which says nothing about what to serve there: set FileDescriptorName=http, https or admin in the socket unit, or name the address in minato.toml"
             );
         };
         passed.push(Held::new(role, address, Origin::SocketUnit, socket));
@@ -128,8 +128,10 @@ pub(crate) fn passed(settings: &Settings) -> anyhow::Result<Vec<Held>> {
 fn role(name: &str, address: SocketAddr, settings: &Settings) -> Option<Role> {
     match name {
         "http" => Some(Role::Http),
+        "https" => Some(Role::Https),
         "admin" => Some(Role::Admin),
         _ if settings.gateway.http.contains(&address) => Some(Role::Http),
+        _ if settings.gateway.https.iter().any(|it| it.listen == address) => Some(Role::Https),
         _ if settings.admin == address => Some(Role::Admin),
         _ => None,
     }
@@ -145,6 +147,7 @@ mod tests {
         settings.gateway.http = vec!["0.0.0.0:80".parse().unwrap()];
         let cases = [
             ("http", "0.0.0.0:9999", Some(Role::Http)),
+            ("https", "0.0.0.0:9998", Some(Role::Https)),
             ("admin", "127.0.0.1:9", Some(Role::Admin)),
             ("minato.socket", "0.0.0.0:80", Some(Role::Http)),
             ("", "127.0.0.1:7070", Some(Role::Admin)),

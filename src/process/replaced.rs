@@ -4,6 +4,7 @@ use super::{Process, tell};
 use crate::clock;
 use crate::duties::{Duties, open_store};
 use crate::gateway::LastGood;
+use crate::secure::Secure;
 use crate::serving::Serving;
 use crate::upgrade::{Estate, Inheritor, Successor, Wanted};
 use minato_control::{Event, EventKind};
@@ -107,6 +108,7 @@ impl Process<'_> {
             listeners: &self.listeners,
             parent: self.asked.parent()?,
             draining: &self.draining,
+            tickets: self.secure.as_ref().map(Secure::export_tickets),
         };
         tokio::select! {
             raised = Successor::raise(program, &estate) => raised.map(|it| Raised::Ready(Box::new(it))),

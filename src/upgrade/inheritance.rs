@@ -20,6 +20,8 @@ pub(crate) struct Inheritance {
     pub(crate) listeners: Vec<Held>,
     /// The pipe whose end means that the parent process ended.
     pub(crate) parent: Option<OwnedFd>,
+    /// Keys of session tickets; empty without TLS.
+    pub(crate) tickets: Vec<u8>,
     /// The old process, and those before it.
     pub(crate) draining: Draining,
     pub(crate) handover: Handover,
@@ -77,6 +79,7 @@ impl Inheritance {
         Ok(Self {
             listeners,
             parent,
+            tickets: offer.tickets.0,
             draining: Draining::new(draining),
             handover: Handover {
                 channel,

@@ -32,6 +32,8 @@ pub(crate) struct Estate<'a> {
     /// The pipe whose end means that the parent process ended.
     pub(crate) parent: Option<OwnedFd>,
     pub(crate) draining: &'a Draining,
+    /// Keys of session tickets, where TLS is served.
+    pub(crate) tickets: Option<Vec<u8>>,
 }
 
 /// A new process that has not taken over yet. Dropping it kills it.
@@ -110,8 +112,7 @@ impl Successor {
             listeners: held.iter().map(Listening::of).collect(),
             parent: estate.parent.is_some(),
             draining: draining.iter().map(|it| it.pid).collect(),
-            // The listeners' TLS will have them.
-            tickets: Secret::default(),
+            tickets: Secret(estate.tickets.clone().unwrap_or_default()),
         };
         let output = std::io::stderr();
         let mut descriptors = vec![output.as_fd()];

@@ -4,6 +4,9 @@ use crate::channel::Channel;
 use crate::connection;
 use crate::core::Core;
 use crate::listener::Dealt;
+use crate::peer::{Peer, Scheme};
+use crate::tls;
+use minato_tls::Acceptor;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -27,7 +30,12 @@ pub(crate) enum Deal {
 }
 
 /// Accepts for as long as it is polled.
-pub(crate) async fn run(core: Rc<Core>, socket: TcpListener, deal: Deal) {
+pub(crate) async fn run(
+    core: Rc<Core>,
+    socket: TcpListener,
+    acceptor: Option<Acceptor>,
+    deal: Deal,
+) {
     // Given up when there is no other: one request in flight can connect to its instance, or a file be written.
     let mut spare = spare_descriptor();
     let mut pauses: u32 = 0;
@@ -37,12 +45,19 @@ pub(crate) async fn run(core: Rc<Core>, socket: TcpListener, deal: Deal) {
             Ok((tcp, peer)) => {
                 pauses = 0;
                 match &deal {
-                    Deal::Keep => place(&core, tcp, peer).await,
+                    Deal::Keep => place(&core, tcp, peer, acceptor.clone()).await,
                     Deal::Around(workers) => {
                         turn = (turn + 1) % workers.len().max(1);
                         if let (Some(worker), Ok(tcp)) = (workers.get(turn), tcp.into_std()) {
                             // It has ended only where all have.
-                            let _ = worker.send(Dealt { tcp, peer }).await;
+                            let acceptor = acceptor.clone();
+                            let _ = worker
+                                .send(Dealt {
+                                    tcp,
+                                    peer,
+                                    acceptor,
+                                })
+                                .await;
                         }
                     }
                 }
@@ -69,9 +84,14 @@ pub(crate) async fn run(core: Rc<Core>, socket: TcpListener, deal: Deal) {
 
 /// Serves what other workers have accepted, until none accepts any more.
 pub(crate) async fn take_over(core: Rc<Core>, mut dealt: mpsc::Receiver<Dealt>) {
-    while let Some(Dealt { tcp, peer }) = dealt.recv().await {
+    while let Some(Dealt {
+        tcp,
+        peer,
+        acceptor,
+    }) = dealt.recv().await
+    {
         match TcpStream::from_std(tcp) {
-            Ok(tcp) => place(&core, tcp, peer).await,
+            Ok(tcp) => place(&core, tcp, peer, acceptor).await,
             Err(error) => tracing::debug!(%error, "a connection cannot be registered"),
         }
     }
@@ -79,12 +99,20 @@ pub(crate) async fn take_over(core: Rc<Core>, mut dealt: mpsc::Receiver<Dealt>) 
 
 /// Finds a place for a connection and serves it. At the cap the oldest idle one makes room; where all are busy, new ones
 /// wait here and in the kernel's queue.
-async fn place(core: &Rc<Core>, tcp: TcpStream, peer: SocketAddr) {
+async fn place(core: &Rc<Core>, tcp: TcpStream, address: SocketAddr, acceptor: Option<Acceptor>) {
     while !core.gateway.places.take() {
         core.ticker.evict_oldest();
         let _ = timeout(PAUSE, core.one_ends()).await;
     }
-    connection::spawn(core, core.opened(), Channel::Tcp(tcp), peer);
+    let open = core.opened();
+    if let Some(acceptor) = acceptor {
+        return tls::spawn(core, open, acceptor, tcp, address);
+    }
+    let peer = Peer {
+        address,
+        scheme: Scheme::Http,
+    };
+    connection::spawn(core, open, Channel::Tcp(tcp), peer);
 }
 
 /// Whether this machine, not a peer, ran out of something.

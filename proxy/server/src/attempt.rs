@@ -9,6 +9,7 @@ use crate::flow::Coding;
 use crate::http2::{self, Call, Follows, Found, Lines};
 use crate::pool::{Need, Upstream};
 use crate::relay::{self, Stop};
+use crate::tls;
 use minato_config::{Service, UpstreamProtocol};
 use minato_health::{Failure, Layer};
 use minato_http1::{Framing, RequestOnward, trusted};
@@ -144,12 +145,12 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Ended {
 
 /// Makes the request's head ready to be sent; false where it cannot be said in HTTP/2.
 fn begin(exchange: &mut Exchange<'_>, job: &Job<'_>, upstream: &mut Channel) -> bool {
-    let peer = exchange.peer.ip();
+    let peer = exchange.peer.address.ip();
     let onward = RequestOnward {
         path: job.path,
         client: peer,
         trust: trusted(&exchange.core.gateway.trusted_proxies, peer),
-        scheme: "http",
+        scheme: exchange.peer.scheme.text(),
         upstream: job.endpoint.address(),
     };
     let request = exchange.request;
@@ -191,12 +192,14 @@ async fn shared(
     job: &Job<'_>,
 ) -> Result<(Upstream, bool), (Blame, Failure)> {
     let limit = job.service.timeouts.connect;
+    let identity = tls::identity(job.service.upstream.tls.as_ref());
     let call = |lease| Upstream {
         channel: Channel::Call(Box::new(Call::new(lease))),
+        identity: 0,
         counted: None,
     };
     loop {
-        match Lines::find(exchange.core, job.endpoint) {
+        match Lines::find(exchange.core, job.endpoint, identity) {
             Found::Line(lease) => return Ok((call(lease), job.pooled == Pooled::Allowed)),
             Found::Make(making) => {
                 let made = connect(exchange, job).await?;
@@ -236,7 +239,10 @@ async fn idle_or_new(
     let need = if may_retry { Need::Any } else { Need::Fresh };
     let core = exchange.core;
     let idle = match job.pooled {
-        Pooled::Allowed => core.pool.take(job.endpoint, need, core.now()),
+        Pooled::Allowed => {
+            let identity = tls::identity(job.service.upstream.tls.as_ref());
+            core.pool.take(job.endpoint, need, identity, core.now())
+        }
         Pooled::Avoided => None,
     };
     match idle {
@@ -288,8 +294,10 @@ async fn connect(exchange: &Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Bl
     match connected {
         Ok(tcp) => {
             let _ = tcp.set_nodelay(true);
+            let channel = secure(tcp, exchange, job).await?;
             Ok(Upstream {
-                channel: Channel::Tcp(tcp),
+                channel,
+                identity: tls::identity(job.service.upstream.tls.as_ref()),
                 counted: Some(counted),
             })
         }
@@ -310,6 +318,26 @@ async fn connect(exchange: &Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Bl
             Err((blame, failure(layer, detail)))
         }
     }
+}
+
+/// Speaks TLS over a new connection, where the service says so.
+async fn secure(
+    tcp: TcpStream,
+    exchange: &Exchange<'_>,
+    job: &Job<'_>,
+) -> Result<Channel, (Blame, Failure)> {
+    if job.service.upstream.tls.is_none() {
+        return Ok(Channel::Tcp(tcp));
+    }
+    exchange.timer.clear();
+    let connected = Box::pin(tls::connect(tcp, job.service, job.endpoint.address())).await;
+    connected.map_err(|error| {
+        let detail = match error {
+            Some(error) => error.to_string(),
+            None => "the handshake took too long".to_owned(),
+        };
+        (Blame::Instance, failure(Layer::Tls, detail))
+    })
 }
 
 fn failure(layer: Layer, detail: String) -> Failure {

@@ -5,6 +5,7 @@
 use crate::buffer::Buffer;
 use crate::http2::{Call, Stream, trailers};
 use http::HeaderMap;
+use minato_tls::{ClientStream, ServerStream};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -16,6 +17,10 @@ use tokio::net::TcpStream;
 pub(crate) enum Channel {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// TLS with a client.
+    Tls(Box<ServerStream>),
+    /// TLS with an instance.
+    TlsUpstream(Box<ClientStream>),
     /// A stream of HTTP/2: bodies only, heads go beside it.
     Stream(Box<Stream>),
     /// One to an instance, of a connection that others share.
@@ -44,6 +49,8 @@ impl Channel {
     ) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(context, into),
+            Self::Tls(tls) => tls.poll_read(context, into),
+            Self::TlsUpstream(tls) => tls.poll_read(context, into),
             Self::Stream(stream) => stream.poll_read(context, into),
             Self::Call(call) => call.poll_read(context, into),
         }
@@ -55,7 +62,7 @@ impl Channel {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Option<HeaderMap>>> {
         match self {
-            Self::Tcp(_) => Poll::Ready(Ok(None)),
+            Self::Tcp(_) | Self::Tls(_) | Self::TlsUpstream(_) => Poll::Ready(Ok(None)),
             Self::Stream(stream) => stream.poll_trailers(context),
             Self::Call(call) => call.poll_trailers(context),
         }
@@ -64,7 +71,7 @@ impl Channel {
     /// Sends a head that goes beside the bytes and was not sent yet; whether there was one.
     pub(crate) fn open(&mut self) -> io::Result<bool> {
         match self {
-            Self::Tcp(_) => Ok(false),
+            Self::Tcp(_) | Self::Tls(_) | Self::TlsUpstream(_) => Ok(false),
             Self::Stream(stream) => stream.open(),
             Self::Call(call) => call.open(),
         }
@@ -73,7 +80,7 @@ impl Channel {
     /// Whether the peer has said that it did nothing with what was sent.
     pub(crate) fn is_refused(&self) -> bool {
         match self {
-            Self::Tcp(_) | Self::Stream(_) => false,
+            Self::Tcp(_) | Self::Tls(_) | Self::TlsUpstream(_) | Self::Stream(_) => false,
             Self::Call(call) => call.is_refused(),
         }
     }
@@ -84,7 +91,7 @@ impl Channel {
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
     ) -> io::Result<()> {
         match self {
-            Self::Tcp(_) => Ok(()),
+            Self::Tcp(_) | Self::Tls(_) | Self::TlsUpstream(_) => Ok(()),
             Self::Stream(stream) => stream.finish(trailers(fields)),
             Self::Call(call) => call.finish(trailers(fields)),
         }
@@ -99,8 +106,19 @@ impl Channel {
         match (self, slices) {
             (Self::Tcp(tcp), [one]) => Pin::new(tcp).poll_write(context, one),
             (Self::Tcp(tcp), _) => Pin::new(tcp).poll_write_vectored(context, slices),
+            (Self::Tls(tls), _) => tls.poll_write_vectored(context, slices),
+            (Self::TlsUpstream(tls), _) => tls.poll_write_vectored(context, slices),
             (Self::Stream(stream), _) => stream.poll_write(context, slices),
             (Self::Call(call), _) => call.poll_write(context, slices),
+        }
+    }
+
+    /// Sends what was taken and still waits to be sent; without it some of what was written may wait for the next write.
+    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Stream(_) | Self::Call(_) => Poll::Ready(Ok(())),
+            Self::Tls(tls) => tls.poll_flush(context),
+            Self::TlsUpstream(tls) => tls.poll_flush(context),
         }
     }
 
@@ -118,37 +136,52 @@ impl Channel {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        Poll::Ready(Ok(()))
+        self.poll_flush(context)
     }
 
-    /// Whether nothing has come and the peer has not closed, as far as the runtime has heard. Costs no system call.
-    pub(crate) fn seems_quiet(&self) -> bool {
+    /// Whether nothing has come and the peer has not closed, as far as the runtime has heard. Costs no system call on
+    /// plain TCP.
+    pub(crate) fn seems_quiet(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         match self {
             Self::Tcp(tcp) => tcp.poll_read_ready(&mut context).is_pending(),
+            Self::Tls(tls) => tls.is_idle(),
+            Self::TlsUpstream(tls) => tls.is_idle(),
             Self::Stream(_) | Self::Call(_) => false,
         }
     }
 
     /// The same, asked of the kernel: open and silent, as an idle connection should be.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&mut self) -> bool {
         let mut byte = [0_u8; 1];
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
         // An end, or bytes that nobody asked for: either way not to be used again.
         let seen = match self {
             Self::Tcp(tcp) => rustix::net::recv(tcp, &mut byte, flags),
+            Self::Tls(tls) => return tls.is_idle(),
+            Self::TlsUpstream(tls) => return tls.is_idle(),
             Self::Stream(_) | Self::Call(_) => return false,
         };
         matches!(seen, Err(rustix::io::Errno::AGAIN))
     }
 
-    /// Sends the end of our side.
-    pub(crate) fn shutdown_write(&self) {
+    /// Sends the end of our side: over TLS its close_notify before it, as far as the socket takes it at once.
+    pub(crate) fn shutdown_write(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
         match self {
             Self::Tcp(tcp) => {
                 let _ = rustix::net::shutdown(tcp, rustix::net::Shutdown::Write);
             }
+            Self::Tls(tls) => drop(tls.poll_shutdown(&mut context)),
+            Self::TlsUpstream(tls) => drop(tls.poll_shutdown(&mut context)),
             Self::Stream(_) | Self::Call(_) => {}
+        }
+    }
+
+    /// Before it is closed in order: what needs an end of its own says it. Plain TCP needs none.
+    pub(crate) fn farewell(&mut self) {
+        if matches!(self, Self::Tls(_) | Self::TlsUpstream(_)) {
+            self.shutdown_write();
         }
     }
 
@@ -158,8 +191,11 @@ impl Channel {
             Self::Tcp(tcp) => {
                 let _ = tcp.set_zero_linger();
             }
+            Self::Tls(tls) => {
+                let _ = tls.io().set_zero_linger();
+            }
             Self::Stream(stream) => stream.blame_instance(),
-            Self::Call(_) => {}
+            Self::TlsUpstream(_) | Self::Call(_) => {}
         }
     }
 }

@@ -12,11 +12,11 @@ use crate::exchange;
 use crate::gateway::Phase;
 use crate::http2::{self, PREFACE};
 use crate::note::Note;
+use crate::peer::Peer;
 use crate::record::Record;
 use crate::ticker::{Rest, Timer};
 use minato_http1::{HeadScan, Method, Persistence, Version};
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ const LINGER_BYTES: usize = 64 * 1024;
 pub(crate) struct Client {
     pub(crate) core: Rc<Core>,
     pub(crate) channel: Channel,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     pub(crate) timer: Timer,
     /// Read and not yet used.
     pub(crate) input: Buffer,
@@ -74,18 +74,29 @@ enum Arrival {
 }
 
 /// Serves a connection to its end, in a task of its own.
-pub(crate) fn spawn(core: &Rc<Core>, open: Open, channel: Channel, peer: SocketAddr) {
-    let client = Client {
-        core: Rc::clone(core),
-        channel,
-        peer,
-        timer: core.ticker.timer(),
-        input: Buffer::default(),
-        has_ended: false,
-        spoken: Spoken::Unknown,
-        _open: open,
-    };
-    tokio::task::spawn_local(hold(client));
+pub(crate) fn spawn(core: &Rc<Core>, open: Open, channel: Channel, peer: Peer) {
+    tokio::task::spawn_local(hold(Client::new(core, open, channel, peer)));
+}
+
+/// The same, where it was agreed that HTTP/2 is spoken.
+pub(crate) fn spawn_http2(core: &Rc<Core>, open: Open, channel: Channel, peer: Peer) {
+    let client = Client::new(core, open, channel, peer);
+    tokio::task::spawn_local(http2::serve(client));
+}
+
+impl Client {
+    fn new(core: &Rc<Core>, open: Open, channel: Channel, peer: Peer) -> Self {
+        Self {
+            core: Rc::clone(core),
+            channel,
+            peer,
+            timer: core.ticker.timer(),
+            input: Buffer::default(),
+            has_ended: false,
+            spoken: Spoken::Unknown,
+            _open: open,
+        }
+    }
 }
 
 /// The task of a connection: this future is all that an idle one costs, beside its socket.
@@ -147,6 +158,7 @@ async fn serve(client: &mut Client) -> Afterwards {
             Next::Http2 => return Afterwards::Http2,
             Next::Cut => return Afterwards::Close,
             Next::End if client.has_ended || client.is_quiet(closer) => {
+                client.channel.farewell();
                 return Afterwards::Close;
             }
             Next::End | Next::Linger => {
@@ -249,7 +261,7 @@ impl Client {
 
     /// Whether closing would destroy nothing: no input is unread. A client that asked for the close sends no more, so that
     /// what the runtime has heard is believed; else the kernel is asked.
-    fn is_quiet(&self, closer: Closer) -> bool {
+    fn is_quiet(&mut self, closer: Closer) -> bool {
         let is_quiet = self.input.is_empty() && self.channel.seems_quiet();
         is_quiet && (closer == Closer::Client || self.channel.is_quiet())
     }
@@ -271,7 +283,7 @@ impl Client {
             };
             own.write(asked, Persistence::Close, &mut out);
         });
-        let mut record = Record::new(self.peer, began);
+        let mut record = Record::new(self.peer.address, began);
         (record.status, record.note) = (reason.status(), Note::Own(reason));
         record.finish(&core, None);
         let idle = core.gateway.deadlines.idle;

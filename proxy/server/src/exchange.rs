@@ -9,15 +9,17 @@ use crate::flow::Flow;
 use crate::gateway::Phase;
 use crate::http2::{Follows, own_head};
 use crate::note::Note;
+use crate::peer::{Peer, Scheme};
 use crate::record::Record;
 use crate::retry;
 use crate::ticker::Timer;
 use minato_config::RouteAction;
-use minato_http1::{Framing, Method, Persistence, RequestHead, ResponseHead};
+use minato_http1::{
+    Framing, Kind, Method, Persistence, RequestHead, ResponseHead, forwarded_proto, trusted,
+};
 use minato_proxy::{Admission, Permit, ServiceEntry, TableRoute, Ticket};
 use std::borrow::Cow;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,7 +43,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) core: &'a Rc<Core>,
     /// The client's side.
     pub(crate) channel: &'a mut Channel,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     pub(crate) timer: &'a Timer,
     /// The client has sent its end.
     pub(crate) has_ended: &'a mut bool,
@@ -80,7 +82,7 @@ pub(crate) async fn run(client: &mut Client, desk: &mut Desk, began: Instant) ->
         to_client,
         persistence: Persistence::Close,
         has_answer: false,
-        record: Record::new(client.peer, began),
+        record: Record::new(client.peer.address, began),
     };
     let outlook = exchange.serve().await;
     exchange.timer.clear();
@@ -99,7 +101,7 @@ pub(crate) async fn run(client: &mut Client, desk: &mut Desk, began: Instant) ->
 pub(crate) async fn run_stream(
     core: &Rc<Core>,
     channel: &mut Channel,
-    peer: SocketAddr,
+    peer: Peer,
     desk: &mut Desk,
     began: Instant,
 ) {
@@ -123,7 +125,7 @@ pub(crate) async fn run_stream(
         to_client,
         persistence: Persistence::Close,
         has_answer: false,
-        record: Record::new(peer, began),
+        record: Record::new(peer.address, began),
     };
     exchange.serve().await;
     exchange.record.finish(core, Some(exchange.request));
@@ -134,12 +136,12 @@ pub(crate) async fn run_stream(
 pub(crate) async fn refuse_stream(
     core: &Rc<Core>,
     channel: &mut Channel,
-    peer: SocketAddr,
+    peer: Peer,
     method: Method,
     reason: Reason,
     began: Instant,
 ) {
-    let mut record = Record::new(peer, began);
+    let mut record = Record::new(peer.address, began);
     (record.status, record.note) = (reason.status(), Note::Own(reason));
     let mut body = Vec::new();
     core.with_date(|date| {
@@ -183,6 +185,9 @@ impl Exchange<'_> {
             "*" => "/",
             path => path,
         };
+        if let Some(location) = self.redirect() {
+            return self.refuse(Reason::Redirect, Some(&location)).await;
+        }
         let found = self.core.gateway.table.load().find(request.host(), path);
         let Some(found) = found else {
             return self.refuse(Reason::NoRoute, None).await;
@@ -217,6 +222,21 @@ impl Exchange<'_> {
             },
         };
         retry::attempts(self, entry, &path).await
+    }
+
+    /// Where a request in the clear goes that can be had encrypted.
+    fn redirect(&self) -> Option<String> {
+        let gateway = &self.core.gateway;
+        let redirect = gateway.redirect.as_ref()?;
+        if self.peer.scheme == Scheme::Https {
+            return None;
+        }
+        let trust = trusted(&gateway.trusted_proxies, self.peer.address.ip());
+        let said = self.request.field(Kind::XForwardedProto);
+        if forwarded_proto(trust, "http", said) == "https" {
+            return None;
+        }
+        redirect.location(self.request)
     }
 
     /// Waits for a place. A client that ends or resets its connection meanwhile leaves the queue.

@@ -92,6 +92,8 @@ pub(crate) struct Flow {
     is_last: bool,
     is_touched: bool,
     has_sent: bool,
+    /// The receiver may still hold what it took.
+    is_unflushed: bool,
     steps: u32,
     waits: Waits,
     body_bytes: u64,
@@ -117,6 +119,7 @@ impl Flow {
             is_last: false,
             is_touched: false,
             has_sent: false,
+            is_unflushed: false,
             steps: 0,
             waits: Waits::Sender,
             body_bytes: 0,
@@ -218,6 +221,11 @@ impl Flow {
                 self.waits = Waits::Receiver;
                 ready!(self.poll_send(context, to)).map_err(|_| Fault::Write)?;
                 continue;
+            }
+            if self.is_unflushed {
+                self.waits = Waits::Receiver;
+                ready!(to.poll_flush(context)).map_err(|_| Fault::Write)?;
+                self.is_unflushed = false;
             }
             if self.is_last {
                 to.finish(self.trailers()).map_err(|_| Fault::Write)?;
@@ -411,7 +419,7 @@ impl Flow {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.steps = self.steps.wrapping_add(1);
-        self.has_sent = true;
+        (self.has_sent, self.is_unflushed) = (true, true);
         let of_head = count.min(head.len());
         self.sent += of_head;
         count -= of_head;

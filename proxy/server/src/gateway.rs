@@ -6,6 +6,7 @@ use crate::deadline::Deadlines;
 use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::place::Places;
+use crate::tls::Redirect;
 use crate::worker;
 use arc_swap::ArcSwap;
 use minato_health::Failure;
@@ -44,6 +45,8 @@ pub struct GatewayOptions {
     pub connections: usize,
     /// Threads that serve; `None`: one for each processor.
     pub workers: Option<NonZeroUsize>,
+    /// Where plain requests go that could come encrypted; `None`: they are served.
+    pub redirect: Option<Redirect>,
 }
 
 /// Whether requests are logged.
@@ -78,6 +81,7 @@ pub struct Gateway {
     pub(crate) access_log: Sink,
     pub(crate) deadlines: Deadlines,
     pub(crate) places: Places,
+    pub(crate) redirect: Option<Redirect>,
     workers: NonZeroUsize,
 }
 
@@ -99,6 +103,7 @@ impl Gateway {
             sorry: options.sorry,
             deadlines,
             places: Places::new(options.connections),
+            redirect: options.redirect,
             workers: options.workers.unwrap_or_else(processors),
         })
     }

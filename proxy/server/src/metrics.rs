@@ -7,7 +7,7 @@ mod exposition;
 mod recent;
 mod tally;
 
-pub(crate) use counts::{Attempted, Counts};
+pub(crate) use counts::{Attempted, Counts, Handshake};
 
 use counts::{Attempts, CoreCounts};
 use minato_config::{ServiceName, SlotIndex};
@@ -78,6 +78,15 @@ impl Metrics {
     /// Where others add their own metrics.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Shows when certificates end: `ends` gives name and Unix seconds of each.
+    pub fn watch_certificates(
+        &self,
+        ends: impl Fn() -> Vec<(String, i64)> + Send + Sync + 'static,
+    ) -> Result<(), prometheus::Error> {
+        let expiries = exposition::Expiries::new(Box::new(ends))?;
+        self.registry.register(Box::new(expiries))
     }
 
     /// All of it as text, format 0.0.4.

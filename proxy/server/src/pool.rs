@@ -32,6 +32,8 @@ pub(crate) enum Need {
 pub(crate) struct Upstream {
     pub(crate) channel: Channel,
     /// Of a stream, the connection that it shares is counted instead.
+    /// How it is encrypted, as a number.
+    pub(crate) identity: u64,
     pub(crate) counted: Option<Connection>,
 }
 
@@ -59,7 +61,13 @@ pub(crate) struct Pool(RefCell<FxHashMap<Serial, Shelf>>);
 
 impl Pool {
     /// The one used last that is still open and silent.
-    pub(crate) fn take(&self, endpoint: &Endpoint, need: Need, now: Instant) -> Option<Upstream> {
+    pub(crate) fn take(
+        &self,
+        endpoint: &Endpoint,
+        need: Need,
+        identity: u64,
+        now: Instant,
+    ) -> Option<Upstream> {
         let mut all = self.0.borrow_mut();
         let shelf = all.get_mut(&endpoint.serial())?;
         loop {
@@ -72,7 +80,7 @@ impl Pool {
                 Need::Any => idle.upstream.channel.seems_quiet(),
                 Need::Fresh => idle.upstream.channel.is_quiet(),
             };
-            if now < idle.until && is_quiet {
+            if now < idle.until && is_quiet && idle.upstream.identity == identity {
                 if let Some(counted) = &mut idle.upstream.counted {
                     counted.work();
                 }

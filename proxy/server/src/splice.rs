@@ -143,7 +143,6 @@ pub(crate) fn sockets<'a>(
 ) -> Option<(&'a TcpStream, &'a TcpStream)> {
     match (from, to) {
         (Channel::Tcp(from), Channel::Tcp(to)) => Some((from, to)),
-        #[allow(unreachable_patterns, reason = "until there is another kind")]
         _ => None,
     }
 }

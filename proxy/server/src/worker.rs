@@ -102,8 +102,8 @@ async fn work(start: Start) {
     let mut loops = JoinSet::new();
     for (listener, deal) in start.listeners {
         match listener.register() {
-            Ok(socket) => {
-                loops.spawn_local(accept::run(Rc::clone(&core), socket, deal));
+            Ok((socket, acceptor)) => {
+                loops.spawn_local(accept::run(Rc::clone(&core), socket, acceptor, deal));
             }
             Err(error) => tracing::error!(%error, "a listener cannot be used"),
         }

@@ -94,6 +94,7 @@ fn gateway(origin: SocketAddr) -> Arc<Gateway> {
         access_log: AccessLog::Off,
         connections: 10_000,
         workers: std::num::NonZeroUsize::new(1),
+        redirect: None,
     })
 }
 

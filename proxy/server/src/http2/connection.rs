@@ -14,6 +14,7 @@ use crate::connection::Client;
 use crate::core::Core;
 use crate::exchange;
 use crate::gateway::Phase;
+use crate::peer::Peer;
 use crate::ticker::Rest;
 use crate::ticker::Timer;
 use bytes::Bytes;
@@ -23,7 +24,6 @@ use http::Request;
 use minato_http1::Method;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -105,7 +105,7 @@ enum Mode {
 
 struct Driver {
     core: Rc<Core>,
-    peer: SocketAddr,
+    peer: Peer,
     connection: Connection<Wire, Bytes>,
     watch: Rc<RefCell<Watch>>,
     timer: Timer,
@@ -251,7 +251,7 @@ impl Drop for Open {
 /// One request, from its head to the end of its answer.
 async fn exchange(
     core: Rc<Core>,
-    peer: SocketAddr,
+    peer: Peer,
     request: Request<RecvStream>,
     answer: SendResponse<Bytes>,
     _open: Open,

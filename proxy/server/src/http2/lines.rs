@@ -37,7 +37,10 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// All lines of one core.
 #[derive(Debug, Default)]
-pub(crate) struct Lines(RefCell<HashMap<Serial, Shelf>>);
+pub(crate) struct Lines(RefCell<HashMap<Key, Shelf>>);
+
+/// An endpoint, and how connections to it are encrypted, as a number.
+type Key = (Serial, u64);
 
 #[derive(Debug, Default)]
 struct Shelf {
@@ -80,13 +83,15 @@ pub(crate) struct Lease(Rc<Line>);
 pub(crate) struct Making {
     core: Rc<Core>,
     endpoint: Arc<Endpoint>,
+    key: Key,
 }
 
 impl Lines {
     /// A line to this instance.
-    pub(crate) fn find(core: &Rc<Core>, endpoint: &Arc<Endpoint>) -> Found {
+    pub(crate) fn find(core: &Rc<Core>, endpoint: &Arc<Endpoint>, identity: u64) -> Found {
+        let key = (endpoint.serial(), identity);
         let mut all = core.lines.0.borrow_mut();
-        let shelf = all.entry(endpoint.serial()).or_default();
+        let shelf = all.entry(key).or_default();
         shelf.lines.retain(|it| it.is_usable());
         let least = shelf.lines.iter().min_by_key(|it| it.streams.get());
         match least {
@@ -99,6 +104,7 @@ impl Lines {
                 Found::Make(Making {
                     core: Rc::clone(core),
                     endpoint: Arc::clone(endpoint),
+                    key,
                 })
             }
         }
@@ -120,12 +126,12 @@ impl Making {
             is_over: Cell::new(false),
         });
         let core = Rc::clone(&self.core);
-        if let Some(shelf) = core.lines.0.borrow_mut().get_mut(&self.endpoint.serial()) {
+        if let Some(shelf) = core.lines.0.borrow_mut().get_mut(&self.key) {
             shelf.lines.push(Rc::clone(&line));
         }
         let lease = Lease::new(&line);
         let endpoint = Arc::clone(&self.endpoint);
-        tokio::task::spawn_local(drive(core, endpoint, line, connection, counted));
+        tokio::task::spawn_local(drive(core, endpoint, self.key, line, connection, counted));
         Ok(lease)
     }
 }
@@ -133,11 +139,11 @@ impl Making {
 impl Drop for Making {
     fn drop(&mut self) {
         let mut all = self.core.lines.0.borrow_mut();
-        if let Some(shelf) = all.get_mut(&self.endpoint.serial()) {
+        if let Some(shelf) = all.get_mut(&self.key) {
             shelf.is_making = false;
             shelf.made.notify_waiters();
         }
-        forget_empty(&mut all, self.endpoint.serial());
+        forget_empty(&mut all, self.key);
     }
 }
 
@@ -188,6 +194,7 @@ fn builder() -> Builder {
 async fn drive(
     core: Rc<Core>,
     endpoint: Arc<Endpoint>,
+    key: Key,
     line: Rc<Line>,
     connection: client::Connection<Wire, Bytes>,
     counted: Option<Connection>,
@@ -221,18 +228,18 @@ async fn drive(
     line.is_over.set(true);
     drop(counted);
     let mut all = core.lines.0.borrow_mut();
-    if let Some(shelf) = all.get_mut(&endpoint.serial()) {
+    if let Some(shelf) = all.get_mut(&key) {
         shelf.lines.retain(|it| !Rc::ptr_eq(it, &line));
     }
-    forget_empty(&mut all, endpoint.serial());
+    forget_empty(&mut all, key);
 }
 
-fn forget_empty(all: &mut HashMap<Serial, Shelf>, serial: Serial) {
-    if let Some(shelf) = all.get(&serial)
+fn forget_empty(all: &mut HashMap<Key, Shelf>, key: Key) {
+    if let Some(shelf) = all.get(&key)
         && shelf.lines.is_empty()
         && !shelf.is_making
     {
-        all.remove(&serial);
+        all.remove(&key);
     }
 }
 
@@ -271,11 +278,11 @@ impl AsyncWrite for Wire {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_flush(context)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.shutdown_write();
         Poll::Ready(Ok(()))
     }

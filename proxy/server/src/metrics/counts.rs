@@ -76,6 +76,18 @@ impl Attempts {
 
 type Shelf<K, V> = RwLock<HashMap<K, Arc<V>>>;
 
+/// How a TLS handshake with a client ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    Full,
+    Resumed,
+    Refused,
+    TooSlow,
+}
+
+/// In the order of [`Handshake`].
+pub(super) const HANDSHAKES: [&str; 4] = ["full", "resumed", "refused", "timeout"];
+
 /// All that one core counts, by name.
 #[derive(Debug, Default)]
 pub(super) struct CoreCounts {
@@ -87,6 +99,7 @@ pub(super) struct CoreCounts {
     pub(super) accepted: Tally,
     pub(super) pool_idle: Tally,
     pub(super) log_dropped: Tally,
+    pub(super) handshakes: [Tally; HANDSHAKES.len()],
 }
 
 /// A core's own way to its counts: found once, then by number.
@@ -152,6 +165,10 @@ impl Counts {
 
     pub(crate) fn closed(&self) {
         self.shared.connections.subtract(1);
+    }
+
+    pub(crate) fn handshake(&self, ended: Handshake) {
+        self.shared.handshakes[ended as usize].add(1);
     }
 
     pub(crate) fn pool_idle(&self, connections: usize) {

@@ -1,7 +1,7 @@
 //! The counts as Prometheus reads them.
 
 use super::Metrics;
-use super::counts::{BUCKETS_US, CLASSES, CoreCounts, ServiceCounts};
+use super::counts::{BUCKETS_US, CLASSES, CoreCounts, HANDSHAKES, ServiceCounts};
 use super::tally::Tally;
 use crate::note::Note;
 use minato_config::{ServiceName, SlotIndex};
@@ -34,6 +34,52 @@ impl Collector for Exposition {
         families.extend(totals(&cores));
         families.retain(|it| !it.get_metric().is_empty());
         families
+    }
+}
+
+/// When certificates end.
+pub(super) struct Expiries {
+    desc: Desc,
+    ends: Box<dyn Fn() -> Vec<(String, i64)> + Send + Sync>,
+}
+
+impl Expiries {
+    pub(super) fn new(
+        ends: Box<dyn Fn() -> Vec<(String, i64)> + Send + Sync>,
+    ) -> Result<Self, prometheus::Error> {
+        let desc = Desc::new(
+            "minato_certificate".to_owned(),
+            "Certificates that listeners serve.".to_owned(),
+            Vec::new(),
+            HashMap::new(),
+        )?;
+        Ok(Self { desc, ends })
+    }
+}
+
+impl Collector for Expiries {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "Prometheus counts in floats")]
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut family = family(
+            "minato_certificate_expiry_seconds",
+            "When each certificate ends, in seconds since the Unix epoch.",
+            MetricType::GAUGE,
+        );
+        for (name, end) in (self.ends)() {
+            let mut gauge = Gauge::default();
+            gauge.set_value(end as f64);
+            let mut metric = metric(&[("name", &name)]);
+            metric.set_gauge(gauge);
+            push(&mut family, metric);
+        }
+        if family.get_metric().is_empty() {
+            return Vec::new();
+        }
+        vec![family]
     }
 }
 
@@ -172,7 +218,18 @@ fn totals(cores: &[Arc<CoreCounts>]) -> Vec<MetricFamily> {
         MetricType::COUNTER,
     );
     push(&mut log_dropped, counter(total(&|it| &it.log_dropped), &[]));
-    vec![connections, accepted, pool_idle, log_dropped]
+    let mut handshakes = family(
+        "minato_tls_handshakes_total",
+        "TLS handshakes with clients by how they ended.",
+        MetricType::COUNTER,
+    );
+    for (index, result) in HANDSHAKES.iter().enumerate() {
+        let value = total(&|it| &it.handshakes[index]);
+        if value > 0 {
+            push(&mut handshakes, counter(value, &[("result", result)]));
+        }
+    }
+    vec![connections, accepted, pool_idle, log_dropped, handshakes]
 }
 
 fn family(name: &str, help: &str, kind: MetricType) -> MetricFamily {

@@ -99,6 +99,7 @@ impl Setup {
             access_log: AccessLog::Off,
             connections: self.connections,
             workers: NonZeroUsize::new(self.workers),
+            redirect: None,
         };
         let gateway = Gateway::with_deadlines(options, self.deadlines);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,0 +1,119 @@
+//! TLS where requests pass: handshakes with clients and with instances, and the way from plain HTTP to it.
+//!
+//! Not here: certificates, sessions, records (`minato_tls`).
+
+use crate::channel::Channel;
+use crate::connection;
+use crate::core::{Core, Open};
+use crate::metrics::Handshake;
+use crate::peer::{Peer, Scheme};
+use minato_config::{Service, UpstreamTls};
+use minato_http1::RequestHead;
+use minato_tls::{Acceptor, Certificates, ConnectError, Connector, Protocol};
+use rustc_hash::FxHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// A whole handshake, with a client or an instance.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// What certificate authorities fetch in the clear to check who owns a name.
+const CHALLENGES: &str = "/.well-known/acme-challenge/";
+
+/// Where plain requests are sent that could come encrypted.
+#[derive(Debug)]
+pub struct Redirect {
+    /// Hosts that can be reached encrypted.
+    pub certificates: Arc<Certificates>,
+    /// Where the TLS listener is reached.
+    pub port: u16,
+}
+
+impl Redirect {
+    /// Where this request goes; `None` where its host has no certificate.
+    pub(crate) fn location(&self, request: &RequestHead) -> Option<String> {
+        let (host, path) = (request.host(), request.path());
+        let stays = host.is_empty() || path == "*" || path.starts_with(CHALLENGES);
+        if stays || !self.certificates.covers(host) {
+            return None;
+        }
+        let query = request.query();
+        Some(match self.port {
+            443 => format!("https://{host}{path}{query}"),
+            port => format!("https://{host}:{port}{path}{query}"),
+        })
+    }
+}
+
+/// Shakes hands with a client in a task of its own, then serves it.
+pub(crate) fn spawn(
+    core: &Rc<Core>,
+    open: Open,
+    acceptor: Acceptor,
+    tcp: TcpStream,
+    peer: SocketAddr,
+) {
+    let core = Rc::clone(core);
+    tokio::task::spawn_local(async move {
+        // Boxed: it is gone when the connection begins.
+        let accepting = Box::pin(timeout(HANDSHAKE, acceptor.accept(tcp)));
+        let accepted = match accepting.await {
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(error)) => {
+                core.counts.handshake(Handshake::Refused);
+                tracing::debug!(%error, client = %peer, "TLS handshake refused");
+                return;
+            }
+            Err(_) => {
+                core.counts.handshake(Handshake::TooSlow);
+                return;
+            }
+        };
+        core.counts.handshake(if accepted.is_resumed {
+            Handshake::Resumed
+        } else {
+            Handshake::Full
+        });
+        let peer = Peer {
+            address: peer,
+            scheme: Scheme::Https,
+        };
+        let channel = Channel::Tls(Box::new(accepted.stream));
+        match accepted.protocol {
+            Protocol::Http1 => connection::spawn(&core, open, channel, peer),
+            Protocol::Http2 => connection::spawn_http2(&core, open, channel, peer),
+        }
+    });
+}
+
+/// Shakes hands with an instance, where its service says so. An error where it took too long is `None`.
+pub(crate) async fn connect(
+    tcp: TcpStream,
+    service: &Service,
+    address: SocketAddr,
+) -> Result<Channel, Option<ConnectError>> {
+    let Some(tls) = &service.upstream.tls else {
+        return Ok(Channel::Tcp(tcp));
+    };
+    let protocol = Protocol::from(service.upstream.protocol);
+    let connecting = Connector::shared().connect(tcp, tls, address, protocol);
+    match timeout(HANDSHAKE, connecting).await {
+        Ok(Ok(stream)) => Ok(Channel::TlsUpstream(Box::new(stream))),
+        Ok(Err(error)) => Err(Some(error)),
+        Err(_) => Err(None),
+    }
+}
+
+/// A number for how instances of a service are spoken to, so that connections of another identity are not used again.
+pub(crate) fn identity(tls: Option<&UpstreamTls>) -> u64 {
+    let Some(tls) = tls else {
+        return 0;
+    };
+    let mut hasher = FxHasher::default();
+    tls.hash(&mut hasher);
+    hasher.finish() | 1
+}
