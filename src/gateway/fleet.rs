@@ -116,7 +116,8 @@ impl Fleet {
             return None;
         }
         let watch_anew = known.service.health != service.health
-            || probe_host(&known.service) != probe_host(service);
+            || probe_host(&known.service) != probe_host(service)
+            || known.service.upstream.tls != service.upstream.tls;
         known.service = Arc::new(service.clone());
         (known.intake, known.routed) = (intake, true);
         if watch_anew {

@@ -71,6 +71,7 @@ impl Observers {
             target: Target {
                 address: member.endpoint.address(),
                 host: probe_host(service),
+                tls: service.upstream.tls.clone(),
             },
             probe: probe.clone(),
             timing: timing.clone(),

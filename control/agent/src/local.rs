@@ -91,7 +91,11 @@ fn check(service: &Service, address: SocketAddr) -> Option<Check> {
         HostPattern::Wildcard(_) | HostPattern::Any => None,
     });
     Some(Check {
-        target: Target { address, host },
+        target: Target {
+            address,
+            host,
+            tls: service.upstream.tls.clone(),
+        },
         probe: probe.clone(),
         timing: timing.clone(),
     })

@@ -1,11 +1,10 @@
 //! Reads one answer from a connection; what it means is judged elsewhere (`exchange`).
 
+use crate::connection::Connection;
 use minato_health::{Failure, Layer};
 use minato_http1::{BodyReader, Framing, HeadScan, Method, Piece, ResponseHead};
 use std::fmt::Display;
 use std::io;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 
 /// Interim answers at most.
 const INTERIM: usize = 32;
@@ -14,23 +13,23 @@ const ROOM: usize = 4 * 1024;
 
 /// An answer as far as it has come.
 pub(crate) struct Answer {
-    stream: TcpStream,
+    connection: Connection,
     /// Read, and not yet used.
     bytes: Vec<u8>,
     body: BodyReader,
 }
 
 impl Answer {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(connection: Connection) -> Self {
         Self {
-            stream,
+            connection,
             bytes: Vec::new(),
             body: BodyReader::new(Framing::None),
         }
     }
 
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 
     /// The head of the final answer, to GET.
@@ -90,7 +89,7 @@ impl Answer {
 
     async fn fill(&mut self) -> Result<usize, Failure> {
         self.bytes.reserve(ROOM);
-        let read = self.stream.read_buf(&mut self.bytes).await;
+        let read = self.connection.read(&mut self.bytes).await;
         read.map_err(|error: io::Error| broken(error))
     }
 }

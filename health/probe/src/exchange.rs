@@ -2,12 +2,12 @@
 
 use crate::Target;
 use crate::answer::{Answer, broken};
+use crate::connection::Connection;
 use crate::excerpt::excerpt;
 use minato_config::HttpProbe;
 use minato_health::{Failure, Layer, Outcome};
 use minato_http1::{Field, ResponseHead};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,7 +29,8 @@ pub(crate) async fn exchange(
     timeout: Duration,
 ) -> Outcome {
     let request = request(target, probe)?;
-    let mut answer = Answer::new(stream);
+    let connection = Connection::open(stream, target, deadline, timeout).await?;
+    let mut answer = Answer::new(connection);
     let asked = timeout_at(deadline, ask(&mut answer, &request)).await;
     let silent = |what: &str| Failure::new(Layer::NoAnswer, format!("{what} in {timeout:?}"));
     let head = asked.unwrap_or_else(|_| Err(silent("no answer")));
@@ -69,7 +70,7 @@ fn request(target: &Target, probe: &HttpProbe) -> Result<String, Failure> {
 }
 
 async fn ask(answer: &mut Answer, request: &str) -> Result<ResponseHead, Failure> {
-    let sent = answer.stream().write_all(request.as_bytes()).await;
+    let sent = answer.connection().write(request.as_bytes()).await;
     sent.map_err(|error| broken(&error))?;
     answer.head().await
 }
@@ -154,6 +155,6 @@ async fn close(mut answer: Answer, heard_out: bool, courtesy: Instant) {
             .await
             .unwrap_or(false);
     if !closed {
-        let _ = answer.stream().set_zero_linger();
+        answer.connection().reset();
     }
 }

@@ -5,6 +5,7 @@
 //! Not here: what outcomes mean (`health`), what follows from a verdict (`proxy`, `control`).
 
 mod answer;
+mod connection;
 mod excerpt;
 mod exchange;
 mod monitor;

@@ -1,7 +1,7 @@
 //! One probe: TCP connect, or an HTTP GET on a connection of its own; whole within a timeout.
 
 use crate::exchange::exchange;
-use minato_config::HealthProbe;
+use minato_config::{HealthProbe, UpstreamTls};
 use minato_health::{Failure, Layer, Outcome};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -16,6 +16,8 @@ pub struct Target {
     pub address: SocketAddr,
     /// Host field where the probe names none, as `name` or `name:port`; `None`: the address.
     pub host: Option<String>,
+    /// Over TLS, so.
+    pub tls: Option<UpstreamTls>,
 }
 
 impl Target {
@@ -24,6 +26,7 @@ impl Target {
         Self {
             address,
             host: None,
+            tls: None,
         }
     }
 }
