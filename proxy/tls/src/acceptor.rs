@@ -100,6 +100,8 @@ impl Acceptor {
         };
         let mut config = builder.with_cert_resolver(certificates);
         config.alpn_protocols = Alpn::BOTH.iter().map(|it| it.to_vec()).collect();
+        // Clients list what they can do; few measured what it costs.
+        config.ignore_client_order = true;
         config.ticketer = Arc::new(Tickets {
             keys: tickets,
             policy,
