@@ -2,7 +2,8 @@
 
 use super::terminal::{Tone, paint, print};
 use crate::cli::Global;
-use minato_config::Settings;
+use minato_config::{Problem, Settings};
+use minato_tls::Certificates;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,7 +27,10 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode>
             minato_config_files::inspect_services_of(&Settings::default()),
         ),
     };
-    let problems = findings.problems;
+    let mut problems = findings.problems;
+    if let Some(Ok(settings)) = found.as_deref().map(minato_config_files::read) {
+        problems.extend(certificates(&settings));
+    }
     if global.json {
         let lines: Vec<_> = problems
             .iter()
@@ -54,4 +58,19 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode>
     } else {
         ExitCode::from(3)
     })
+}
+
+/// What stands in the folder of certificates and would not be served.
+fn certificates(settings: &Settings) -> Vec<Problem> {
+    let Some(folder) = &settings.gateway.certificates else {
+        return Vec::new();
+    };
+    let unserved = Certificates::inspect(folder).into_iter();
+    let problem = |message| Problem {
+        file: folder.clone(),
+        line: 0,
+        field: "gateway.certificates".to_owned(),
+        message,
+    };
+    unserved.map(|it| problem(it.message)).collect()
 }

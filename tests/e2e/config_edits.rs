@@ -124,6 +124,22 @@ fn check_lists_every_problem_of_every_file_and_run_refuses_bad_settings() {
         );
     }
 
+    // Certificates that would not be served.
+    let tls = settings.with_file_name("tls");
+    fs::create_dir(&tls).unwrap();
+    fs::write(tls.join("half.crt"), "").unwrap();
+    site.write_settings(&format!(
+        "[gateway]\nhttps = [\"127.0.0.1:0\"]\ncertificates = \"{}\"\n",
+        tls.display()
+    ));
+    let output = site.cli(&["check", "--config", settings.to_str().unwrap()]);
+    let printed = text(&output.stdout);
+    let half = "half.key is missing; put the other half there";
+    assert!(
+        output.status.code() == Some(3) && printed.contains(half),
+        "{printed}"
+    );
+
     site.write_settings("[gatway]\n");
     let (code, said) = site.run_in_vain();
     assert_eq!(code, Some(3), "{said}");
