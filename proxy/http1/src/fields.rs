@@ -7,6 +7,7 @@ pub(crate) use kind::{HOP_BY_HOP, Kinds};
 
 use crate::octets::{Run, elements, equals, find_control, is_token, trim};
 use crate::refusal::Fault;
+use crate::request::write_field;
 use crate::{MOST_FIELDS, MOST_HEAD_BYTES};
 use kind::KEPT;
 
@@ -176,6 +177,41 @@ impl Fields {
     pub(crate) fn onward(&self) -> impl Iterator<Item = Field<'_>> + Clone {
         let onward = |it: &&Span| it.passage == Passage::Onward;
         self.spans.iter().filter(onward).map(|it| self.field(it))
+    }
+
+    /// Writes the fields that `goes_on` lets pass and `Connection` did not name, in order. Those that stand as we would write
+    /// them are copied together.
+    pub(crate) fn write_onward(&self, mut goes_on: impl FnMut(Kind) -> bool, out: &mut Vec<u8>) {
+        // Octets of a head that are still to be copied.
+        let (mut from, mut to) = (0, 0);
+        for span in &self.spans {
+            if span.passage == Passage::EndsHere || !goes_on(span.kind) {
+                continue;
+            }
+            let (name, end) = (usize::from(span.name), usize::from(span.value_end) + 2);
+            if self.stands_as_written(span) {
+                if name != to {
+                    out.extend_from_slice(self.bytes.get(from..to).unwrap_or_default());
+                    from = name;
+                }
+                to = end;
+                continue;
+            }
+            out.extend_from_slice(self.bytes.get(from..to).unwrap_or_default());
+            (from, to) = (0, 0);
+            let field = self.field(span);
+            write_field(field.name, field.value, out);
+        }
+        out.extend_from_slice(self.bytes.get(from..to).unwrap_or_default());
+    }
+
+    /// Whether a field's line is `name: value CRLF`, without more white space.
+    fn stands_as_written(&self, span: &Span) -> bool {
+        let (colon, value) = (usize::from(span.name_end), usize::from(span.value));
+        let end = usize::from(span.value_end);
+        value == colon + 2
+            && self.bytes.get(colon..value) == Some(b": ")
+            && self.bytes.get(end..end + 2) == Some(b"\r\n")
     }
 
     /// Values of the fields of one kind.

@@ -6,7 +6,7 @@
 use crate::gateway::AccessLog;
 use std::cell::{Cell, RefCell};
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -128,24 +128,69 @@ fn write_all(batches: &Receiver<Vec<u8>>) {
     }
 }
 
+/// By hand, without the formatting machinery: this is done for every request.
 fn format(line: &Line<'_>, into: &mut Vec<u8>) {
-    let (ip, port) = (line.peer.ip(), line.peer.port());
-    // Writing to a Vec does not fail.
-    let _ = write!(into, "{} {ip} {port} \"{} ", line.wall_ms, line.method);
+    number(line.wall_ms, into);
+    into.push(b' ');
+    address(line.peer.ip(), into);
+    into.push(b' ');
+    number(line.peer.port().into(), into);
+    into.extend_from_slice(b" \"");
+    into.extend_from_slice(line.method.as_bytes());
+    into.push(b' ');
     for part in [line.host, line.path, line.query] {
         escape(part, into);
     }
-    let service = or_dash(line.service);
-    let _ = write!(into, "\" {} {} {service}/", line.status, line.bytes);
+    into.extend_from_slice(b"\" ");
+    number(line.status.into(), into);
+    into.push(b' ');
+    number(line.bytes, into);
+    into.push(b' ');
+    into.extend_from_slice(or_dash(line.service).as_bytes());
+    into.push(b'/');
     match line.instance {
-        Some(slot) => {
-            let _ = write!(into, "{slot}");
-        }
+        Some(slot) => number(slot.into(), into),
         None => into.push(b'-'),
     }
-    let took_us = line.took.as_micros();
-    let note = or_dash(line.note);
-    let _ = writeln!(into, " {took_us}us retries={} {note}", line.retries);
+    into.push(b' ');
+    number(
+        u64::try_from(line.took.as_micros()).unwrap_or(u64::MAX),
+        into,
+    );
+    into.extend_from_slice(b"us retries=");
+    number(line.retries.into(), into);
+    into.push(b' ');
+    into.extend_from_slice(or_dash(line.note).as_bytes());
+    into.push(b'\n');
+}
+
+fn number(number: u64, into: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let (mut at, mut left) = (digits.len(), number);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    into.extend_from_slice(&digits[at..]);
+}
+
+fn address(address: IpAddr, into: &mut Vec<u8>) {
+    match address {
+        IpAddr::V4(address) => {
+            for (index, part) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    into.push(b'.');
+                }
+                number(part.into(), into);
+            }
+        }
+        // Writing to a Vec does not fail.
+        IpAddr::V6(address) => drop(write!(into, "{address}")),
+    }
 }
 
 fn or_dash(text: &str) -> &str {
@@ -200,6 +245,11 @@ mod tests {
         );
         (line.service, line.instance) = ("", None);
         assert!(text(&line).contains(" -/- "));
+        line.peer = "[2001:db8::1]:65535".parse().unwrap();
+        (line.bytes, line.wall_ms) = (u64::MAX, 1_790_000_000_123);
+        let start = "1790000000123 2001:db8::1 65535 \"GET";
+        assert!(text(&line).starts_with(start), "{}", text(&line));
+        assert!(text(&line).contains(" 200 18446744073709551615 -/- "));
     }
 
     #[test]

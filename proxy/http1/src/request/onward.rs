@@ -63,7 +63,12 @@ impl RequestHead {
         out.extend_from_slice(onward.path.as_bytes());
         out.extend_from_slice(self.query().as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        self.forward(onward, &mut |name, value| write_field(name, value, out));
+        self.emit_host(onward, &mut |name, value| write_field(name, value, out));
+        self.fields
+            .write_onward(|kind| self.goes_on(kind, onward), out);
+        self.emit_ours(Hop::Http1, onward, &mut |name, value| {
+            write_field(name, value, out)
+        });
         out.extend_from_slice(b"\r\n");
     }
 
@@ -77,17 +82,25 @@ impl RequestHead {
             self.emit_host(onward, emit);
         }
         for field in self.fields.onward() {
-            let goes_on = match field.kind {
-                Kind::Other => true,
-                Kind::OtherForwarding => onward.trust == Trust::Trusted,
-                Kind::Expect => self.version > Version::Http10,
-                Kind::Trailer => matches!(self.framing, Framing::Chunked | Framing::UntilClose),
-                kind => !LEFT.has(kind),
-            };
-            if goes_on {
+            if self.goes_on(field.kind, onward) {
                 emit(field.name, field.value);
             }
         }
+        self.emit_ours(hop, onward, emit);
+    }
+
+    fn goes_on(&self, kind: Kind, onward: &RequestOnward<'_>) -> bool {
+        match kind {
+            Kind::Other => true,
+            Kind::OtherForwarding => onward.trust == Trust::Trusted,
+            Kind::Expect => self.version > Version::Http10,
+            Kind::Trailer => matches!(self.framing, Framing::Chunked | Framing::UntilClose),
+            kind => !LEFT.has(kind),
+        }
+    }
+
+    /// What we add behind the client's fields.
+    fn emit_ours(&self, hop: Hop, onward: &RequestOnward<'_>, emit: &mut impl FnMut(&[u8], &[u8])) {
         self.emit_origin(onward, emit);
         emit(b"Via", self.version.via());
         self.emit_framing(hop, emit);

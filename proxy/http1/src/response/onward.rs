@@ -45,8 +45,10 @@ impl ResponseHead {
         out.reserve(self.fields.bytes().len() + 128);
         self.write_status_line(out);
         let framing = self.framing_for(onward.client);
+        self.fields
+            .write_onward(|kind| self.goes_on(kind, framing), out);
         let mut emit = |name: &[u8], value: &[u8]| write_field(name, value, out);
-        self.emit_fields(framing, &mut emit);
+        self.emit_via(&mut emit);
         match framing {
             Framing::Chunked => emit(b"Transfer-Encoding", b"chunked"),
             Framing::UntilClose => {}
@@ -93,19 +95,26 @@ impl ResponseHead {
 
     fn emit_fields(&self, framing: Framing, emit: &mut impl FnMut(&[u8], &[u8])) {
         for field in self.fields.onward() {
-            let goes_on = match field.kind {
-                Kind::Other => true,
-                // Announces what only chunks and HTTP/2 can carry.
-                Kind::Trailer => {
-                    framing == Framing::Chunked
-                        || (framing == Framing::UntilClose && self.version == Version::Http2)
-                }
-                kind => !LEFT.has(kind),
-            };
-            if goes_on {
+            if self.goes_on(field.kind, framing) {
                 emit(field.name, field.value);
             }
         }
+        self.emit_via(emit);
+    }
+
+    fn goes_on(&self, kind: Kind, framing: Framing) -> bool {
+        match kind {
+            Kind::Other => true,
+            // Announces what only chunks and HTTP/2 can carry.
+            Kind::Trailer => {
+                framing == Framing::Chunked
+                    || (framing == Framing::UntilClose && self.version == Version::Http2)
+            }
+            kind => !LEFT.has(kind),
+        }
+    }
+
+    fn emit_via(&self, emit: &mut impl FnMut(&[u8], &[u8])) {
         if self.status >= 200 {
             emit(b"Via", self.version.via());
         }
