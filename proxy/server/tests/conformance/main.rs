@@ -13,6 +13,7 @@
 mod answers;
 mod bodies;
 mod capture;
+mod log;
 mod message;
 mod passed;
 #[path = "../gateway/peer.rs"]

@@ -19,6 +19,12 @@ fn with_fields(fields: &[u8]) -> Case {
     Case::refused([start, fields, b"\r\n"].concat(), 400)
 }
 
+/// Heads that are refused, and what they were sent with.
+pub(crate) fn heads() -> impl Iterator<Item = Case> {
+    let framing = FRAMING.iter().map(|it| with_fields(it));
+    framing.chain(LINES.iter().map(|it| Case::refused(it.0, it.1)))
+}
+
 #[tokio::test]
 async fn framing_that_two_parsers_read_differently() {
     let cases = FRAMING.iter().map(|fields| {
