@@ -6,7 +6,7 @@ use crate::setup::{OK, Setup};
 use minato_proxy_server::AccessLog;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 const ORIGIN: &str = "MINATO_TEST_LOG_ORIGIN";
 
@@ -32,6 +32,27 @@ fn gateway_that_logs() {
 /// Ends with the test, however that ends.
 struct Logging(Child);
 
+impl Logging {
+    /// With where it listens, and what it says.
+    fn start(origin: SocketAddr) -> (Self, SocketAddr, BufReader<ChildStdout>) {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "log::gateway_that_logs", "--nocapture"])
+            .env(ORIGIN, origin.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut logging = Self(child.unwrap());
+        let mut lines = BufReader::new(logging.0.stdout.take().unwrap());
+        loop {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "it did not start");
+            if let Some(address) = line.trim().strip_prefix("listening ") {
+                return (logging, address.parse().unwrap(), lines);
+            }
+        }
+    }
+}
+
 impl Drop for Logging {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -42,8 +63,7 @@ impl Drop for Logging {
 #[tokio::test]
 async fn each_request_has_one_line() {
     let origin = crate::peer::Origin::start().await.always(OK);
-    let (logging, address, mut lines) = start(origin);
-    let mut logging = Logging(logging);
+    let (mut logging, address, mut lines) = Logging::start(origin);
     let mut expected = Vec::new();
     for case in refused::heads() {
         let mut client = Peer::connect(address).await;
@@ -88,22 +108,4 @@ fn without_times(line: &str) -> Option<String> {
     assert_eq!(before.split(' ').nth(1), Some("127.0.0.1"), "{line}");
     let words = rest.split(' ').filter(|it| !it.ends_with("us"));
     Some(format!("\"{}", words.collect::<Vec<_>>().join(" ")))
-}
-
-fn start(origin: SocketAddr) -> (Child, SocketAddr, BufReader<std::process::ChildStdout>) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "log::gateway_that_logs", "--nocapture"])
-        .env(ORIGIN, origin.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
-    loop {
-        let mut line = String::new();
-        assert!(lines.read_line(&mut line).unwrap() > 0, "it did not start");
-        if let Some(address) = line.trim().strip_prefix("listening ") {
-            return (child, address.parse().unwrap(), lines);
-        }
-    }
 }
