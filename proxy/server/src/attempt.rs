@@ -20,7 +20,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 /// Between connects while this machine has no descriptor or port for one.
@@ -262,7 +261,7 @@ async fn connect(exchange: &Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Bl
     let connected = {
         let mut connecting = pin!(async {
             loop {
-                match TcpStream::connect(job.endpoint.address()).await {
+                match exchange.core.dial.connect(job.endpoint.address()).await {
                     Err(error) if is_shortage(&error) => {
                         blame = Blame::Ours;
                         exchange.core.relieve();
@@ -292,15 +291,11 @@ async fn connect(exchange: &Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Bl
         .await
     };
     match connected {
-        Ok(tcp) => {
-            let _ = tcp.set_nodelay(true);
-            let channel = secure(tcp, exchange, job).await?;
-            Ok(Upstream {
-                channel,
-                identity: tls::identity(job.service.upstream.tls.as_ref()),
-                counted: Some(counted),
-            })
-        }
+        Ok(channel) => Ok(Upstream {
+            channel: secure(channel, exchange, job).await?,
+            identity: tls::identity(job.service.upstream.tls.as_ref()),
+            counted: Some(counted),
+        }),
         Err(_) if blame == Blame::Ours => {
             let detail = "no free descriptor or port here; raise the limit of open files";
             Err((blame, failure(Layer::ConnectFailed, detail.to_owned())))
@@ -322,13 +317,14 @@ async fn connect(exchange: &Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Bl
 
 /// Speaks TLS over a new connection, where the service says so.
 async fn secure(
-    tcp: TcpStream,
+    channel: Channel,
     exchange: &Exchange<'_>,
     job: &Job<'_>,
 ) -> Result<Channel, (Blame, Failure)> {
-    if job.service.upstream.tls.is_none() {
-        return Ok(Channel::Tcp(tcp));
-    }
+    let tcp = match channel {
+        Channel::Tcp(tcp) if job.service.upstream.tls.is_some() => tcp,
+        channel => return Ok(channel),
+    };
     exchange.timer.clear();
     let connected = Box::pin(tls::connect(tcp, job.service, job.endpoint.address())).await;
     connected.map_err(|error| {

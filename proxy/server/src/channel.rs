@@ -4,6 +4,8 @@
 
 use crate::buffer::Buffer;
 use crate::http2::{Call, Stream, trailers};
+#[cfg(any(test, feature = "fuzzing"))]
+use crate::memory::Near;
 use http::HeaderMap;
 use minato_tls::{ClientStream, ServerStream};
 use std::io::{self, IoSlice};
@@ -25,6 +27,9 @@ pub(crate) enum Channel {
     Stream(Box<Stream>),
     /// One to an instance, of a connection that others share.
     Call(Box<Call>),
+    /// A script.
+    #[cfg(any(test, feature = "fuzzing"))]
+    Memory(Near),
 }
 
 impl Channel {
@@ -53,6 +58,8 @@ impl Channel {
             Self::TlsUpstream(tls) => tls.poll_read(context, into),
             Self::Stream(stream) => stream.poll_read(context, into),
             Self::Call(call) => call.poll_read(context, into),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(near) => near.poll_read(context, into),
         }
     }
 
@@ -65,6 +72,8 @@ impl Channel {
             Self::Tcp(_) | Self::Tls(_) | Self::TlsUpstream(_) => Poll::Ready(Ok(None)),
             Self::Stream(stream) => stream.poll_trailers(context),
             Self::Call(call) => call.poll_trailers(context),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(_) => Poll::Ready(Ok(None)),
         }
     }
 
@@ -74,6 +83,8 @@ impl Channel {
             Self::Tcp(_) | Self::Tls(_) | Self::TlsUpstream(_) => Ok(false),
             Self::Stream(stream) => stream.open(),
             Self::Call(call) => call.open(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(_) => Ok(false),
         }
     }
 
@@ -82,6 +93,8 @@ impl Channel {
         match self {
             Self::Tcp(_) | Self::Tls(_) | Self::TlsUpstream(_) | Self::Stream(_) => false,
             Self::Call(call) => call.is_refused(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(_) => false,
         }
     }
 
@@ -94,6 +107,8 @@ impl Channel {
             Self::Tcp(_) | Self::Tls(_) | Self::TlsUpstream(_) => Ok(()),
             Self::Stream(stream) => stream.finish(trailers(fields)),
             Self::Call(call) => call.finish(trailers(fields)),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(_) => Ok(()),
         }
     }
 
@@ -110,6 +125,8 @@ impl Channel {
             (Self::TlsUpstream(tls), _) => tls.poll_write_vectored(context, slices),
             (Self::Stream(stream), _) => stream.poll_write(context, slices),
             (Self::Call(call), _) => call.poll_write(context, slices),
+            #[cfg(any(test, feature = "fuzzing"))]
+            (Self::Memory(near), _) => near.poll_write(context, slices),
         }
     }
 
@@ -119,6 +136,8 @@ impl Channel {
             Self::Tcp(_) | Self::Stream(_) | Self::Call(_) => Poll::Ready(Ok(())),
             Self::Tls(tls) => tls.poll_flush(context),
             Self::TlsUpstream(tls) => tls.poll_flush(context),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -148,6 +167,8 @@ impl Channel {
             Self::Tls(tls) => tls.is_idle(),
             Self::TlsUpstream(tls) => tls.is_idle(),
             Self::Stream(_) | Self::Call(_) => false,
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(near) => near.is_quiet(),
         }
     }
 
@@ -161,6 +182,8 @@ impl Channel {
             Self::Tls(tls) => return tls.is_idle(),
             Self::TlsUpstream(tls) => return tls.is_idle(),
             Self::Stream(_) | Self::Call(_) => return false,
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(near) => return near.is_quiet(),
         };
         matches!(seen, Err(rustix::io::Errno::AGAIN))
     }
@@ -175,6 +198,8 @@ impl Channel {
             Self::Tls(tls) => drop(tls.poll_shutdown(&mut context)),
             Self::TlsUpstream(tls) => drop(tls.poll_shutdown(&mut context)),
             Self::Stream(_) | Self::Call(_) => {}
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(near) => near.shutdown_write(),
         }
     }
 
@@ -196,6 +221,8 @@ impl Channel {
             }
             Self::Stream(stream) => stream.blame_instance(),
             Self::TlsUpstream(_) | Self::Call(_) => {}
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(near) => near.reset_on_close(),
         }
     }
 }

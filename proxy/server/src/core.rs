@@ -2,6 +2,7 @@
 
 use crate::access_log::Log;
 use crate::clock;
+use crate::dial::Dial;
 use crate::flow::Means;
 use crate::gateway::{Gateway, Phase};
 use crate::http2::Lines;
@@ -26,6 +27,7 @@ const FORGET: u32 = 600;
 pub(crate) struct Core {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) ticker: Rc<Ticker>,
+    pub(crate) dial: Dial,
     pub(crate) means: Means,
     pub(crate) pool: Pool,
     pub(crate) lines: Lines,
@@ -56,7 +58,13 @@ pub(crate) struct Desk {
 
 impl Core {
     pub(crate) fn new(gateway: Arc<Gateway>) -> Rc<Self> {
+        Self::with_dial(gateway, Dial::Tcp)
+    }
+
+    /// The same, with another way to instances.
+    pub(crate) fn with_dial(gateway: Arc<Gateway>, dial: Dial) -> Rc<Self> {
         let core = Self {
+            dial,
             ticker: Rc::default(),
             means: Means::default(),
             pool: Pool::default(),

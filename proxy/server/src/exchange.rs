@@ -284,13 +284,18 @@ impl Exchange<'_> {
         let goes_on = !self.request.closes()
             && self.upload.is_read()
             && self.core.phase() == Phase::Serve
-            && !*self.has_ended;
+            && self.may_ask_more();
         self.persistence = if goes_on {
             Persistence::KeepAlive
         } else {
             Persistence::Close
         };
         self.persistence
+    }
+
+    /// Whether another request may be there already, or still come: what was sent before a client's end is answered.
+    fn may_ask_more(&self) -> bool {
+        !*self.has_ended || !self.upload.input.is_empty()
     }
 
     /// Answers in the instance's place.

@@ -180,9 +180,9 @@ impl Flow {
         self.is_last && self.is_flushed()
     }
 
-    /// Whether the whole body has come, so that what follows in `input` is not its.
+    /// Whether the whole body has come and left `input`, so that what stands there is not its.
     pub(crate) fn is_read(&self) -> bool {
-        self.reader.is_done()
+        self.reader.is_done() && self.piece == 0
     }
 
     /// Reads and writes so far: whether it moves.

@@ -17,17 +17,22 @@ mod clock;
 mod connection;
 mod core;
 mod deadline;
+mod dial;
 mod exchange;
 mod flow;
 mod gateway;
 mod http2;
 mod listener;
+#[cfg(any(test, feature = "fuzzing"))]
+mod memory;
 mod metrics;
 mod note;
 mod peer;
 mod place;
 mod pool;
 mod record;
+#[cfg(any(test, feature = "fuzzing"))]
+mod rehearsal;
 mod relay;
 mod retry;
 mod splice;
@@ -41,4 +46,6 @@ pub use deadline::Deadlines;
 pub use gateway::{AccessLog, Evidence, Gateway, GatewayOptions, Phase};
 pub use listener::Listener;
 pub use metrics::{EndpointCounts, Metrics, TrafficCounts};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use rehearsal::{Reached, relay};
 pub use tls::Redirect;

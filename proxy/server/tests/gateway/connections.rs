@@ -281,3 +281,17 @@ async fn at_the_cap_busy_connections_are_left_alone() {
     instance.send(OK).await;
     assert_eq!(waiting.answer().await.status, 200);
 }
+
+/// Its end, seen while the first one is answered, once took the others with it.
+#[tokio::test]
+async fn requests_sent_before_a_half_close_are_all_answered() {
+    let origin = Origin::start().await.always(OK);
+    let running = Setup::new().start(&[origin]).await;
+    let mut client = running.client().await;
+    client.send(GET.repeat(3)).await;
+    client.half_close().await;
+    for _ in 0..3 {
+        assert_eq!(client.answer().await.text(), "ok");
+    }
+    assert_eq!(client.rest().await, (Vec::new(), true));
+}

@@ -12,6 +12,7 @@ mod connections;
 mod forwarding;
 mod interim;
 mod limits;
+#[expect(dead_code, reason = "the other binary uses the rest")]
 mod peer;
 mod retries;
 mod setup;

@@ -133,6 +133,11 @@ impl Peer {
             .unwrap();
     }
 
+    /// The same, where the other side may have closed already.
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = soon("sending", self.stream.write_all(bytes.as_ref())).await;
+    }
+
     pub(crate) async fn half_close(&mut self) {
         self.stream.shutdown().await.unwrap();
     }

@@ -30,6 +30,7 @@ pub(crate) struct Setup {
     pub(crate) trusted: Vec<(IpAddr, u8)>,
     pub(crate) intake: Intake,
     pub(crate) drain: Duration,
+    pub(crate) access_log: AccessLog,
 }
 
 pub(crate) fn route(host: &str, path: &str, action: RouteAction) -> Route {
@@ -65,6 +66,7 @@ impl Setup {
             trusted: Vec::new(),
             intake: Intake::Open,
             drain: Duration::from_secs(5),
+            access_log: AccessLog::Off,
         }
     }
 
@@ -96,7 +98,7 @@ impl Setup {
             metrics: Arc::clone(&metrics),
             trusted_proxies: self.trusted,
             sorry: SorryPage::new("<p>sorry</p>"),
-            access_log: AccessLog::Off,
+            access_log: self.access_log,
             connections: self.connections,
             workers: NonZeroUsize::new(self.workers),
             redirect: None,
