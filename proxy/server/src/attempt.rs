@@ -206,7 +206,7 @@ async fn shared(
                     Ok(made) => made,
                     // Where no more connections may be made, those that are full have to do.
                     Err((Blame::Ours, failure)) => {
-                        let least = Lines::least(exchange.core, job.endpoint);
+                        let least = Lines::least(exchange.core, job.endpoint, identity);
                         let least = least.map(|lease| (call(lease), true));
                         return least.ok_or((Blame::Ours, failure));
                     }

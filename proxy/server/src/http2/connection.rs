@@ -188,7 +188,7 @@ impl Driver {
 
     /// One line of the access log, and a count, for a connection that had to end.
     fn note(&self, reason: h2::Reason) {
-        let mut record = Record::new(self.peer, clock::now());
+        let mut record = Record::new(self.peer.address, clock::now());
         record.note = match reason {
             h2::Reason::NO_ERROR => return,
             h2::Reason::ENHANCE_YOUR_CALM => Note::Flooded,
