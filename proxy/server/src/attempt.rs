@@ -201,7 +201,16 @@ async fn shared(
         match Lines::find(exchange.core, job.endpoint, identity) {
             Found::Line(lease) => return Ok((call(lease), job.pooled == Pooled::Allowed)),
             Found::Make(making) => {
-                let made = connect(exchange, job).await?;
+                let made = match connect(exchange, job).await {
+                    Ok(made) => made,
+                    // Where no more connections may be made, those that are full have to do.
+                    Err((Blame::Ours, failure)) => {
+                        let least = Lines::least(exchange.core, job.endpoint, identity);
+                        let least = least.map(|lease| (call(lease), true));
+                        return least.ok_or((Blame::Ours, failure));
+                    }
+                    Err(other) => return Err(other),
+                };
                 let opened = making.open(made.channel, made.counted).await;
                 let opened = opened.map_err(|error| {
                     let detail = format!("no HTTP/2 on a new connection: {error}");

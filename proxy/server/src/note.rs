@@ -12,18 +12,24 @@ pub(crate) enum Note {
     ClientGone,
     /// The instance broke off within its answer.
     BrokeOff,
+    /// The client broke the rules of HTTP/2 so that its connection had to end.
+    BrokeRules,
+    /// The client made work instead of asking (a flood), so that its connection had to end.
+    Flooded,
     /// minato answered in the instance's place.
     Own(Reason),
 }
 
 impl Note {
     /// All that say something.
-    pub(crate) const ALL: [Self; 2 + Reason::ALL.len()] = {
-        let mut all = [Self::ClientGone; 2 + Reason::ALL.len()];
+    pub(crate) const ALL: [Self; 4 + Reason::ALL.len()] = {
+        let mut all = [Self::ClientGone; 4 + Reason::ALL.len()];
         all[1] = Self::BrokeOff;
+        all[2] = Self::BrokeRules;
+        all[3] = Self::Flooded;
         let mut index = 0;
         while index < Reason::ALL.len() {
-            all[index + 2] = Self::Own(Reason::ALL[index]);
+            all[index + 4] = Self::Own(Reason::ALL[index]);
             index += 1;
         }
         all
@@ -35,7 +41,9 @@ impl Note {
             Self::None => None,
             Self::ClientGone => Some(0),
             Self::BrokeOff => Some(1),
-            Self::Own(reason) => Some(2 + reason as usize),
+            Self::BrokeRules => Some(2),
+            Self::Flooded => Some(3),
+            Self::Own(reason) => Some(4 + reason as usize),
         }
     }
 
@@ -45,6 +53,8 @@ impl Note {
             Self::None => "",
             Self::ClientGone => "client_gone",
             Self::BrokeOff => "broke_off",
+            Self::BrokeRules => "broke_rules",
+            Self::Flooded => "flooded",
             Self::Own(reason) => reason.label(),
         }
     }

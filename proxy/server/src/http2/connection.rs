@@ -14,7 +14,9 @@ use crate::connection::Client;
 use crate::core::Core;
 use crate::exchange;
 use crate::gateway::Phase;
+use crate::note::Note;
 use crate::peer::Peer;
+use crate::record::Record;
 use crate::ticker::Rest;
 use crate::ticker::Timer;
 use bytes::Bytes;
@@ -122,7 +124,11 @@ impl Driver {
                 match accepted {
                     Some(Ok((request, answer))) => self.begin(request, answer),
                     // Said to the client already, and flushed.
-                    Some(Err(_)) | None => return Poll::Ready(()),
+                    Some(Err(error)) => {
+                        self.tell(&error);
+                        return Poll::Ready(());
+                    }
+                    None => return Poll::Ready(()),
                 }
             }
             if self.leaves_at_once() || self.settle() == Some(Mode::Drains) {
@@ -168,7 +174,27 @@ impl Driver {
         };
         self.connection.abrupt_shutdown(reason);
         self.become_mode(Mode::Leaves);
+        self.note(reason);
         true
+    }
+
+    /// A connection that h2 ended because its client broke the rules.
+    fn tell(&self, error: &h2::Error) {
+        match error.reason() {
+            Some(reason) if self.mode != Mode::Leaves && !error.is_remote() => self.note(reason),
+            _ => {}
+        }
+    }
+
+    /// One line of the access log, and a count, for a connection that had to end.
+    fn note(&self, reason: h2::Reason) {
+        let mut record = Record::new(self.peer.address, clock::now());
+        record.note = match reason {
+            h2::Reason::NO_ERROR => return,
+            h2::Reason::ENHANCE_YOUR_CALM => Note::Flooded,
+            _ => Note::BrokeRules,
+        };
+        record.finish(&self.core, None);
     }
 
     /// Finds out what time is counted for now; the mode if it is another than before.

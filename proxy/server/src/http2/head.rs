@@ -1,7 +1,7 @@
 //! Heads as the h2 crate has them, to and from `minato_http1`'s, which decides what is right and what goes on.
 
 use crate::answer::Own;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri, request};
 use minato_http1::{
@@ -38,6 +38,12 @@ pub(crate) fn onward(head: &RequestHead, onward: &RequestOnward<'_>) -> Option<R
     *request.uri_mut() = Uri::from_parts(uri).ok()?;
     let fields = request.headers_mut();
     head.forward_http2(onward, &mut |name, value| append(fields, name, value));
+    // Many clients share a connection's table of fields: what proves who they are stays out of it (RFC 7541 7.1.3).
+    for name in [AUTHORIZATION, COOKIE] {
+        if let Some(value) = fields.get_mut(name) {
+            value.set_sensitive(true);
+        }
+    }
     Some(request)
 }
 

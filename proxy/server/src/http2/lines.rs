@@ -109,6 +109,14 @@ impl Lines {
             }
         }
     }
+
+    /// The least loaded line to this instance, full or not.
+    pub(crate) fn least(core: &Core, endpoint: &Endpoint, identity: u64) -> Option<Lease> {
+        let all = core.lines.0.borrow();
+        let lines = all.get(&(endpoint.serial(), identity))?.lines.iter();
+        let usable = lines.filter(|it| it.is_usable());
+        usable.min_by_key(|it| it.streams.get()).map(Lease::new)
+    }
 }
 
 impl Making {

@@ -306,3 +306,27 @@ async fn slow_beginnings() {
         assert!(client.answers.is_empty(), "{what}: {}", client.account());
     }
 }
+
+/// A connection that had to end is counted by why it had to.
+#[tokio::test]
+async fn what_ended_is_counted() {
+    let subject = Subject::start().await;
+    let pings = ping(*b"12345678").repeat(3000);
+    for (bytes, reason) in [
+        (pings, "flooded"),
+        (frame(PING, 0, 0, b"short"), "broke_rules"),
+        (data(0, 1, b"idle"), "broke_rules"),
+    ] {
+        let mut client = Client::connect(subject.address).await;
+        let line = format!("minato_http_refused_total{{reason=\"{reason}\"");
+        let running = subject.running.as_ref();
+        let before = running.map_or(0.0, |it| it.metric(&line));
+        client.send(bytes).await;
+        client.end().await;
+        if let Some(running) = running {
+            running
+                .settles("the count", |it| it.metric(&line) == before + 1.0)
+                .await;
+        }
+    }
+}

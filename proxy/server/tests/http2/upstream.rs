@@ -467,3 +467,28 @@ async fn nothing_there_is_the_sorry_page() {
     }
     running.is_at_rest().await;
 }
+
+/// Where no more connections may be made, requests wait for room in those there are.
+#[tokio::test]
+async fn the_limit_of_connections_holds() {
+    let instance = Instance::start().await;
+    let mut setup = Setup::new();
+    setup.service.upstream.protocol = UpstreamProtocol::Http2;
+    setup.service.limits.connections = 1;
+    let running = setup.start(&[instance.address]).await;
+    let mut client = Client::connect(running.address).await;
+    client.send(get(1, "/")).await;
+    let mut link = instance.accept_with(&[(MAX_CONCURRENT_STREAMS, 1)]).await;
+    let (stream, ..) = link.request().await;
+    link.answer(stream, "warm").await;
+    client.ended(1).await;
+    client.send([get(3, "/"), get(5, "/")].concat()).await;
+    for _ in 0..2 {
+        let (stream, ..) = link.request().await;
+        assert!(instance.is_left_alone().await);
+        link.answer(stream, "ok").await;
+    }
+    assert_eq!(client.ended(3).await.body, b"ok");
+    assert_eq!(client.ended(5).await.body, b"ok");
+    running.is_at_rest().await;
+}
