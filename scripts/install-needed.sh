@@ -20,7 +20,6 @@ need() {
 }
 
 need cc build-essential "C compiler and linker"
-need cmake cmake "a compression library that the gateway's engine brings is built with it"
 need python3 python3 "the demo and the tests run Python's own web server"
 need curl curl "the tests drive the gateway with it"
 need openssl openssl "the tests speak TLS with it"
