@@ -33,10 +33,10 @@ fuzz:
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
 
-# Every order of every step of the admission queue, tried by loom.
+# Every order of every step of the admission queue and of an endpoint, tried by loom.
 .PHONY: model
 model:
-	RUSTFLAGS="--cfg loom" cargo test --release --locked -p minato-proxy --lib queue::model
+	RUSTFLAGS="--cfg loom" cargo test --release --locked -p minato-proxy --lib -- queue::model endpoint::model
 
 # The figures of docs/measurements.md: faults ten times each, the store. Those of the table: make bench.
 .PHONY: figures
