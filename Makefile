@@ -33,6 +33,13 @@ fuzz:
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
 
+# Slow, many and hostile clients: 9,000 idle connections, floods of 20,000, slow heads, bodies and readers. Some minutes; the
+# short forms are part of `make test`. Wants 20,000 descriptors and slowhttptest.
+.PHONY: conformance
+conformance:
+	@command -v slowhttptest >/dev/null || { echo "apt-get install slowhttptest"; exit 1; }
+	cargo test --locked -p minato-proxy-server --test hostile -- --ignored --nocapture --test-threads 1
+
 # Every order of every step of the admission queue and of an endpoint, tried by loom.
 .PHONY: model
 model:
