@@ -33,10 +33,17 @@ fuzz:
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
 
-# Every order of every step of the admission queue, tried by loom.
+# Slow, many and hostile clients: 9,000 idle connections, floods of 20,000, slow heads, bodies and readers. Some minutes; the
+# short forms are part of `make test`. Wants 20,000 descriptors and slowhttptest.
+.PHONY: conformance
+conformance:
+	@command -v slowhttptest >/dev/null || { echo "apt-get install slowhttptest"; exit 1; }
+	cargo test --locked -p minato-proxy-server --test hostile -- --ignored --nocapture --test-threads 1
+
+# Every order of every step of the admission queue and of an endpoint, tried by loom.
 .PHONY: model
 model:
-	RUSTFLAGS="--cfg loom" cargo test --release --locked -p minato-proxy --lib queue::model
+	RUSTFLAGS="--cfg loom" cargo test --release --locked -p minato-proxy --lib -- queue::model endpoint::model
 
 # The figures of docs/measurements.md: faults ten times each, the store. Those of the table: make bench.
 .PHONY: figures

@@ -1,12 +1,13 @@
 //! One instance as the proxy sees it. An `Arc<Endpoint>` survives every recompile of the table.
 //!
 //! Owns what must be true at once on every core: requests in flight, standing, failures in a row, penalty. All of it
-//! is std atomics; nothing here locks or waits. Not here: what makes a verdict (`health`), the choice (`pick`).
+//! is atomics; nothing here locks or waits. Not here: what makes a verdict (`health`), the choice (`pick`).
 
 mod penalty;
 mod state;
 
 use crate::serial::Serial;
+use crate::sync::{AtomicU32, Ordering};
 use crate::{AttemptEnd, classify};
 use minato_config::{Generation, Run, ServiceName, SlotIndex};
 use minato_health::Verdict;
@@ -14,7 +15,6 @@ use penalty::Penalty;
 use state::State;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 pub use state::{Checks, Reach, Standing};
@@ -286,5 +286,7 @@ impl Drop for InFlight {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

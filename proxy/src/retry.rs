@@ -1,7 +1,7 @@
 //! Whether a failed attempt may be made again elsewhere.
 
+use crate::sync::{AtomicU32, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What of the request left us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
-//! What the queue is synchronised with: std's own, or loom's, which tries every order of every step.
+//! What queue, endpoints and retry budgets are synchronised with: std's own, or loom's, which tries every order of every step.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release -p minato-proxy --lib queue::model`
+//! `RUSTFLAGS="--cfg loom" cargo test --release -p minato-proxy --lib -- queue::model endpoint::model`
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{

@@ -1,7 +1,7 @@
 //! Failures of the last second, each counting as one more request in flight, so that failing fast attracts nothing.
 
+use crate::sync::{AtomicU64, Ordering};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Time is cut into ticks; a failure counts in its own tick and the four after it: for 1 s to 1.25 s.

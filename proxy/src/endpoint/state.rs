@@ -1,6 +1,6 @@
 //! Everything about an endpoint that is not a count, in one atomic word, so that no reader sees half of a change.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering};
 
 /// How an endpoint may be used now, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
