@@ -67,7 +67,7 @@ impl RequestHead {
         self.fields
             .write_onward(|kind| self.goes_on(kind, onward), out);
         self.emit_ours(Hop::Http1, onward, &mut |name, value| {
-            write_field(name, value, out)
+            write_field(name, value, out);
         });
         out.extend_from_slice(b"\r\n");
     }
