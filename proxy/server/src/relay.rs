@@ -224,6 +224,11 @@ impl Waiting<'_, '_> {
             read.map_err(|bad| instance(AttemptEnd::Invalid, bad.0))?;
         }
         match response.status() {
+            // What is left of the head would run into the tunnel.
+            101 if !self.exchange.upload.is_done() => Err(instance(
+                AttemptEnd::Invalid,
+                "101 before it had the request",
+            )),
             101 if request.wants_websocket() && response.is_websocket_upgrade() => Ok(true),
             101 => Err(instance(
                 AttemptEnd::Invalid,

@@ -136,6 +136,31 @@ fn a_script_plays_the_same_way_each_time() {
     }
 }
 
+/// A tunnel that an instance opened before it had the whole request once began within that request's head.
+#[test]
+fn a_tunnel_does_not_begin_within_a_head() {
+    let (upgrade, switched) = (8, 9);
+    let narrow = [0, 1 << 2];
+    let script = [
+        &narrow[..],
+        // The instance hears a turn or two of it.
+        &[
+            0,
+            0,
+            ASK,
+            upgrade << 2,
+            SAY | 1 << 6,
+            0,
+            ANSWER,
+            switched << 3,
+        ],
+        &[ANSWER_ALL, 0, RUN, 0],
+    ]
+    .concat();
+    let reached = relay(&script);
+    assert_eq!((reached.tunnels, reached.own), (0, 1), "{reached:?}");
+}
+
 /// Not a test: writes what fuzzing starts from, where MINATO_CORPUS says.
 #[test]
 fn scripts_to_start_from() {

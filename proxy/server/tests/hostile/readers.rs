@@ -1,7 +1,8 @@
 //! Clients that ask for much and read nothing for a while.
 
 use crate::process::Gateway;
-use crate::witness::{Witness, origin};
+use crate::witness::{self, Witness, origin};
+use rustix::net::sockopt;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -16,6 +17,7 @@ fn read_late(clients: usize, length: usize) {
     let mut late: Vec<TcpStream> = (0..clients)
         .map(|_| {
             let mut client = gateway.connect();
+            sockopt::set_socket_recv_buffer_size(&client, witness::KERNEL).unwrap();
             let asked = format!(
                 "GET /bytes/{length} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
             );

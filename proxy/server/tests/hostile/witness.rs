@@ -1,6 +1,7 @@
 //! An instance, and a well-behaved client that measures how it is served meanwhile.
 
 use crate::process::Gateway;
+use rustix::net::sockopt;
 use std::fmt;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,6 +12,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(crate) const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+/// What the kernel may hold at our ends of a connection: hundreds of them must not bring the whole machine to the point where
+/// its kernel drops what has arrived, for then it is the kernel that is tested.
+pub(crate) const KERNEL: usize = 64 << 10;
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Answers each request; one for a path that begins with `/bytes/` with so many octets.
@@ -20,6 +24,7 @@ pub(crate) fn origin() -> SocketAddr {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let stream = stream.unwrap();
+            sockopt::set_socket_send_buffer_size(&stream, KERNEL).unwrap();
             std::thread::spawn(move || serve(stream));
         }
     });
