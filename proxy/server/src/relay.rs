@@ -343,13 +343,17 @@ pub(crate) async fn answer(
         Ok(()) => {}
         // It can still be left for another, or be answered as what it is.
         Err(stop @ Stop::Instance(..)) if is_unsent => return Err(stop),
-        Err(Stop::Instance(end, _)) => {
-            if framed == Framing::UntilClose || version == Version::Http2 {
+        Err(stop) => {
+            let is_instance = matches!(stop, Stop::Instance(..));
+            // Where nothing else says what is whole, an orderly end would.
+            if framed == Framing::UntilClose || (is_instance && version == Version::Http2) {
                 exchange.channel.reset_on_close();
             }
-            return Ok(Ended::BrokeOff(end));
+            return Ok(match stop {
+                Stop::Instance(end, _) => Ended::BrokeOff(end),
+                Stop::Client | Stop::Request(_) => Ended::ClientGone,
+            });
         }
-        Err(_) => return Ok(Ended::ClientGone),
     }
     // Only a connection on which both messages ended whole may carry another.
     if exchange.upload.is_done() && !is_spent && upstream.counted.is_some() {

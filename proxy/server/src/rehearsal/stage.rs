@@ -191,7 +191,7 @@ impl Stage {
                     Standing::Out,
                 ][usize::from(*standing)],
             ),
-            Step::Pass(time) => tokio::time::advance(*time).await,
+            Step::Pass(time) => pass(*time).await,
             Step::Run => self.run(TURNS).await,
         }
     }
@@ -266,6 +266,14 @@ impl Stage {
             clients: self.clients.into_iter().map(|it| it.0).collect(),
             instances: self.instances.into_iter().map(|it| it.0).collect(),
         }
+    }
+}
+
+/// In steps, for the engine counts its own ticks.
+async fn pass(time: Duration) {
+    for _ in 0..time.as_millis().div_ceil(LAST.0.as_millis()) {
+        tokio::time::advance(LAST.0).await;
+        yield_now().await;
     }
 }
 

@@ -161,6 +161,30 @@ fn a_tunnel_does_not_begin_within_a_head() {
     assert_eq!((reached.tunnels, reached.own), (0, 1), "{reached:?}");
 }
 
+/// An HTTP/1.0 client that took its answer too slowly was once cut off as if that were the answer's end.
+#[test]
+fn an_answer_without_a_length_that_is_given_up_does_not_look_whole() {
+    let (old, until_close, long, turn) = (5, 6, 14, 3);
+    let narrow = [0, 2 << 2];
+    let script = [
+        &narrow[..],
+        &[ASK, old << 2, SAY, 0, RUN, 0],
+        // It hears nothing for longer than it may.
+        &[
+            CLIENT,
+            turn << 2,
+            ANSWER,
+            until_close << 3,
+            ANSWER,
+            long << 3,
+        ],
+        &[ANSWER_ALL, 0, RUN, 0, PASS, 200, RUN, 0],
+    ]
+    .concat();
+    let reached = relay(&script);
+    assert_eq!((reached.answered, reached.broken), (0, 1), "{reached:?}");
+}
+
 /// Not a test: writes what fuzzing starts from, where MINATO_CORPUS says.
 #[test]
 fn scripts_to_start_from() {
