@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 /// What a client's request is read into.
 pub(crate) const SMALL: usize = 16 * 1024;
-/// What bodies move through.
-pub(crate) const LARGE: usize = 64 * 1024;
+/// What bodies move through: the 64 KiB that systems and servers like to send at once, and the head before them.
+pub(crate) const LARGE: usize = 68 * 1024;
 /// Spare ones that are kept of each size.
 const SPARE: usize = 64;
 
