@@ -170,6 +170,10 @@ fn judge_request(bytes: &[u8], step: u8) -> Result<Option<(RequestHead, usize)>,
     for end in cuts(bytes.len(), step) {
         if let Some(end) = scan.look(&bytes[..end])? {
             let mut head = RequestHead::default();
+            let whole = head.read_whole(bytes);
+            // In one pass it is read the same, but for a blank line before it.
+            let expected = head.read(&bytes[..end]).is_ok() && !bytes.starts_with(b"\r\n");
+            assert_eq!(whole, expected.then_some(end));
             head.read(&bytes[..end])?;
             return Ok(Some((head, end)));
         }
@@ -253,6 +257,9 @@ fn judge_response(
     for end in cuts(bytes.len(), step) {
         if let Some(end) = scan.look_response(&bytes[..end])? {
             let mut head = ResponseHead::default();
+            let whole = head.read_whole(bytes, asked);
+            let expected = head.read(&bytes[..end], asked).is_ok();
+            assert_eq!(whole, expected.then_some(end));
             head.read(&bytes[..end], asked)?;
             return Ok(Some((head, end)));
         }

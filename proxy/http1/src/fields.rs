@@ -73,29 +73,23 @@ impl Fields {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Takes a head, whose lines are then read by [`Self::read`].
-    pub(crate) fn take(&mut self, head: &[u8]) -> Result<(), Fault> {
+    /// Reads the lines of `bytes` from `at` to the blank one, and keeps all up to its end; where that is.
+    pub(crate) fn read(&mut self, bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
         self.clear();
+        while !matches!(bytes.get(at..at + 2), Some(b"\r\n")) {
+            let (span, next) = line(bytes, at)?;
+            self.note(span)?;
+            at = next;
+        }
+        let head = bytes.get(..at + 2).unwrap_or_default();
         if head.len() > MOST_HEAD_BYTES {
             return Err(Fault::TooLarge);
         }
         self.bytes.extend_from_slice(head);
-        Ok(())
+        Ok(head.len())
     }
 
-    /// Reads lines from `at` to the blank one, which must be the end.
-    pub(crate) fn read(&mut self, mut at: usize) -> Result<(), Fault> {
-        loop {
-            match self.bytes.get(at..) {
-                Some([b'\r', b'\n']) => return Ok(()),
-                Some([b'\r', b'\n', ..]) => return Err(Fault::Malformed("octets behind a head")),
-                _ => at = self.read_line(at)?,
-            }
-        }
-    }
-
-    /// Reads the line at `at`; where the next one begins.
-    #[inline]
+    /// Reads the line at `at` of what was appended; where the next one begins.
     pub(crate) fn read_line(&mut self, at: usize) -> Result<usize, Fault> {
         let (span, next) = line(&self.bytes, at)?;
         self.note(span)?;
@@ -108,7 +102,7 @@ impl Fields {
         if run.length == 0 || run.length < name.len() {
             return Err(Fault::Malformed("a field's name is no token"));
         }
-        if run.has_upper() {
+        if name.iter().any(u8::is_ascii_uppercase) {
             return Err(Fault::Malformed("a field's name is not in lower case"));
         }
         check_value(value)?;
@@ -254,8 +248,8 @@ impl Fields {
     }
 }
 
-/// The field on the line at `at`, and where the next line begins.
-#[inline]
+/// The field on the line at `at`, and where the next line begins. Inlined: what it returns is large for what it does.
+#[inline(always)]
 fn line(bytes: &[u8], at: usize) -> Result<(Span, usize), Fault> {
     let run = Run::of(bytes.get(at..).unwrap_or_default());
     let colon = at + run.length;
@@ -349,8 +343,7 @@ pub(crate) fn is_name(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|it| is_token(*it))
 }
 
-/// Offsets stay below [`MOST_HEAD_BYTES`].
+/// Offsets stay below [`MOST_HEAD_BYTES`] wherever they are kept.
 fn short(offset: usize) -> u16 {
-    debug_assert!(offset <= MOST_HEAD_BYTES);
     u16::try_from(offset).unwrap_or(u16::MAX)
 }

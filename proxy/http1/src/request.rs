@@ -13,7 +13,7 @@ use crate::framing::declared;
 use crate::method::Written;
 use crate::octets::elements;
 use crate::refusal::Fault;
-use crate::{Field, Framing, Kind, Method, Refusal, Version};
+use crate::{Field, Framing, Kind, MOST_HEAD_BYTES, Method, Refusal, Version};
 use target::Target;
 
 /// A request head that has passed every check.
@@ -52,18 +52,31 @@ impl RequestHead {
     /// Any other octets are refused as they would be there, so this alone is strict too.
     pub fn read(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
-        self.fields.take(bytes)?;
-        self.read_all(bytes).map_err(|refusal| match refusal {
+        if bytes.len() > MOST_HEAD_BYTES {
+            return Err(Refusal::HeadTooLarge);
+        }
+        let read = self.read_from(bytes).map_err(|refusal| match refusal {
             Refusal::Malformed(_) => refusal,
             _ if is_sound(bytes) => refusal,
             _ => Refusal::Malformed("a control octet, bare CR or bare LF"),
-        })
+        });
+        if read? < bytes.len() {
+            return Err(Refusal::Malformed("octets behind a head"));
+        }
+        Ok(())
     }
 
-    fn read_all(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        let end = line_end(bytes, 0)?;
-        let (method, target, version) = request_line(&bytes[..end])?;
-        self.fields.read(end + 2)?;
+    /// Reads the head that `bytes` begin with, in one pass; where it ends. `None` where it is not whole, or not in order: what
+    /// it lacks, [`crate::HeadScan`] and [`Self::read`] tell, which would read it as this does.
+    pub fn read_whole(&mut self, bytes: &[u8]) -> Option<usize> {
+        let window = bytes.get(..MOST_HEAD_BYTES).unwrap_or(bytes);
+        self.read_from(window).ok()
+    }
+
+    fn read_from(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        let line = line_end(bytes, 0)?;
+        let (method, target, version) = request_line(&bytes[..line])?;
+        let end = self.fields.read(bytes, line + 2)?;
         self.method = Method::of(method);
         if matches!(method, b"CONNECT" | b"TRACE") {
             return Err(Refusal::Method);
@@ -83,7 +96,8 @@ impl RequestHead {
             self.target.keep_method(method);
         }
         self.framing = self.declared_framing()?.unwrap_or(Framing::None);
-        self.check_expectation()
+        self.check_expectation()?;
+        Ok(end)
     }
 
     fn declared_framing(&self) -> Result<Option<Framing>, Fault> {

@@ -8,8 +8,9 @@ use crate::fields::{Fields, Options, line_end};
 use crate::framing::{declared, of_response};
 use crate::method::Written;
 use crate::octets::{elements, is_text};
+use crate::refusal::Fault;
 use crate::request::OF_HTTP1;
-use crate::{BadResponse, Field, Framing, Kind, Method, Version};
+use crate::{BadResponse, Field, Framing, Kind, MOST_HEAD_BYTES, Method, Version};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -44,16 +45,33 @@ impl Default for ResponseHead {
 impl ResponseHead {
     /// Reads `bytes`, which are exactly one head as [`crate::HeadScan`] cut it; `asked` is the method of its request.
     pub fn read(&mut self, bytes: &[u8], asked: Method) -> Result<(), BadResponse> {
-        self.fields.take(bytes)?;
+        if bytes.len() > MOST_HEAD_BYTES {
+            return Err(Fault::TooLarge.into());
+        }
+        if self.read_from(bytes, asked)? < bytes.len() {
+            return Err(BadResponse("octets behind a head"));
+        }
+        Ok(())
+    }
+
+    /// Reads the head that `bytes` begin with, in one pass; where it ends. `None` where it is not whole, or not in order: what
+    /// it lacks, [`crate::HeadScan`] and [`Self::read`] tell, which would read it as this does.
+    pub fn read_whole(&mut self, bytes: &[u8], asked: Method) -> Option<usize> {
+        let window = bytes.get(..MOST_HEAD_BYTES).unwrap_or(bytes);
+        self.read_from(window, asked).ok()
+    }
+
+    fn read_from(&mut self, bytes: &[u8], asked: Method) -> Result<usize, BadResponse> {
         let end = line_end(bytes, 0)?;
         let line = status_line(&bytes[..end]);
         let (version, status) = line.ok_or(BadResponse("its status line is none"))?;
-        self.fields.read(end + 2)?;
+        let whole = self.fields.read(bytes, end + 2)?;
         (self.version, self.status) = (version, status);
         // `HTTP/1.1 200 `
         self.reason = 13.min(end)..end;
         self.options = self.fields.connection()?;
-        self.frame(asked)
+        self.frame(asked)?;
+        Ok(whole)
     }
 
     /// From an HTTP/2 upstream: `:status` and the fields in order. Without `content-length` the framing is

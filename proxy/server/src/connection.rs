@@ -1,7 +1,7 @@
 //! One HTTP/1 connection of a client: rest, read a head, serve it, go on or close.
 //!
-//! Between requests a connection is a small task without buffers; what serves a request is made when its first byte is
-//! there, and gone when it was answered.
+//! Between requests a connection is a small task without buffers. What serves a request is made when its first byte is there,
+//! and gone a moment after it was answered, so that a busy connection makes it once and an idle one does not hold it.
 
 use crate::answer::{Asked, Own, Reason};
 use crate::buffer::Buffer;
@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// What a lingering close discards at most.
 const LINGER_BYTES: usize = 64 * 1024;
+/// How long a connection stays ready for its next request before it shrinks to what an idle one takes.
+const READY: Duration = Duration::from_secs(1);
 
 /// A connection of a client, between requests.
 #[derive(Debug)]
@@ -106,15 +108,19 @@ impl Client {
 )]
 fn hold(mut client: Client) -> impl Future<Output = ()> {
     async move {
+        let mut rest = client.core.gateway.deadlines.keep_alive;
         loop {
-            client.timer.rest(client.core.gateway.deadlines.keep_alive);
+            client.timer.rest(rest);
             if !poll_fn(|context| client.poll_request(context)).await {
                 return;
             }
             client.timer.work();
             // Boxed, so that it takes room only while there is something to do.
             match Box::pin(serve(&mut client)).await {
-                Afterwards::Rest => {}
+                Afterwards::Rest(so_far) => {
+                    rest = client.core.gateway.deadlines.keep_alive;
+                    rest = rest.saturating_sub(so_far);
+                }
                 Afterwards::Http2 => return Box::pin(http2::serve(client)).await,
                 Afterwards::Close => return,
             }
@@ -125,7 +131,8 @@ fn hold(mut client: Client) -> impl Future<Output = ()> {
 /// What becomes of a connection that has nothing more to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Afterwards {
-    Rest,
+    /// It rests, and has done so for this long.
+    Rest(Duration),
     /// It speaks HTTP/2.
     Http2,
     Close,
@@ -140,19 +147,29 @@ enum Closer {
 
 /// Serves what has come.
 async fn serve(client: &mut Client) -> Afterwards {
+    let core = Rc::clone(&client.core);
     loop {
-        let mut desk = client.core.take_desk();
+        let mut desk = core.take_desk();
         let next = one_request(client, &mut desk).await;
         let closer = if desk.request.closes() {
             Closer::Client
         } else {
             Closer::Us
         };
-        client.core.give_desk(desk);
+        core.give_desk(desk);
         match next {
             Next::Request if client.input.is_empty() => {
-                client.core.means.buffers.reclaim(&mut client.input);
-                return Afterwards::Rest;
+                core.means.buffers.reclaim(&mut client.input);
+                let Some(_ready) = core.may_stay_ready() else {
+                    return Afterwards::Rest(Duration::ZERO);
+                };
+                let wait = READY.min(core.gateway.deadlines.keep_alive);
+                client.timer.rest(wait);
+                // Whatever else has come to pass is seen again by who rests.
+                if !poll_fn(|context| client.poll_request(context)).await {
+                    return Afterwards::Rest(wait);
+                }
+                client.timer.work();
             }
             Next::Request => {}
             Next::Http2 => return Afterwards::Http2,
@@ -201,6 +218,13 @@ impl Client {
 
     /// Reads until the head is whole, checks it, and puts it on the desk.
     async fn read_head(&mut self, desk: &mut Desk) -> Arrival {
+        // Nearly always it has come whole, and no preface begins so.
+        if self.spoken == Spoken::Http1
+            && let Some(end) = desk.request.read_whole(self.input.data())
+        {
+            self.input.consume(end);
+            return Arrival::Head;
+        }
         let mut scan = HeadScan::default();
         let mut is_timed = false;
         loop {

@@ -19,6 +19,8 @@ use tokio::time::MissedTickBehavior;
 
 /// Desks that are kept for the next request.
 const SPARE_DESKS: usize = 256;
+/// Connections that stay ready for their next request at a time; others shrink at once.
+const MOST_READY: usize = 256;
 /// Ticks between two times of forgetting the way to counters.
 const FORGET: u32 = 600;
 
@@ -42,6 +44,8 @@ pub(crate) struct Core {
     date: RefCell<String>,
     /// Connections of this core.
     open: Cell<usize>,
+    /// Those of them that stay ready for their next request.
+    ready: Cell<usize>,
     one_ended: Notify,
 }
 
@@ -77,6 +81,7 @@ impl Core {
             wall_ms: Cell::new(0),
             date: RefCell::default(),
             open: Cell::new(0),
+            ready: Cell::new(0),
             one_ended: Notify::new(),
             gateway,
         };
@@ -127,6 +132,15 @@ impl Core {
         self.open.set(self.open.get() + 1);
         self.counts.opened();
         Open(Rc::clone(self))
+    }
+
+    /// Whether one more connection may stay ready for its next request; until that is dropped.
+    pub(crate) fn may_stay_ready(&self) -> Option<Ready<'_>> {
+        let ready = self.ready.get();
+        (ready < MOST_READY).then(|| {
+            self.ready.set(ready + 1);
+            Ready(&self.ready)
+        })
     }
 
     pub(crate) fn open(&self) -> usize {
@@ -189,6 +203,16 @@ impl Core {
         if before / 1000 != self.wall_ms.get() / 1000 {
             *self.date.borrow_mut() = httpdate::fmt_http_date(wall);
         }
+    }
+}
+
+/// A connection that stays ready for its next request.
+#[derive(Debug)]
+pub(crate) struct Ready<'a>(&'a Cell<usize>);
+
+impl Drop for Ready<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 

@@ -52,6 +52,15 @@ enum Phase {
     Deaf,
 }
 
+/// A head that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// It stands in `exchange.response`.
+    Read,
+    /// So many bytes at the front of what came are one, unread.
+    Whole(usize),
+}
+
 /// The wait for an answer's head.
 struct Waiting<'a, 'b> {
     exchange: &'a mut Exchange<'b>,
@@ -89,9 +98,9 @@ pub(crate) async fn until_answer(
     waiting.exchange.timer.watch(job.endpoint);
     waiting.exchange.timer.set(waiting.patience());
     for _ in 0..=INTERIM {
-        let end = poll_fn(|context| waiting.poll(context)).await?;
+        let seen = poll_fn(|context| waiting.poll(context)).await?;
         waiting.exchange.has_answer = true;
-        if waiting.take_head(end)? {
+        if waiting.take_head(seen)? {
             waiting.exchange.timer.clear();
             return Ok(());
         }
@@ -101,8 +110,8 @@ pub(crate) async fn until_answer(
 }
 
 impl Waiting<'_, '_> {
-    /// Ready with the length of a head.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Stop>> {
+    /// Ready when a head is there.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Seen, Stop>> {
         self.poll_upload(context)?;
         if let Poll::Ready(end) = self.poll_head(context) {
             return Poll::Ready(end);
@@ -163,7 +172,7 @@ impl Waiting<'_, '_> {
         Ok(())
     }
 
-    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Stop>> {
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<Seen, Stop>> {
         let invalid = |why: &str| Poll::Ready(Err(instance(AttemptEnd::Invalid, why)));
         if let Channel::Call(call) = self.upstream {
             let Exchange {
@@ -171,8 +180,7 @@ impl Waiting<'_, '_> {
             } = &mut *self.exchange;
             return call.poll_answer(context, request.method(), response).map(
                 |heard| match heard {
-                    // It stands there already.
-                    Ok(()) => Ok(0),
+                    Ok(()) => Ok(Seen::Read),
                     Err(NoAnswer::Bad(bad)) => Err(instance(AttemptEnd::Invalid, bad.0)),
                     Err(NoAnswer::Broken(error)) => {
                         let why = format!("its stream broke before its answer: {error}");
@@ -185,7 +193,7 @@ impl Waiting<'_, '_> {
         loop {
             if !self.answer.is_empty() {
                 match self.scan.look_response(self.answer.data()) {
-                    Ok(Some(end)) => return Poll::Ready(Ok(end)),
+                    Ok(Some(end)) => return Poll::Ready(Ok(Seen::Whole(end))),
                     Ok(None) => {}
                     Err(bad) => return invalid(bad.0),
                 }
@@ -195,7 +203,19 @@ impl Waiting<'_, '_> {
                 return invalid("its head is too large");
             }
             match self.upstream.poll_read(context, self.answer) {
-                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(count @ 1..)) => {
+                    // Nearly always it has come whole.
+                    let Exchange {
+                        request, response, ..
+                    } = &mut *self.exchange;
+                    if count == self.answer.len()
+                        && let Some(end) =
+                            response.read_whole(self.answer.data(), request.method())
+                    {
+                        self.answer.consume(end);
+                        return Poll::Ready(Ok(Seen::Read));
+                    }
+                }
                 Poll::Ready(Ok(0)) => {
                     let why = "closed the connection before its answer";
                     return Poll::Ready(Err(instance(AttemptEnd::Reset, why)));
@@ -213,10 +233,10 @@ impl Waiting<'_, '_> {
     }
 
     /// Reads the head that was found; whether it ends the waiting.
-    fn take_head(&mut self, end: usize) -> Result<bool, Stop> {
+    fn take_head(&mut self, seen: Seen) -> Result<bool, Stop> {
         let request = self.exchange.request;
         let response = &mut *self.exchange.response;
-        if !matches!(self.upstream, Channel::Call(_)) {
+        if let Seen::Whole(end) = seen {
             let head = self.answer.data().get(..end).unwrap_or_default();
             let read = response.read(head, request.method());
             self.answer.consume(end);

@@ -135,9 +135,7 @@ pub(crate) enum Rest {
 impl Timer {
     /// Due after this time, rounded up to ticks; replaces what was set.
     pub(crate) fn set(&self, after: Duration) {
-        let ticks = after.as_millis().div_ceil(TICK.as_millis()) + 1;
-        let ticks = u32::try_from(ticks).unwrap_or(u32::MAX / 2);
-        let due = self.ticker.now.get().saturating_add(ticks);
+        let due = self.ticker.now.get().saturating_add(ticks(after));
         self.change(|it| it.due = due);
     }
 
@@ -198,6 +196,15 @@ impl Timer {
         let mut entries = self.ticker.entries.borrow_mut();
         entries.get_mut(self.key).map(change).unwrap_or_default()
     }
+}
+
+/// Ticks after which this time has surely passed; without the wide division of `as_millis`, for each request asks several times.
+fn ticks(after: Duration) -> u32 {
+    const EACH: u32 = TICK.subsec_millis();
+    let seconds = u32::try_from(after.as_secs()).unwrap_or(u32::MAX);
+    let rest = after.subsec_nanos().div_ceil(1_000_000).div_ceil(EACH);
+    let ticks = seconds.saturating_mul(1000 / EACH).saturating_add(rest + 1);
+    ticks.min(u32::MAX / 2)
 }
 
 impl Entry {

@@ -100,6 +100,7 @@ impl RequestHead {
     }
 
     /// What we add behind the client's fields.
+    #[inline(always)]
     fn emit_ours(&self, hop: Hop, onward: &RequestOnward<'_>, emit: &mut impl FnMut(&[u8], &[u8])) {
         self.emit_origin(onward, emit);
         emit(b"Via", self.version.via());
@@ -114,6 +115,7 @@ impl RequestHead {
         }
     }
 
+    #[inline(always)]
     fn emit_host(&self, onward: &RequestOnward<'_>, emit: &mut impl FnMut(&[u8], &[u8])) {
         let authority = self.authority();
         if authority.is_empty() {
@@ -127,6 +129,7 @@ impl RequestHead {
     }
 
     /// Where the request came from.
+    #[inline(always)]
     fn emit_origin(&self, onward: &RequestOnward<'_>, emit: &mut impl FnMut(&[u8], &[u8])) {
         let trust = onward.trust;
         let received = self.fields.values(Kind::XForwardedFor);
@@ -143,6 +146,7 @@ impl RequestHead {
         }
     }
 
+    #[inline(always)]
     fn emit_framing(&self, hop: Hop, emit: &mut impl FnMut(&[u8], &[u8])) {
         match (self.framing, hop) {
             (Framing::Length(length), _) => {
@@ -164,6 +168,8 @@ impl RequestHead {
     }
 }
 
+/// Inlined, so that names and values which are literals are written as such.
+#[inline(always)]
 pub(crate) fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");

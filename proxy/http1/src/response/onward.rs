@@ -114,6 +114,7 @@ impl ResponseHead {
         }
     }
 
+    #[inline(always)]
     fn emit_via(&self, emit: &mut impl FnMut(&[u8], &[u8])) {
         if self.status >= 200 {
             emit(b"Via", self.version.via());
@@ -121,6 +122,7 @@ impl ResponseHead {
     }
 
     /// Of the body, or of the one that GET would have had (RFC 9110 8.6).
+    #[inline(always)]
     fn emit_length(&self, emit: &mut impl FnMut(&[u8], &[u8])) {
         let length = self.field(Kind::ContentLength).unwrap_or_default();
         match self.framing {
