@@ -209,8 +209,7 @@ impl Waiting<'_, '_> {
                         request, response, ..
                     } = &mut *self.exchange;
                     if count == self.answer.len()
-                        && let Some(end) =
-                            response.read_whole(self.answer.data(), request.method())
+                        && let Some(end) = response.read_whole(self.answer.data(), request.method())
                     {
                         self.answer.consume(end);
                         return Poll::Ready(Ok(Seen::Read));
