@@ -8,10 +8,12 @@ use crate::http2::{Call, Stream, trailers};
 use crate::memory::Near;
 use http::HeaderMap;
 use minato_tls::{ClientStream, ServerStream};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// What carries the bytes.
@@ -159,11 +161,11 @@ impl Channel {
     }
 
     /// Whether nothing has come and the peer has not closed, as far as the runtime has heard. Costs no system call on
-    /// plain TCP.
+    /// plain TCP, but where the last read took no less than it asked for, so that the runtime cannot know.
     pub(crate) fn seems_quiet(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         match self {
-            Self::Tcp(tcp) => tcp.poll_read_ready(&mut context).is_pending(),
+            Self::Tcp(tcp) => tcp.poll_read_ready(&mut context).is_pending() || is_drained(tcp),
             Self::Tls(tls) => tls.is_idle(),
             Self::TlsUpstream(tls) => tls.is_idle(),
             Self::Stream(_) | Self::Call(_) => false,
@@ -174,18 +176,14 @@ impl Channel {
 
     /// The same, asked of the kernel: open and silent, as an idle connection should be.
     pub(crate) fn is_quiet(&mut self) -> bool {
-        let mut byte = [0_u8; 1];
-        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
-        // An end, or bytes that nobody asked for: either way not to be used again.
-        let seen = match self {
-            Self::Tcp(tcp) => rustix::net::recv(tcp, &mut byte, flags),
-            Self::Tls(tls) => return tls.is_idle(),
-            Self::TlsUpstream(tls) => return tls.is_idle(),
-            Self::Stream(_) | Self::Call(_) => return false,
+        match self {
+            Self::Tcp(tcp) => matches!(peek(tcp), Err(Errno::AGAIN)),
+            Self::Tls(tls) => tls.is_idle(),
+            Self::TlsUpstream(tls) => tls.is_idle(),
+            Self::Stream(_) | Self::Call(_) => false,
             #[cfg(any(test, feature = "fuzzing"))]
-            Self::Memory(near) => return near.is_quiet(),
-        };
-        matches!(seen, Err(rustix::io::Errno::AGAIN))
+            Self::Memory(near) => near.is_quiet(),
+        }
     }
 
     /// Sends the end of our side: over TLS its close_notify before it, as far as the socket takes it at once.
@@ -225,4 +223,16 @@ impl Channel {
             Self::Memory(near) => near.reset_on_close(),
         }
     }
+}
+
+/// Whether all that has come was read and the peer has not closed; the runtime hears of it too.
+fn is_drained(tcp: &TcpStream) -> bool {
+    let seen = tcp.try_io(Interest::READABLE, || Ok(peek(tcp)?));
+    matches!(seen, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// What stands first in what came; 0 at the peer's end. Either way a connection that should be silent is not to be used again.
+fn peek(tcp: &TcpStream) -> rustix::io::Result<usize> {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    rustix::net::recv(tcp, &mut [0_u8; 1][..], flags).map(|(count, _)| count)
 }

@@ -21,7 +21,7 @@ const SHORT: usize = 4 * 1024;
 /// Gathered bytes that are sent before more are gathered.
 const GATHERED: usize = 16 * 1024;
 
-/// What is left of a body of known length from here up is spliced.
+/// What is left of a body of known length from here up is spliced, to its end.
 const LONG: u64 = 128 * 1024;
 
 /// What a core lends to its flows.
@@ -101,6 +101,8 @@ pub(crate) struct Flow {
     limit: u64,
     splice: Option<Splice>,
     may_splice: bool,
+    /// Bytes that must be left at least, so that they are spliced.
+    least_spliced: u64,
     /// What came after the body, beside its bytes.
     trailers: Option<Box<HeaderMap>>,
 }
@@ -126,6 +128,7 @@ impl Flow {
             limit: 0,
             splice: None,
             may_splice: true,
+            least_spliced: LONG,
             trailers: None,
         }
     }
@@ -257,7 +260,7 @@ impl Flow {
         let sure = self.reader.sure();
         let pays = self.may_splice
             && self.coding == Coding::Plain
-            && (LONG..u64::MAX).contains(&sure)
+            && (self.least_spliced..u64::MAX).contains(&sure)
             && self.input.is_empty()
             && splice::sockets(from, to).is_some();
         if !pays {
@@ -267,6 +270,9 @@ impl Flow {
         means.buffers.reclaim(&mut self.input);
         if self.splice.is_none() {
             self.splice = means.pipes.take();
+        }
+        if self.splice.is_some() {
+            self.least_spliced = 1;
         }
         self.splice.is_some()
     }

@@ -101,6 +101,34 @@ async fn large_bodies_pass_whole() {
     echo.await.unwrap();
 }
 
+/// However a body was moved, nothing is left of it that would look like bytes of an answer nobody asked for.
+#[tokio::test]
+async fn after_bodies_of_any_length_the_connection_to_the_instance_is_used_again() {
+    let (origin, running) = one().await;
+    let mut client = running.client().await;
+    client.send(GET).await;
+    let mut instance = origin.accept().await;
+    for length in [10, 65_536, 69_632, 131_072, 500_000, 3_000_000] {
+        instance.head().await;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        let body = "b".repeat(length);
+        let (sent, answer) = tokio::join!(
+            async {
+                instance.send(head).await;
+                instance.send(body).await;
+            },
+            client.answer()
+        );
+        let () = sent;
+        assert_eq!(answer.body.len(), length);
+        client.send(GET).await;
+    }
+    instance.head().await;
+    instance.send(OK).await;
+    assert_eq!(client.answer().await.status, 200);
+    assert!(origin.is_left_alone().await);
+}
+
 #[tokio::test]
 async fn answers_without_bodies_leave_the_connection_usable() {
     let (origin, running) = one().await;
