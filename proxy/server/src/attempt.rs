@@ -334,15 +334,26 @@ async fn secure(
         Channel::Tcp(tcp) if job.service.upstream.tls.is_some() => tcp,
         channel => return Ok(channel),
     };
+    let limit = exchange.core.gateway.deadlines.handshake;
+    let mut shaking = Box::pin(tls::connect(tcp, job.service, job.endpoint.address()));
+    exchange.timer.set(limit);
+    exchange.timer.watch(job.endpoint);
+    let shaken = poll_fn(|context| {
+        if let Poll::Ready(shaken) = shaking.as_mut().poll(context) {
+            return Poll::Ready(shaken.map_err(|it| it.to_string()));
+        }
+        // A process that is stopped still has its connections accepted by the kernel.
+        if job.endpoint.is_out() {
+            return Poll::Ready(Err("ejected within the handshake".to_owned()));
+        }
+        if exchange.timer.is_due(context) {
+            return Poll::Ready(Err(format!("no handshake in {limit:?}")));
+        }
+        Poll::Pending
+    });
+    let shaken = shaken.await;
     exchange.timer.clear();
-    let connected = Box::pin(tls::connect(tcp, job.service, job.endpoint.address())).await;
-    connected.map_err(|error| {
-        let detail = match error {
-            Some(error) => error.to_string(),
-            None => "the handshake took too long".to_owned(),
-        };
-        (Blame::Instance, failure(Layer::Tls, detail))
-    })
+    shaken.map_err(|detail| (Blame::Instance, failure(Layer::Tls, detail)))
 }
 
 fn failure(layer: Layer, detail: String) -> Failure {

@@ -201,6 +201,16 @@ impl Channel {
         }
     }
 
+    /// Ends our side as it broke off on the other: over TLS without the close_notify that would call it whole.
+    pub(crate) fn break_off(&mut self) {
+        let tcp = match self {
+            Self::Tls(tls) => tls.io(),
+            Self::TlsUpstream(tls) => tls.io(),
+            _ => return self.shutdown_write(),
+        };
+        let _ = rustix::net::shutdown(tcp, rustix::net::Shutdown::Write);
+    }
+
     /// Before it is closed in order: what needs an end of its own says it. Plain TCP needs none.
     pub(crate) fn farewell(&mut self) {
         if matches!(self, Self::Tls(_) | Self::TlsUpstream(_)) {

@@ -208,12 +208,18 @@ impl Client {
         self.core.means.buffers.reclaim(&mut self.input);
         match read {
             Poll::Ready(read) => Poll::Ready(matches!(read, Ok(1..))),
-            Poll::Pending if self.core.phase() == Phase::Stop => Poll::Ready(false),
+            Poll::Pending if self.core.phase() == Phase::Stop => self.close(),
             Poll::Pending => match self.timer.rests(context) {
                 Rest::On => Poll::Pending,
-                Rest::Over => Poll::Ready(false),
+                Rest::Over => self.close(),
             },
         }
+    }
+
+    /// No request will come, since it is we who close.
+    fn close(&mut self) -> Poll<bool> {
+        self.channel.farewell();
+        Poll::Ready(false)
     }
 
     /// Reads until the head is whole, checks it, and puts it on the desk.

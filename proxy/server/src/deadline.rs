@@ -31,6 +31,8 @@ impl Pace {
 /// Times of client connections. The defaults are those of the documentation; tests shorten them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
+    /// A whole TLS handshake, with a client or an instance. Default 10 s.
+    pub handshake: Duration,
     /// Between requests of a kept-alive connection. Default 75 s.
     pub keep_alive: Duration,
     /// A whole request head, from its first byte. Default 10 s.
@@ -46,6 +48,7 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
+            handshake: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(60),

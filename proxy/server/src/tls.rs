@@ -15,12 +15,9 @@ use std::hash::{Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// A whole handshake, with a client or an instance.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// What certificate authorities fetch in the clear to check who owns a name.
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
@@ -59,8 +56,9 @@ pub(crate) fn spawn(
 ) {
     let core = Rc::clone(core);
     tokio::task::spawn_local(async move {
+        let limit = core.gateway.deadlines.handshake;
         // Boxed: it is gone when the connection begins.
-        let accepting = Box::pin(timeout(HANDSHAKE, acceptor.accept(tcp)));
+        let accepting = Box::pin(timeout(limit, acceptor.accept(tcp)));
         let accepted = match accepting.await {
             Ok(Ok(accepted)) => accepted,
             Ok(Err(error)) => {
@@ -90,22 +88,20 @@ pub(crate) fn spawn(
     });
 }
 
-/// Shakes hands with an instance, where its service says so. An error where it took too long is `None`.
+/// Shakes hands with an instance, where its service says so. Waits for as long as the instance likes.
 pub(crate) async fn connect(
     tcp: TcpStream,
     service: &Service,
     address: SocketAddr,
-) -> Result<Channel, Option<ConnectError>> {
+) -> Result<Channel, ConnectError> {
     let Some(tls) = &service.upstream.tls else {
         return Ok(Channel::Tcp(tcp));
     };
     let protocol = Protocol::from(service.upstream.protocol);
-    let connecting = Connector::shared().connect(tcp, tls, address, protocol);
-    match timeout(HANDSHAKE, connecting).await {
-        Ok(Ok(stream)) => Ok(Channel::TlsUpstream(Box::new(stream))),
-        Ok(Err(error)) => Err(Some(error)),
-        Err(_) => Err(None),
-    }
+    let stream = Connector::shared()
+        .connect(tcp, tls, address, protocol)
+        .await?;
+    Ok(Channel::TlsUpstream(Box::new(stream)))
 }
 
 /// A number for how instances of a service are spoken to, so that connections of another identity are not used again.

@@ -69,9 +69,13 @@ impl Tunnel<'_, '_> {
         let (client, instance) = (&mut *self.exchange.channel, &mut self.upstream.channel);
         if !self.up_ended {
             match self.up.poll(context, client, instance, means) {
-                Poll::Ready(Ok(()) | Err(Fault::Read(_) | Fault::Write)) => {
+                Poll::Ready(Ok(())) => {
                     self.up_ended = true;
                     instance.shutdown_write();
+                }
+                Poll::Ready(Err(Fault::Read(_) | Fault::Write)) => {
+                    self.up_ended = true;
+                    instance.break_off();
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => {}
@@ -79,9 +83,13 @@ impl Tunnel<'_, '_> {
         }
         if !self.down_ended {
             match self.down.poll(context, instance, client, means) {
-                Poll::Ready(Ok(()) | Err(Fault::Read(_) | Fault::Write)) => {
+                Poll::Ready(Ok(())) => {
                     self.down_ended = true;
                     client.shutdown_write();
+                }
+                Poll::Ready(Err(Fault::Read(_) | Fault::Write)) => {
+                    self.down_ended = true;
+                    client.break_off();
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => {}

@@ -139,8 +139,12 @@ impl Acceptor {
             return Err(error);
         }
         if stream.session().protocol_version() != Some(ProtocolVersion::TLSv1_3) {
-            // The client waits for the last word. In 1.3 there are only tickets left, which go out with the first answer.
+            // The client waits for the last word.
             poll_fn(|cx| stream.poll_flush(cx)).await?;
+        } else if !stream.has_plaintext() {
+            // Only tickets are left. They leave now, also for a client that asks nothing on this connection; where its request
+            // came with its last flight, they leave with what is written next.
+            poll_fn(|cx| stream.poll_offer(cx)).await;
         }
         let session = stream.session();
         let client = session.peer_certificates().and_then(|it| it.first());

@@ -73,6 +73,17 @@ impl<S: Side, IO: AsyncRead + AsyncWrite + Unpin> TlsStream<S, IO> {
         self.io
     }
 
+    /// Whether something of the peer's is decrypted and not yet read.
+    pub(crate) fn has_plaintext(&self) -> bool {
+        !self.engine.plain.is_empty()
+    }
+
+    /// Writes what waits as far as the socket takes it at once. Always ready; a failure shows at the next write.
+    pub(crate) fn poll_offer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = self.poll_drain(cx);
+        Poll::Ready(())
+    }
+
     /// Until the handshake is over; what it wants to say last waits for a flush, a write, or a read that waits.
     ///
     /// After an error of the protocol the alert for the peer is written where that needs no waiting.

@@ -300,6 +300,7 @@ fn deadlines() -> Deadlines {
         idle: Duration::from_secs(2),
         slow: Duration::from_secs(2),
         linger: Duration::from_millis(500),
+        ..Deadlines::default()
     }
 }
 

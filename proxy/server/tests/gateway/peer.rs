@@ -1,9 +1,9 @@
-//! One end of a TCP connection that says and expects exact bytes. Every wait ends in a panic after [`PATIENCE`].
+//! One end of a connection that says and expects exact bytes. Every wait ends in a panic after [`PATIENCE`].
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -72,8 +72,8 @@ impl Origin {
     }
 }
 
-pub(crate) struct Peer {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Peer<S = TcpStream> {
+    pub(crate) stream: S,
     read: Vec<u8>,
 }
 
@@ -106,10 +106,7 @@ pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 impl Peer {
     pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
-        Self {
-            stream,
-            read: Vec::new(),
-        }
+        Self::over(stream)
     }
 
     pub(crate) async fn connect(address: SocketAddr) -> Self {
@@ -127,10 +124,25 @@ impl Peer {
         Self::new(soon("a connection", socket.connect(address)).await.unwrap())
     }
 
+    pub(crate) fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    pub(crate) fn over(stream: S) -> Self {
+        Self {
+            stream,
+            read: Vec::new(),
+        }
+    }
+
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        soon("sending", self.stream.write_all(bytes.as_ref()))
-            .await
-            .unwrap();
+        let sending = async {
+            self.stream.write_all(bytes.as_ref()).await?;
+            self.stream.flush().await
+        };
+        soon("sending", sending).await.unwrap();
     }
 
     /// The same, where the other side may have closed already.
@@ -140,10 +152,6 @@ impl Peer {
 
     pub(crate) async fn half_close(&mut self) {
         self.stream.shutdown().await.unwrap();
-    }
-
-    pub(crate) fn reset(self) {
-        self.stream.set_zero_linger().unwrap();
     }
 
     /// Appends what arrives; false at the end or a reset.

@@ -9,8 +9,10 @@ use minato_config::{
 use minato_health::Verdict;
 use minato_proxy::{Endpoint, EndpointId, Intake, ServiceEntry, Shared, Table};
 use minato_proxy_server::{
-    AccessLog, Deadlines, Evidence, Gateway, GatewayOptions, Listener, Metrics, Phase, SorryPage,
+    AccessLog, Deadlines, Evidence, Gateway, GatewayOptions, Listener, Metrics, Phase, Redirect,
+    SorryPage,
 };
+use minato_tls::{Acceptor, Certificates};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -31,6 +33,10 @@ pub(crate) struct Setup {
     pub(crate) intake: Intake,
     pub(crate) drain: Duration,
     pub(crate) access_log: AccessLog,
+    /// Each has a listener of its own.
+    pub(crate) acceptors: Vec<Acceptor>,
+    /// Where these can be had encrypted, plain requests are sent to the first of those listeners.
+    pub(crate) redirect: Option<Arc<Certificates>>,
 }
 
 pub(crate) fn route(host: &str, path: &str, action: RouteAction) -> Route {
@@ -67,6 +73,8 @@ impl Setup {
             intake: Intake::Open,
             drain: Duration::from_secs(5),
             access_log: AccessLog::Off,
+            acceptors: Vec::new(),
+            redirect: None,
         }
     }
 
@@ -92,6 +100,26 @@ impl Setup {
         let table = Arc::new(ArcSwap::from_pointee(Table::default().with(entry)));
         let metrics = Metrics::new().unwrap();
         let (evidence, witnessed) = mpsc::channel(64);
+        let mut listeners = Vec::new();
+        let mut bind = |acceptor| {
+            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = socket.local_addr().unwrap();
+            listeners.push(match acceptor {
+                Some(acceptor) => Listener::https(socket, acceptor),
+                None => Listener::http(socket),
+            });
+            address
+        };
+        let address = bind(None);
+        let secure: Vec<_> = self
+            .acceptors
+            .into_iter()
+            .map(|it| bind(Some(it)))
+            .collect();
+        let redirect = self.redirect.map(|certificates| Redirect {
+            certificates,
+            port: secure[0].port(),
+        });
         let options = GatewayOptions {
             table,
             evidence,
@@ -101,16 +129,14 @@ impl Setup {
             access_log: self.access_log,
             connections: self.connections,
             workers: NonZeroUsize::new(self.workers),
-            redirect: None,
+            redirect,
         };
         let gateway = Gateway::with_deadlines(options, self.deadlines);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(Phase::Serve);
-        let serving =
-            tokio::spawn(gateway.serve(vec![Listener::http(listener)], stopped, self.drain));
+        let serving = tokio::spawn(gateway.serve(listeners, stopped, self.drain));
         Running {
             address,
+            secure,
             endpoints,
             shared,
             metrics,
@@ -123,6 +149,8 @@ impl Setup {
 
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    /// Of the listeners over TLS.
+    pub(crate) secure: Vec<SocketAddr>,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) metrics: Arc<Metrics>,

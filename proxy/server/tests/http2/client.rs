@@ -9,7 +9,7 @@ use loona_hpack::Decoder;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -53,8 +53,8 @@ pub(crate) enum Windows {
     Kept,
 }
 
-pub(crate) struct Client {
-    stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    stream: S,
     bytes: Vec<u8>,
     decoder: Decoder<'static>,
     partial: Option<(Frame, Vec<u8>)>,
@@ -81,6 +81,24 @@ impl Client {
     pub(crate) async fn silent(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// The preface and these settings are sent, and the server's are there.
+    pub(crate) async fn with(address: SocketAddr, values: &[(u16, u32)]) -> Self {
+        let mut client = Self::silent(address).await;
+        client.begin(values).await;
+        client
+    }
+
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::with(address, &[]).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// The same, over any connection.
+    pub(crate) fn over(stream: S) -> Self {
         Self {
             stream,
             bytes: Vec::new(),
@@ -101,24 +119,21 @@ impl Client {
     }
 
     /// The preface and these settings are sent, and the server's are there.
-    pub(crate) async fn with(address: SocketAddr, values: &[(u16, u32)]) -> Self {
-        let mut client = Self::silent(address).await;
-        client.send([PREFACE, &settings(values)].concat()).await;
-        client
-            .until("settings and their acknowledgement", |it| {
-                it.acknowledged > 0 && it.kinds.contains(&SETTINGS)
-            })
-            .await;
-        client
-    }
-
-    pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self::with(address, &[]).await
+    pub(crate) async fn begin(&mut self, values: &[(u16, u32)]) {
+        self.send([PREFACE, &settings(values)].concat()).await;
+        self.until("settings and their acknowledgement", |it| {
+            it.acknowledged > 0 && it.kinds.contains(&SETTINGS)
+        })
+        .await;
     }
 
     /// False where the server has closed already.
     pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        let sent = timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await;
+        let sending = async {
+            self.stream.write_all(bytes.as_ref()).await?;
+            self.stream.flush().await
+        };
+        let sent = timeout(PATIENCE, sending).await;
         sent.expect("sending takes too long").is_ok()
     }
 

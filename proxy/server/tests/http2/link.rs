@@ -7,7 +7,7 @@ use crate::frame::{
 };
 use loona_hpack::Decoder;
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
@@ -30,16 +30,8 @@ impl Instance {
 
     pub(crate) async fn accept_with(&self, values: &[(u16, u32)]) -> Link {
         let accepted = timeout(PATIENCE, self.listener.accept()).await;
-        let (mut stream, _) = accepted.expect("a connection").unwrap();
-        let mut preface = [0; 24];
-        stream.read_exact(&mut preface).await.unwrap();
-        assert_eq!(preface, PREFACE);
-        stream.write_all(&settings(values)).await.unwrap();
-        Link {
-            stream,
-            bytes: Vec::new(),
-            decoder: Decoder::new(),
-        }
+        let (stream, _) = accepted.expect("a connection").unwrap();
+        Link::over(stream, values).await
     }
 
     /// Whether nobody connects within a short time.
@@ -50,8 +42,8 @@ impl Instance {
 }
 
 /// One connection from a gateway.
-pub(crate) struct Link {
-    stream: TcpStream,
+pub(crate) struct Link<S = TcpStream> {
+    stream: S,
     bytes: Vec<u8>,
     decoder: Decoder<'static>,
 }
@@ -77,9 +69,24 @@ pub(crate) enum Said {
     End,
 }
 
-impl Link {
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    /// A connection, its preface read and ours said.
+    pub(crate) async fn over(mut stream: S, values: &[(u16, u32)]) -> Self {
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).await.unwrap();
+        assert_eq!(preface, PREFACE);
+        let mut link = Self {
+            stream,
+            bytes: Vec::new(),
+            decoder: Decoder::new(),
+        };
+        link.send(settings(values)).await;
+        link
+    }
+
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
+        self.stream.flush().await.unwrap();
     }
 
     /// Answers with a whole head and body.

@@ -13,5 +13,6 @@ mod hostile;
 mod instances;
 mod server;
 mod streams;
+mod tickets;
 mod tool;
 mod wire;

@@ -18,6 +18,8 @@ pub(crate) struct Wire {
     pub(crate) read: usize,
     /// All that was written.
     pub(crate) written: Vec<u8>,
+    /// In how many writes.
+    pub(crate) writes: usize,
     /// Whether the next read, and the next write, pauses first.
     pauses: [bool; 2],
 }
@@ -37,6 +39,7 @@ impl Wire {
             flip: None,
             read: 0,
             written: Vec::new(),
+            writes: 0,
             pauses: [true; 2],
         }
     }
@@ -108,6 +111,7 @@ impl AsyncWrite for Wire {
         let written = Pin::new(&mut this.inner).poll_write(cx, bytes)?;
         if let Poll::Ready(count) = written {
             this.written.extend(&bytes[..count]);
+            this.writes += 1;
         }
         written.map(Ok)
     }
