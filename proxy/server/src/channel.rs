@@ -213,8 +213,11 @@ impl Channel {
 
     /// Before it is closed in order: what needs an end of its own says it. Plain TCP needs none.
     pub(crate) fn farewell(&mut self) {
-        if matches!(self, Self::Tls(_) | Self::TlsUpstream(_)) {
-            self.shutdown_write();
+        let mut context = Context::from_waker(Waker::noop());
+        match self {
+            Self::Tls(tls) => drop(tls.poll_close_notify(&mut context)),
+            Self::TlsUpstream(tls) => drop(tls.poll_close_notify(&mut context)),
+            _ => {}
         }
     }
 

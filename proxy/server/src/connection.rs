@@ -207,7 +207,8 @@ impl Client {
         let read = self.channel.poll_read(context, &mut self.input);
         self.core.means.buffers.reclaim(&mut self.input);
         match read {
-            Poll::Ready(read) => Poll::Ready(matches!(read, Ok(1..))),
+            Poll::Ready(Ok(0)) => self.close(),
+            Poll::Ready(read) => Poll::Ready(read.is_ok()),
             Poll::Pending if self.core.phase() == Phase::Stop => self.close(),
             Poll::Pending => match self.timer.rests(context) {
                 Rest::On => Poll::Pending,
@@ -216,7 +217,7 @@ impl Client {
         }
     }
 
-    /// No request will come, since it is we who close.
+    /// No request will come: in the one direction the client has ended in order, in the other we do.
     fn close(&mut self) -> Poll<bool> {
         self.channel.farewell();
         Poll::Ready(false)

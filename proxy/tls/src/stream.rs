@@ -249,13 +249,18 @@ impl<S: Side, IO: AsyncRead + AsyncWrite + Unpin> TlsStream<S, IO> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    /// Says close_notify, then closes the writing side of the socket. Reading goes on.
-    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Says close_notify: what was written is whole. The socket stays as it is.
+    pub fn poll_close_notify(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.engine.closed {
             // A session that failed has nothing to say any more.
             let _ = self.engine.run(Job::Close);
         }
-        ready!(self.poll_drain(cx))?;
+        self.poll_drain(cx)
+    }
+
+    /// Says close_notify, then closes the writing side of the socket. Reading goes on.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_close_notify(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -128,7 +128,8 @@ async fn one_that_is_ejected_within_its_handshake_is_left_at_once() {
         let mut client = stage.visitor().connect(&running).await;
         client.send(GET).await;
         // As a process that was stopped: the kernel accepts for it, and nothing answers.
-        let _silent = stopped.accept_silently().await;
+        let mut silent = stopped.accept_silently().await;
+        assert_eq!(silent.bytes(2).await, [22, 3], "a hello");
         let ejected = Instant::now();
         running.endpoints[0].set_standing(Standing::Out);
         if protocol == UpstreamProtocol::Http2 {

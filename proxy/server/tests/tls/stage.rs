@@ -49,10 +49,6 @@ impl Stage {
         self.root.path().join("ca.pem")
     }
 
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
     /// Puts a certificate for these names into the folder.
     pub(crate) fn serve(&self, name: &str, hosts: &[&str]) {
         let pem = self.authority.sign(hosts, Time::Now);
