@@ -124,6 +124,8 @@ impl Fleet {
             for member in known.members.values_mut() {
                 if !member.endpoint.is_draining() {
                     member.verdict = first_verdict(service, Some(member.verdict));
+                    // What failed before may not fail any more; the new watch says what does.
+                    member.failure = None;
                     self.observers.watch(service, member);
                 }
             }
@@ -252,15 +254,21 @@ impl Fleet {
         }
     }
 
-    /// Asks the monitors of members that are not up for their latest failures, and returns those whose failure was not
-    /// known: a verdict that never changed brought none.
+    /// Asks the monitors of members that are not up for their latest failures, and returns those that fail in another way
+    /// than was known: a verdict that did not change brought no word of it.
     pub(super) fn explained(&mut self) -> Vec<EndpointId> {
         let members = self.services.values_mut().flat_map(|it| &mut it.members);
         let mut found = Vec::new();
         for (id, member) in members.filter(|(_, it)| it.verdict != Verdict::Up) {
             let latest = member.monitor.as_ref().and_then(|it| it.last_failure());
-            let layer = |it: &Option<Failure>| it.as_ref().map(|it| it.layer);
-            if latest.is_some() && layer(&latest) != layer(&member.failure) {
+            let is_news = match (&latest, &member.failure) {
+                (None, _) => false,
+                (Some(_), None) => true,
+                // Of a handshake the detail says what to do; elsewhere it may be another each time.
+                (Some(now), Some(then)) if now.layer == Layer::Tls => now != then,
+                (Some(now), Some(then)) => now.layer != then.layer,
+            };
+            if is_news {
                 member.failure = latest;
                 found.push(id.clone());
             }

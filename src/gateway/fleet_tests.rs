@@ -216,3 +216,24 @@ async fn one_that_never_came_up_says_why() {
     assert_eq!(failure.to_string(), "connect refused: connection refused");
     assert!(site.fleet.explained().is_empty(), "said once");
 }
+
+#[tokio::test]
+async fn one_that_is_watched_in_another_way_says_what_is_wrong_now() {
+    let mut site = Site::new();
+    site.want(&[fixed(0, 81)]);
+    let id = site.member(81).endpoint.id().clone();
+    let stale = Failure {
+        layer: Layer::Tls,
+        detail: "certificate of an unknown issuer".to_owned(),
+    };
+    let known = site.fleet.services.get_mut(&site.service.name);
+    let member = known.and_then(|it| it.members.get_mut(&id));
+    member.expect("a member").failure = Some(stale);
+    site.service.upstream.tls = Some(minato_config::UpstreamTls {
+        ca: None,
+        sni: None,
+        verify: minato_config::Verify::Off,
+    });
+    site.want(&[fixed(0, 81)]);
+    assert_eq!(site.member(81).failure, None);
+}

@@ -22,4 +22,5 @@ mod refusals;
 mod retries;
 mod stop;
 mod support;
+mod tls;
 mod upgrade;

@@ -7,4 +7,5 @@ pub(crate) mod origin;
 pub(crate) mod ports;
 pub(crate) mod processes;
 pub(crate) mod site;
+pub(crate) mod tls;
 pub(crate) mod view;

@@ -15,13 +15,13 @@ const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// No stream of ours: the first GOAWAY names it, so that nothing on its way is refused.
-const LAST_OF_ALL: u32 = 0x7fff_ffff;
+pub(super) const LAST_OF_ALL: u32 = 0x7fff_ffff;
 
 /// One connection with windows that never close.
-struct Streams {
+pub(super) struct Streams {
     stream: TcpStream,
     /// The last streams that GOAWAYs named.
-    farewells: Vec<u32>,
+    pub(super) farewells: Vec<u32>,
 }
 
 struct Frame {
@@ -32,7 +32,7 @@ struct Frame {
 }
 
 impl Streams {
-    fn open(gateway: SocketAddr) -> Self {
+    pub(super) fn open(gateway: SocketAddr) -> Self {
         let stream = TcpStream::connect(gateway).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(TOO_LONG * 6)).unwrap();
@@ -59,7 +59,7 @@ impl Streams {
     }
 
     /// GET, its fields as literals (RFC 7541, 6.2.2) but for those of the static table.
-    fn get(&mut self, stream: u32, path: &str) {
+    pub(super) fn get(&mut self, stream: u32, path: &str) {
         let mut block = vec![0x82, 0x86];
         for (name, value) in [(0x04, path), (0x01, HOST)] {
             block.push(name);
@@ -101,8 +101,13 @@ impl Streams {
         }
     }
 
+    /// The connection has ended, in order.
+    pub(super) fn has_ended(&mut self) {
+        assert!(self.next().is_none());
+    }
+
     /// Bytes of `stream` until there are `enough`, or it ends.
-    fn body(&mut self, stream: u32, enough: usize) -> usize {
+    pub(super) fn body(&mut self, stream: u32, enough: usize) -> usize {
         let mut length = 0;
         while length < enough {
             let frame = self.next().expect("the connection ended");
@@ -135,7 +140,7 @@ fn a_busy_connection_hears_goaway_twice_and_its_streams_end_whole() {
     gate.open();
     let rest = streams.body(1, usize::MAX);
     assert_eq!(half + rest, 600_000);
-    assert!(streams.next().is_none());
+    streams.has_ended();
     assert_eq!(streams.farewells, [LAST_OF_ALL, 1]);
     assert!(site.first_ends().success());
     let mut again = Streams::open(site.gateway());
@@ -156,7 +161,7 @@ fn an_idle_connection_is_served_once_more_and_then_told_to_go() {
     assert!(site.first_lives(), "it has a connection left");
     streams.get(3, "/");
     assert_eq!(streams.body(3, usize::MAX), "plain".len());
-    assert!(streams.next().is_none());
+    streams.has_ended();
     assert_eq!(streams.farewells, [LAST_OF_ALL, 3]);
     assert!(site.first_ends().success());
     until("nothing to drain", || {

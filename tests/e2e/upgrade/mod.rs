@@ -6,6 +6,7 @@ mod http2;
 mod open;
 mod settings;
 mod supervised;
+mod tls;
 mod units;
 
 use crate::support::site::Site;
