@@ -150,6 +150,7 @@ impl Setup {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     /// Of the listeners over TLS.
+    #[allow(dead_code, reason = "the tests in the clear have none")]
     pub(crate) secure: Vec<SocketAddr>,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) shared: Arc<Shared>,

@@ -7,6 +7,7 @@ use crate::peer::{Origin, field};
 use crate::setup::{GET, OK};
 use crate::stage::{Stage, Visit};
 use minato_config::UpstreamProtocol;
+use minato_proxy_server::Phase;
 
 const LARGE: usize = 5_000_000;
 
@@ -244,4 +245,23 @@ async fn a_connection_that_rests_too_long_is_ended_in_order() {
     assert_eq!(client.rest().await, (Vec::new(), true));
     let mut client = stage.visitor().connect_http2(&running).await;
     assert_eq!(client.end().await, crate::client::Closed::Orderly);
+}
+
+#[tokio::test]
+async fn at_the_stop_idle_connections_end_in_order() {
+    let stage = Stage::new();
+    let running = stage
+        .setup()
+        .start(&[Origin::start().await.always(OK)])
+        .await;
+    let mut unused = stage.visitor().connect(&running).await;
+    let mut kept = stage.visitor().connect(&running).await;
+    assert_eq!(kept.ask(GET).await.text(), "ok");
+    let mut streams = stage.visitor().connect_http2(&running).await;
+    assert_eq!(streams.get(1, "/").await.body, b"ok");
+    running.stop.send(Phase::Stop).unwrap();
+    assert_eq!(unused.rest().await, (Vec::new(), true));
+    assert_eq!(kept.rest().await, (Vec::new(), true));
+    assert_eq!(streams.end().await, crate::client::Closed::Orderly);
+    crate::peer::soon("the end", running.serving).await.unwrap();
 }

@@ -9,7 +9,8 @@ use minato_config::{UpstreamProtocol, UpstreamTls};
 use minato_health::Layer;
 use minato_proxy::Standing;
 use minato_proxy_server::Evidence;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What the health loop hears next.
 async fn heard(running: &mut Running) -> (Layer, String) {
