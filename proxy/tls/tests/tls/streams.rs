@@ -204,22 +204,6 @@ async fn short_slices_share_a_record() {
     }
 }
 
-#[tokio::test]
-async fn what_the_handshake_leaves_goes_out_with_the_first_answer() {
-    let place = Place::with_default();
-    let (client, server) = pair(300_000);
-    let (mut client, server) = join(&place, client, server).await;
-    let mut server = server.stream;
-    client.write_all(b"ask").await.unwrap();
-    client.flush().await.unwrap();
-    let mut buffer = [0; 3];
-    let before = server.io().written.len();
-    server.read_exact(&mut buffer).await.unwrap();
-    assert_eq!(server.io().written.len(), before);
-    server.write_all(b"answer").await.unwrap();
-    assert!(server.io().written.len() > before + 300, "no tickets");
-}
-
 async fn tcp(place: &Place) -> (Client<TcpStream>, Accepted) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
