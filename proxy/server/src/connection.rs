@@ -112,7 +112,8 @@ fn hold(mut client: Client) -> impl Future<Output = ()> {
         loop {
             client.timer.rest(rest);
             if !poll_fn(|context| client.poll_request(context)).await {
-                return;
+                // All that was asked is answered: an end in order, whoever wants it.
+                return client.channel.farewell();
             }
             client.timer.work();
             // Boxed, so that it takes room only while there is something to do.
@@ -207,20 +208,13 @@ impl Client {
         let read = self.channel.poll_read(context, &mut self.input);
         self.core.means.buffers.reclaim(&mut self.input);
         match read {
-            Poll::Ready(Ok(0)) => self.close(),
-            Poll::Ready(read) => Poll::Ready(read.is_ok()),
-            Poll::Pending if self.core.phase() == Phase::Stop => self.close(),
+            Poll::Ready(read) => Poll::Ready(matches!(read, Ok(1..))),
+            Poll::Pending if self.core.phase() == Phase::Stop => Poll::Ready(false),
             Poll::Pending => match self.timer.rests(context) {
                 Rest::On => Poll::Pending,
-                Rest::Over => self.close(),
+                Rest::Over => Poll::Ready(false),
             },
         }
-    }
-
-    /// No request will come: in the one direction the client has ended in order, in the other we do.
-    fn close(&mut self) -> Poll<bool> {
-        self.channel.farewell();
-        Poll::Ready(false)
     }
 
     /// Reads until the head is whole, checks it, and puts it on the desk.

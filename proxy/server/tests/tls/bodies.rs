@@ -265,3 +265,17 @@ async fn at_the_stop_idle_connections_end_in_order() {
     assert_eq!(streams.end().await, crate::client::Closed::Orderly);
     crate::peer::soon("the end", running.serving).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_connection_that_rests_for_a_while_is_served_again() {
+    let stage = Stage::new();
+    let running = stage
+        .setup()
+        .start(&[Origin::start().await.always(OK)])
+        .await;
+    let mut client = stage.visitor().connect(&running).await;
+    assert_eq!(client.ask(GET).await.text(), "ok");
+    // Past the moment at which it shrinks to what an idle one takes.
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    assert_eq!(client.ask(GET).await.text(), "ok");
+}
