@@ -173,6 +173,11 @@ impl ResponseHead {
         kind.eq_ignore_ascii_case(KIND) && matches!(rest.first(), None | Some(b';' | b' ' | b'\t'))
     }
 
+    /// Its octets: of HTTP/1 the whole head, of HTTP/2 names and values.
+    pub fn bytes(&self) -> &[u8] {
+        self.fields.bytes()
+    }
+
     /// All fields, as they came.
     pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
         self.fields.iter()

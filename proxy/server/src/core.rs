@@ -5,7 +5,7 @@ use crate::clock;
 use crate::dial::Dial;
 use crate::flow::Means;
 use crate::gateway::{Gateway, Phase};
-use crate::http2::Lines;
+use crate::http2::{Lines, Servers};
 use crate::metrics::Counts;
 use crate::pool::Pool;
 use crate::ticker::{TICK, Ticker};
@@ -33,6 +33,8 @@ pub(crate) struct Core {
     pub(crate) means: Means,
     pub(crate) pool: Pool,
     pub(crate) lines: Lines,
+    /// Tasks that wait for a stream of HTTP/2.
+    pub(crate) servers: Servers,
     pub(crate) counts: Counts,
     pub(crate) log: Log,
     #[expect(clippy::vec_box, reason = "a desk changes hands as one word")]
@@ -73,6 +75,7 @@ impl Core {
             means: Means::default(),
             pool: Pool::default(),
             lines: Lines::default(),
+            servers: Servers::default(),
             counts: gateway.metrics.core(),
             log: gateway.access_log.log(),
             desks: RefCell::default(),

@@ -3,7 +3,7 @@
 //!
 //! The crate does frames, HPACK, flow control and the states of streams. Ours are limits (`connection`), floods and what
 //! the crate is lax about (`meter`), heads (`head`, deciding with `minato_http1`), streams as channels (`stream` of a
-//! client, `call` to an instance), and the connections that calls share (`lines`).
+//! client, `call` to an instance), the tasks that serve them (`servers`), and the connections that calls share (`lines`).
 
 mod call;
 mod connection;
@@ -12,6 +12,7 @@ mod halves;
 mod head;
 mod lines;
 mod meter;
+mod servers;
 mod stream;
 mod wire;
 
@@ -22,6 +23,7 @@ pub(crate) use head::{
     answer as answer_head, onward as request_head, own as own_head, pairs, trailers,
 };
 pub(crate) use lines::{Found, Lines};
+pub(crate) use servers::Servers;
 pub(crate) use stream::Stream;
 
 use minato_http1::{MOST_FIELDS, MOST_HEAD_BYTES};

@@ -1,18 +1,14 @@
-//! One HTTP/2 connection of a client: takes its streams, each a task of its own, and ends in order.
+//! One HTTP/2 connection of a client: takes its streams, each served by a task of its own, and ends in order.
 //!
 //! Limits stand in `builder`; what the meter adds is carried out here. At a stop the client hears GOAWAY twice: first
 //! that no more should come, then, a round trip later, which was the last; what it has begun ends.
 
-use super::head;
 use super::meter::Meter;
-use super::stream::Stream;
+use super::servers::{self, Job, Open};
 use super::wire::{Watch, Wire};
-use crate::answer::Reason;
-use crate::channel::Channel;
 use crate::clock;
 use crate::connection::Client;
 use crate::core::Core;
-use crate::exchange;
 use crate::gateway::Phase;
 use crate::note::Note;
 use crate::peer::Peer;
@@ -23,7 +19,6 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{self, Builder, Connection, SendResponse};
 use http::Request;
-use minato_http1::Method;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -245,9 +240,15 @@ impl Driver {
             // Dropped, and so reset.
             return;
         }
-        let core = Rc::clone(&self.core);
-        let open = Open::new(&self.open);
-        tokio::task::spawn_local(exchange(core, self.peer, request, answer, open));
+        servers::serve(
+            &self.core,
+            Job {
+                peer: self.peer,
+                request,
+                answer,
+                open: Open::new(&self.open),
+            },
+        );
     }
 }
 
@@ -256,53 +257,4 @@ fn ready_or_none<T>(poll: Poll<T>) -> Option<T> {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
     }
-}
-
-/// A stream that is served, counted until it is dropped.
-struct Open(Rc<Cell<u32>>);
-
-impl Open {
-    fn new(count: &Rc<Cell<u32>>) -> Self {
-        count.set(count.get() + 1);
-        Self(Rc::clone(count))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
-    }
-}
-
-/// One request, from its head to the end of its answer.
-async fn exchange(
-    core: Rc<Core>,
-    peer: Peer,
-    request: Request<RecvStream>,
-    answer: SendResponse<Bytes>,
-    _open: Open,
-) {
-    let began = clock::now();
-    let (parts, body) = request.into_parts();
-    let is_bodiless = body.is_end_stream();
-    let mut channel = Channel::Stream(Box::new(Stream::new(body, answer)));
-    let mut desk = core.take_desk();
-    match head::read(&parts, &mut desk.request) {
-        Ok(()) => {
-            drop(parts);
-            if is_bodiless {
-                desk.request.set_bodiless();
-            }
-            exchange::run_stream(&core, &mut channel, peer, &mut desk, began).await;
-        }
-        Err(refusal) => {
-            let reason = Reason::from(&refusal);
-            let method = match parts.method {
-                http::Method::HEAD => Method::Head,
-                _ => Method::Other,
-            };
-            exchange::refuse_stream(&core, &mut channel, peer, method, reason, began).await;
-        }
-    }
-    core.give_desk(desk);
 }

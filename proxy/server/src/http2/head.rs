@@ -1,12 +1,17 @@
 //! Heads as the h2 crate has them, to and from `minato_http1`'s, which decides what is right and what goes on.
 
 use crate::answer::Own;
+use bytes::BytesMut;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri, request};
 use minato_http1::{
     BadResponse, Method, Refusal, RequestHead, RequestOnward, ResponseHead, passes_as_trailer,
 };
+
+/// Fields that we add to an answer at most, and octets of each value.
+const OURS: usize = 2;
+const SHORT_VALUE: usize = 20;
 
 /// Reads a request. What h2 lets through and HTTP/1 must not is refused here (RFC 9113 8.2, 8.3).
 pub(crate) fn read(parts: &request::Parts, into: &mut RequestHead) -> Result<(), Refusal> {
@@ -60,8 +65,16 @@ pub(crate) fn read_answer<T>(
 pub(crate) fn answer(head: &ResponseHead) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = status(head.status());
-    let fields = response.headers_mut();
-    head.forward(&mut |name, value| append(fields, name, value));
+    let most = head.fields().count() + OURS;
+    let mut fields = HeaderMap::with_capacity(most);
+    // One piece of memory for all values.
+    let mut values = BytesMut::with_capacity(head.bytes().len() + OURS * SHORT_VALUE);
+    head.forward(&mut |name, value| {
+        values.extend_from_slice(value);
+        let value = HeaderValue::from_maybe_shared(values.split().freeze());
+        add(&mut fields, name, value.ok());
+    });
+    *response.headers_mut() = fields;
     response
 }
 
@@ -94,9 +107,11 @@ pub(crate) fn pairs(fields: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> 
 
 /// A field that has passed the checks of HTTP/1 is one of HTTP/2 in lower case; what is not is left out.
 fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) {
-    let name = HeaderName::from_bytes(name);
-    let value = HeaderValue::from_bytes(value);
-    if let (Ok(name), Ok(value)) = (name, value) {
+    add(fields, name, HeaderValue::from_bytes(value).ok());
+}
+
+fn add(fields: &mut HeaderMap, name: &[u8], value: Option<HeaderValue>) {
+    if let (Ok(name), Some(value)) = (HeaderName::from_bytes(name), value) {
         // Refuses above 32,768 fields; heads have 100.
         let _ = fields.try_append(name, value);
     }
