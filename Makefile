@@ -58,6 +58,7 @@ figures:
 bench:
 	@scripts/install-needed.sh
 	cargo bench --locked --bench decisions -- $(BENCH)
+	cargo test --release --locked -p minato-proxy-server --lib -- --ignored --nocapture policy
 
 # minato beside other proxies, on one core each, in one run; writes docs/benchmarks.md. A minute, writing nothing there:
 #   make bench-peers ROWS=small,64k PEERS=minato,nginx,haproxy ROUNDS=3 SECONDS=3

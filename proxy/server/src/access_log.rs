@@ -38,7 +38,7 @@ pub(crate) struct Line<'a> {
 
 /// Where lines go, for all cores.
 #[derive(Debug)]
-pub(crate) struct Sink(Option<SyncSender<Vec<u8>>>);
+pub(crate) struct Sink(pub(crate) Option<SyncSender<Vec<u8>>>);
 
 impl Sink {
     /// Starts the writer if the log is on; it ends with the sink.

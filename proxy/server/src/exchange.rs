@@ -363,3 +363,6 @@ enum Waited {
     TooLong,
     ClientGone,
 }
+
+#[cfg(test)]
+mod tests;
