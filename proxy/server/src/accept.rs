@@ -8,7 +8,9 @@ use crate::peer::{Peer, Scheme};
 use crate::tls;
 use minato_tls::Acceptor;
 use std::fs::File;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -29,55 +31,94 @@ pub(crate) enum Deal {
     Around(Vec<mpsc::Sender<Dealt>>),
 }
 
-/// Accepts for as long as it is polled.
+/// Accepts until `stop` is ready. What it has accepted by then is served; the socket closes at once.
 pub(crate) async fn run(
     core: Rc<Core>,
     socket: TcpListener,
     acceptor: Option<Acceptor>,
     deal: Deal,
+    stop: impl Future<Output = ()>,
 ) {
-    // Given up when there is no other: one request in flight can connect to its instance, or a file be written.
-    let mut spare = spare_descriptor();
-    let mut pauses: u32 = 0;
-    let mut turn: usize = 0;
+    let mut stop = pin!(stop);
+    let mut hands = Hands {
+        core,
+        acceptor,
+        deal,
+        turn: 0,
+        spare: spare_descriptor(),
+        pauses: 0,
+    };
     loop {
-        match socket.accept().await {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = &mut stop => return,
+        };
+        let mut handing = pin!(hands.hand_on(accepted));
+        tokio::select! {
+            () = &mut handing => {}
+            () = &mut stop => {
+                // What comes now is another process's, or refused.
+                drop(socket);
+                return handing.await;
+            }
+        }
+    }
+}
+
+/// What one accept loop works with.
+struct Hands {
+    core: Rc<Core>,
+    acceptor: Option<Acceptor>,
+    deal: Deal,
+    /// Whose turn it was.
+    turn: usize,
+    /// Given up when there is no other descriptor: one request in flight can connect to its instance, or a file be written.
+    spare: Option<File>,
+    /// Since the last connection.
+    pauses: u32,
+}
+
+impl Hands {
+    async fn hand_on(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        match accepted {
             Ok((tcp, peer)) => {
-                pauses = 0;
-                match &deal {
-                    Deal::Keep => place(&core, tcp, peer, acceptor.clone()).await,
-                    Deal::Around(workers) => {
-                        turn = (turn + 1) % workers.len().max(1);
-                        if let (Some(worker), Ok(tcp)) = (workers.get(turn), tcp.into_std()) {
-                            // It has ended only where all have.
-                            let acceptor = acceptor.clone();
-                            let _ = worker
-                                .send(Dealt {
-                                    tcp,
-                                    peer,
-                                    acceptor,
-                                })
-                                .await;
-                        }
-                    }
-                }
+                self.pauses = 0;
+                self.deal(tcp, peer).await;
             }
             Err(error) if is_shortage(&error) => {
-                if pauses.is_multiple_of(QUIET) {
+                if self.pauses.is_multiple_of(QUIET) {
                     tracing::warn!(%error, "cannot accept; closing idle connections. Raise the limit of open files");
                 }
-                pauses = pauses.wrapping_add(1);
-                drop(spare.take());
-                core.relieve();
+                self.pauses = self.pauses.wrapping_add(1);
+                drop(self.spare.take());
+                self.core.relieve();
                 // On at once when one has closed; else after a pause.
-                let _ = timeout(PAUSE, core.one_ends()).await;
-                spare = spare_descriptor();
+                let _ = timeout(PAUSE, self.core.one_ends()).await;
+                self.spare = spare_descriptor();
             }
             Err(error) => {
                 // The connection died before it was taken, mostly.
                 tracing::debug!(%error, "a connection was not accepted");
                 tokio::task::yield_now().await;
             }
+        }
+    }
+
+    async fn deal(&mut self, tcp: TcpStream, peer: SocketAddr) {
+        let acceptor = self.acceptor.clone();
+        let Deal::Around(workers) = &self.deal else {
+            return place(&self.core, tcp, peer, acceptor).await;
+        };
+        self.turn = (self.turn + 1) % workers.len().max(1);
+        if let (Some(worker), Ok(tcp)) = (workers.get(self.turn), tcp.into_std()) {
+            // It has ended only where all have.
+            let _ = worker
+                .send(Dealt {
+                    tcp,
+                    peer,
+                    acceptor,
+                })
+                .await;
         }
     }
 }
@@ -116,7 +157,7 @@ async fn place(core: &Rc<Core>, tcp: TcpStream, address: SocketAddr, acceptor: O
 }
 
 /// Whether this machine, not a peer, ran out of something.
-pub(crate) fn is_shortage(error: &std::io::Error) -> bool {
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let shortages = [
         Errno::MFILE,

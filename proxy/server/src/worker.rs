@@ -103,16 +103,18 @@ async fn work(start: Start) {
     for (listener, deal) in start.listeners {
         match listener.register() {
             Ok((socket, acceptor)) => {
-                loops.spawn_local(accept::run(Rc::clone(&core), socket, acceptor, deal));
+                let mut told = told.clone();
+                let stop = async move { drop(told.wait_for(|it| *it != Phase::Serve).await) };
+                loops.spawn_local(accept::run(Rc::clone(&core), socket, acceptor, deal, stop));
             }
             Err(error) => tracing::error!(%error, "a listener cannot be used"),
         }
     }
     let taking_over = tokio::task::spawn_local(accept::take_over(Rc::clone(&core), start.dealt));
     core.follow(&mut told).await;
-    // The listeners close here: new connections are refused, or another process's, while those that are open end.
-    loops.shutdown().await;
+    // The listeners close now: new connections are refused, or another process's, while those that are open end.
     let all_ended = async {
+        while loops.join_next().await.is_some() {}
         // What another worker has accepted is served all the same.
         let _ = taking_over.await;
         while core.open() > 0 {

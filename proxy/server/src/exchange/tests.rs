@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use minato_config::{Generation, Health, Run, Service, ServiceName, SlotIndex, parse_service};
 use minato_health::Verdict;
 use minato_proxy::{AttemptEnd, Endpoint, EndpointId, Intake, Shared, Standing, Table, pick};
+use std::future::pending;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::sync_channel;
@@ -106,7 +107,8 @@ fn a_kept_alive_request_allocates_nothing() {
         tokio::task::spawn_local(async move { keeps.keep_time().await });
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
-        tokio::task::spawn_local(accept::run(Rc::clone(&core), socket, None, Deal::Keep));
+        let accepting = accept::run(Rc::clone(&core), socket, None, Deal::Keep, pending());
+        tokio::task::spawn_local(accepting);
         (client, core)
     });
     let ask = |count: u64| {

@@ -40,6 +40,35 @@ async fn what_is_in_flight_ends_and_says_close() {
     soon("the end of serving", running.serving).await.unwrap();
 }
 
+/// It was accepted: to close it now would lose its request.
+#[tokio::test]
+async fn who_waits_for_a_place_is_served_after_the_stop() {
+    let origin = Origin::start().await;
+    let mut setup = Setup::new();
+    setup.connections = 1;
+    let running = setup.start(&[origin.address]).await;
+    let mut busy = running.client().await;
+    busy.send(GET).await;
+    let mut instance = origin.accept().await;
+    instance.head().await;
+    let mut waiting = running.client().await;
+    waiting.send(GET).await;
+    assert!(origin.is_left_alone().await);
+    running.stop.send(Phase::Stop).unwrap();
+    let refused = async {
+        while TcpStream::connect(running.address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon("refused connects", refused).await;
+    instance.send(OK).await;
+    assert_eq!(busy.answer().await.status, 200);
+    instance.head().await;
+    instance.send(OK).await;
+    assert_eq!(waiting.answer().await.status, 200);
+    soon("the end of serving", running.serving).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_does_not_end_in_time_is_cut() {
     let origin = Origin::start().await;
