@@ -74,6 +74,16 @@ pub enum StoreError {
         /// What to do.
         remedy: &'static str,
     },
+    /// The store may be read and not led on: of a newer format, being filled, or left for another. A person decides.
+    #[error("nobody can lead here, `{key}` says why: {detail}; {remedy}")]
+    Unfit {
+        /// The key that says so.
+        key: String,
+        /// What it says.
+        detail: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A commit outside the documented bounds. A bug of the caller.
     #[error("commit refused: {detail}")]
     Invalid {
