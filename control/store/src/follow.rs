@@ -15,6 +15,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between calls to a store that is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// A list, and a watch on what comes after it.
+type Listed = (Listing, Box<dyn Watch>);
+
 /// A world that follows the store. See [`follow`].
 pub struct Follower {
     store: SharedStore,
@@ -24,7 +27,7 @@ pub struct Follower {
     /// `None` when it has to be listed anew.
     watch: Option<Box<dyn Watch>>,
     /// The list that is under way, at most one: a task, so that dropping [`Follower::next`] does not begin it anew.
-    listing: JoinSet<Result<(Listing, Box<dyn Watch>), StoreError>>,
+    listing: JoinSet<Result<Listed, StoreError>>,
     pause: Duration,
     /// Not before; kept here so that dropping [`Follower::next`] does not shorten the pause.
     not_before: Option<Instant>,

@@ -297,7 +297,7 @@ async fn overview(shared: &Shared) -> Status {
             loaded_at_ms: folder.loaded_at.0,
         },
         store: StoreStatus {
-            path: about.store.display().to_string(),
+            path: about.store.clone(),
             revision,
             healthy: trouble.is_none(),
             detail: trouble.unwrap_or_default(),

@@ -101,11 +101,11 @@ impl Committer {
 
     fn error(&self, commit: &Commit, fault: Fault) -> StoreError {
         if fault == Fault::LeaseGone {
-            let leases = commit.write.iter().filter_map(|it| match it {
+            let mut leases = commit.write.iter().filter_map(|it| match it {
                 Write::Put { lease, .. } => *lease,
                 Write::Delete { .. } => None,
             });
-            let lease = leases.last().unwrap_or(LeaseId(0));
+            let lease = leases.next_back().unwrap_or(LeaseId(0));
             return StoreError::LeaseGone { lease };
         }
         self.cluster.error(fault)

@@ -33,6 +33,7 @@ pub(super) enum Fault {
 }
 
 pub(super) const REACH: &str = "check that a majority of its members runs and that this machine reaches them; minato serves meanwhile and tries again by itself";
+const REACH_TLS: &str = "check that a majority of its members runs, that this machine reaches them, and `ca`, `certificate` and `key` below [store]: a member that asks for a client certificate says no more than this; minato serves meanwhile and tries again by itself";
 const SIGN_IN: &str =
     "correct `user` and the password in `password_file` below [store]; nothing has to be restarted";
 const NO_NAME: &str = "the cluster asks for a user: set `user` and `password_file` below [store], and run `minato upgrade`";
@@ -72,8 +73,12 @@ impl Fault {
                 remedy,
                 waited,
             } => Self::Away {
+                remedy: if remedy == REACH && endpoint.starts_with("https://") {
+                    REACH_TLS
+                } else {
+                    remedy
+                },
                 detail: format!("{endpoint}: {detail}"),
-                remedy,
                 waited,
             },
             other => other,

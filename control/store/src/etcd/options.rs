@@ -14,7 +14,7 @@ pub struct EtcdOptions {
     pub user: Option<EtcdUser>,
     /// Prefix of the keys by which commits of unknown outcome are made void, with its final `/`. Nobody else's keys.
     pub voids: String,
-    /// What one member may take for one answer, connecting included; then another is asked. Default 2 s.
+    /// What one member may take for one answer, connecting included; then another is asked. Default 1.5 s.
     pub attempt: Duration,
     /// What a call may take over all members. Default 6 s.
     pub patience: Duration,
@@ -28,7 +28,7 @@ impl EtcdOptions {
             tls: EtcdTls::default(),
             user: None,
             voids: voids.into(),
-            attempt: Duration::from_secs(2),
+            attempt: Duration::from_millis(1500),
             patience: Duration::from_secs(6),
         }
     }

@@ -8,10 +8,10 @@ use super::fault::Fault;
 use crate::{Entry, Listing, MAX_STORE_BYTES, Revision, StoreError};
 use etcd_client::{GetOptions, GetResponse};
 
-/// Keys of a page, to begin with.
+/// Keys of a page; fewer where those are long.
 const PAGE: i64 = 1_000;
 /// Bytes of an answer; past it the page is made smaller. One entry always fits.
-const ANSWER: usize = 4 << 20;
+const ANSWER: usize = 16 << 20;
 /// How often a list begins anew because its revision was compacted meanwhile.
 const RETRIES: usize = 5;
 
@@ -58,6 +58,7 @@ async fn pages(cluster: &Cluster, prefix: &str) -> Result<Result<Listing, Fault>
             }
             Err(fault) => return Ok(Err(fault)),
         };
+        limit = (limit * 4).min(PAGE);
         let (revision, GetResponse(answer)) = page;
         let revision = *at.get_or_insert(revision);
         let Some(last) = answer.kvs.last() else {

@@ -6,8 +6,13 @@
     reason = "what stands around the tests fails as they do; they measure real time"
 )]
 
+mod access;
+mod chaos;
+mod compaction;
 mod contract;
+mod copy;
 mod members;
+mod rotation;
 
 use members::Members;
 use minato_control_store::{Etcd, EtcdOptions};
@@ -19,7 +24,7 @@ fn options(members: &Members) -> EtcdOptions {
     EtcdOptions {
         attempt: Duration::from_millis(500),
         patience: Duration::from_secs(5),
-        ..EtcdOptions::new(members.endpoints(), "/void/")
+        ..EtcdOptions::new(members.endpoints(), "void/")
     }
 }
 

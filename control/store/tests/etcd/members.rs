@@ -4,11 +4,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(10);
+/// Looks at a condition: half a minute and more.
+const LOOKS: usize = 3_000;
 /// Another program may take a port between our letting go and etcd's taking it.
 const TRIES: usize = 5;
 
@@ -27,7 +29,7 @@ pub(crate) fn is_here() -> bool {
         "no etcd: apt-get install etcd-server etcd-client"
     );
     if !here {
-        println!("skipped: no etcd here (apt-get install etcd-server etcd-client)");
+        eprintln!("skipped: no etcd here (apt-get install etcd-server etcd-client)");
     }
     here
 }
@@ -61,7 +63,7 @@ impl Members {
     }
 
     /// The same; with `tls` clients must show a certificate.
-    pub(crate) fn start_with(count: usize, tls: Option<Tls>) -> Self {
+    pub(crate) fn start_with(count: usize, tls: Option<&Tls>) -> Self {
         for _ in 0..TRIES {
             let mut members = Self {
                 folder: tempfile::Builder::new()
@@ -69,7 +71,7 @@ impl Members {
                     .tempdir()
                     .unwrap(),
                 all: places(count),
-                tls: tls.clone(),
+                tls: tls.cloned(),
             };
             for index in 0..count {
                 members.spawn(index, "new");
@@ -115,6 +117,13 @@ impl Members {
         self.spawn(index, "existing");
     }
 
+    #[allow(dead_code, reason = "not every test program that uses this file needs it")]
+    /// Starts a cluster of one anew, empty, at the same place.
+    pub(crate) fn forget(&mut self, index: usize) {
+        std::fs::remove_dir_all(self.path(index, "data")).unwrap();
+        self.spawn(index, "new");
+    }
+
     /// Waits until every member serves.
     pub(crate) fn wait(&mut self) {
         for index in 0..self.all.len() {
@@ -124,8 +133,7 @@ impl Members {
 
     /// The member that leads, as each says of itself.
     pub(crate) fn leader(&self) -> usize {
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        for _ in 0..LOOKS {
             let leads = |it: &Member| {
                 ask(it.ports[2], "/metrics")
                     .is_some_and(|it| it.lines().any(|it| it == "etcd_server_is_leader 1"))
@@ -133,7 +141,7 @@ impl Members {
             if let Some(index) = self.all.iter().position(leads) {
                 return index;
             }
-            std::thread::park_timeout(Duration::from_millis(20));
+            std::thread::park_timeout(LOOK);
         }
         panic!("no member leads");
     }
@@ -210,8 +218,7 @@ impl Members {
     }
 
     fn serves(&mut self, index: usize) -> bool {
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        for _ in 0..LOOKS {
             let member = &mut self.all[index];
             let Some(child) = &mut member.child else {
                 return false;
@@ -222,7 +229,7 @@ impl Members {
             if ask(member.ports[2], "/health").is_some_and(|it| it.contains("\"true\"")) {
                 return true;
             }
-            std::thread::park_timeout(Duration::from_millis(10));
+            std::thread::park_timeout(LOOK);
         }
         false
     }
@@ -270,9 +277,4 @@ fn ask(port: u16, path: &str) -> Option<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)
-}
-
-/// The folder of the members' data; for tests that put more files beside.
-pub(crate) fn folder(members: &Members) -> &Path {
-    members.folder.path()
 }
