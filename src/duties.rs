@@ -214,7 +214,8 @@ impl Charge {
                     format!("the store ({}) does not answer", site_store::name(&self.settings))
                 });
                 let message = format!("the gateway serves with the table of before: {why}");
-                let event = Event::warn(clock::wall(), EventKind::Store, message);
+                // Of kind `store` it would stand as trouble until somebody says that it has ended, and nobody here could.
+                let event = Event::warn(clock::wall(), EventKind::Process, message);
                 let _ = events.try_send(event);
             }
         }

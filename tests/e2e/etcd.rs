@@ -66,10 +66,9 @@ fn members_freeze_and_die_and_all_of_them_and_no_request_fails() {
     scales(&site, 2);
 
     // All of them, while an instance dies.
-    let before = site.latest_event();
+    let (before, died) = (site.latest_event(), site.pids("app")[0]);
     (0..3).for_each(|it| members.freeze(it));
     let began = now();
-    let died = site.pids("app")[0];
     signal(died, Signal::KILL);
     until("the store's trouble to show", || (!is_healthy(&site)).then_some(()));
     println!("all frozen: shown after {:.1?}", began.elapsed());
