@@ -126,7 +126,10 @@ impl Order {
         };
         source.close().await;
         let copied = copied.with_context(|| {
-            format!("copying the store from {} to {target_name}", site_store::name(&old))
+            format!(
+                "copying the store from {} to {target_name}",
+                site_store::name(&old)
+            )
         })?;
         Self::remove(&new.data);
         Ok(Some(copied))
@@ -151,7 +154,10 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Settings> {
 /// Whether one can take the place of the other.
 pub(crate) fn check(old: &Settings, new: &Settings) -> anyhow::Result<()> {
     if site_store::name(old) == site_store::name(new) {
-        bail!("both settings name the same store, {}", site_store::name(new));
+        bail!(
+            "both settings name the same store, {}",
+            site_store::name(new)
+        );
     }
     if old.etcd.is_some() && new.etcd.is_some() {
         bail!(
@@ -159,7 +165,11 @@ pub(crate) fn check(old: &Settings, new: &Settings) -> anyhow::Result<()> {
         );
     }
     if old.site != new.site {
-        bail!("the settings are of two sites, {} and {}", old.site, new.site);
+        bail!(
+            "the settings are of two sites, {} and {}",
+            old.site,
+            new.site
+        );
     }
     if old.data != new.data {
         bail!(
@@ -179,11 +189,14 @@ pub(crate) async fn others(
 ) -> Result<(), CopyError> {
     let listing = source.shared().list(keys.root()).await;
     let listing = listing.map_err(CopyError::Source)?;
-    let other = listing.entries.iter().find_map(|it| match keys.parse(&it.key)? {
-        Key::NodeAlive(other) if other != *node => Some(other.to_string()),
-        Key::GatewayAlive(other) if other.as_str() != node.as_str() => Some(other.to_string()),
-        _ => None,
-    });
+    let other = listing
+        .entries
+        .iter()
+        .find_map(|it| match keys.parse(&it.key)? {
+            Key::NodeAlive(other) if other != *node => Some(other.to_string()),
+            Key::GatewayAlive(other) if other.as_str() != node.as_str() => Some(other.to_string()),
+            _ => None,
+        });
     match other {
         None => Ok(()),
         Some(other) => Err(CopyError::Refused(format!(
@@ -206,7 +219,10 @@ mod tests {
         assert_eq!(Order::read(data).expect("read"), Some(order));
         fs::write(data.join(FILE), "{").expect("written");
         let error = format!("{:#}", Order::read(data).expect_err("broken"));
-        assert!(error.contains(FILE) && error.contains("remove it"), "{error}");
+        assert!(
+            error.contains(FILE) && error.contains("remove it"),
+            "{error}"
+        );
         Order::remove(data);
         assert_eq!(Order::read(data).expect("read"), None);
     }

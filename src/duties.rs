@@ -211,7 +211,10 @@ impl Charge {
             Ok(listed) => drop(listed?),
             Err(_) => {
                 let why = store.trouble().unwrap_or_else(|| {
-                    format!("the store ({}) does not answer", site_store::name(&self.settings))
+                    format!(
+                        "the store ({}) does not answer",
+                        site_store::name(&self.settings)
+                    )
                 });
                 let message = format!("the gateway serves with the table of before: {why}");
                 // Of kind `store` it would stand as trouble until somebody says that it has ended, and nobody here could.

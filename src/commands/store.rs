@@ -110,7 +110,10 @@ async fn copy(args: &CopyArgs, client: &Client, global: &Global) -> anyhow::Resu
             .await
             .and_then(|code| match Order::read(&new.data)? {
                 None => Ok(code),
-                Some(_) => bail!("the process that took over has not copied; is {} its settings file?", args_file(args)),
+                Some(_) => bail!(
+                    "the process that took over has not copied; is {} its settings file?",
+                    args_file(args)
+                ),
             }),
         None => offline(&order, &new, &keys, global).await,
     };
@@ -154,13 +157,21 @@ async fn offline(
         .carry_out(new, &node_id(new)?, &target, Patience::Short)
         .await;
     target.close().await;
-    let Some(Copied { keys: count, changes, era }) = copied? else {
+    let Some(Copied {
+        keys: count,
+        changes,
+        era,
+    }) = copied?
+    else {
         bail!("nothing was copied");
     };
     let text = if global.json {
         serde_json::json!({ "keys": count, "changes": changes, "era": era }).to_string()
     } else {
-        format!("{count} keys under {} ({changes} changes), era {era}", keys.root())
+        format!(
+            "{count} keys under {} ({changes} changes), era {era}",
+            keys.root()
+        )
     };
     print(&format!("{text}\n"))?;
     Ok(ExitCode::SUCCESS)
@@ -230,19 +241,48 @@ async fn contents(store: &SiteStore, keys: &Keys, report: &mut Report) {
     let mut observed = Observed::new(keys.clone());
     observed.relist(&listing);
     let world = &observed.world;
-    let bytes: usize = listing.entries.iter().map(|it| it.key.len() + it.value.len()).sum();
+    let bytes: usize = listing
+        .entries
+        .iter()
+        .map(|it| it.key.len() + it.value.len())
+        .sum();
     report.line("revision", listing.revision.0.to_string());
-    report.line("keys", format!("{} ({bytes} bytes) under {}", listing.entries.len(), keys.root()));
+    report.line(
+        "keys",
+        format!(
+            "{} ({bytes} bytes) under {}",
+            listing.entries.len(),
+            keys.root()
+        ),
+    );
     match world.meta.as_ref().map(|it| &it.value) {
         Some(meta) => about(meta, keys, report),
         None => report.line("id", "none yet: nobody has led here".to_owned()),
     }
-    let leader = listing.entries.iter().find(|it| it.key == keys.text(&Key::Leader));
+    let leader = listing
+        .entries
+        .iter()
+        .find(|it| it.key == keys.text(&Key::Leader));
     let leader = leader.and_then(|it| serde_json::from_slice::<LeaderRecord>(&it.value).ok());
-    report.line("leader", leader.map_or_else(|| "nobody".to_owned(), |it| it.node.to_string()));
-    let names = |all: Vec<String>| if all.is_empty() { "none".to_owned() } else { all.join(", ") };
-    report.line("nodes", names(world.nodes.keys().map(ToString::to_string).collect()));
-    report.line("gateways", names(world.gateways.keys().map(ToString::to_string).collect()));
+    report.line(
+        "leader",
+        leader.map_or_else(|| "nobody".to_owned(), |it| it.node.to_string()),
+    );
+    let names = |all: Vec<String>| {
+        if all.is_empty() {
+            "none".to_owned()
+        } else {
+            all.join(", ")
+        }
+    };
+    report.line(
+        "nodes",
+        names(world.nodes.keys().map(ToString::to_string).collect()),
+    );
+    report.line(
+        "gateways",
+        names(world.gateways.keys().map(ToString::to_string).collect()),
+    );
     report.line("services", world.services.len().to_string());
     observed.oddities().for_each(|it| report.problem(it));
 }
@@ -277,7 +317,11 @@ impl Report {
 
     fn print(&self, global: &Global) -> anyhow::Result<ExitCode> {
         if global.json {
-            let facts: Vec<_> = self.lines.iter().map(|(name, value)| serde_json::json!({ "name": name, "value": value })).collect();
+            let facts: Vec<_> = self
+                .lines
+                .iter()
+                .map(|(name, value)| serde_json::json!({ "name": name, "value": value }))
+                .collect();
             let text = serde_json::json!({ "facts": facts, "problems": self.problems });
             print(&format!("{text}\n"))?;
         } else {
@@ -285,7 +329,11 @@ impl Report {
                 print(&format!("{name:<10}{}\n", safe(value)))?;
             }
             for problem in &self.problems {
-                print(&format!("{} {}\n", paint("problem:", Tone::Bad), safe(problem)))?;
+                print(&format!(
+                    "{} {}\n",
+                    paint("problem:", Tone::Bad),
+                    safe(problem)
+                ))?;
             }
         }
         Ok(ExitCode::from(u8::from(!self.problems.is_empty())))

@@ -55,7 +55,10 @@ fn members_freeze_and_die_and_all_of_them_and_no_request_fails() {
         members.freeze(index);
         let began = now();
         scales(&site, replicas);
-        println!("member {index} frozen: scaled to {replicas} in {:.1?}", began.elapsed());
+        println!(
+            "member {index} frozen: scaled to {replicas} in {:.1?}",
+            began.elapsed()
+        );
         members.thaw(index);
         members.wait();
     }
@@ -70,7 +73,9 @@ fn members_freeze_and_die_and_all_of_them_and_no_request_fails() {
     (0..3).for_each(|it| members.freeze(it));
     let began = now();
     signal(died, Signal::KILL);
-    until("the store's trouble to show", || (!is_healthy(&site)).then_some(()));
+    until("the store's trouble to show", || {
+        (!is_healthy(&site)).then_some(())
+    });
     println!("all frozen: shown after {:.1?}", began.elapsed());
     let told = site.wait_event("the store's trouble", |it| {
         it.seq > before && it.kind == "store" && it.message.contains("gave no answer")
@@ -139,7 +144,10 @@ fn a_site_moves_to_etcd_and_back_under_load() {
     (0..3).for_each(|it| members.freeze(it));
     let output = site.cli(&copy);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
-    assert!(text(&output.stderr).contains("nothing was changed"), "{output:?}");
+    assert!(
+        text(&output.stderr).contains("nothing was changed"),
+        "{output:?}"
+    );
     (0..3).for_each(|it| members.thaw(it));
 
     // A cluster that holds something else.
@@ -148,7 +156,10 @@ fn a_site_moves_to_etcd_and_back_under_load() {
     let output = site.cli(&copy);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = text(&output.stderr);
-    assert!(said.contains(key) && said.contains("still the store in use"), "{said}");
+    assert!(
+        said.contains(key) && said.contains("still the store in use"),
+        "{said}"
+    );
     scales(&site, 2);
     scales(&site, 3);
     assert!(is_healthy(&site));
@@ -162,10 +173,20 @@ fn a_site_moves_to_etcd_and_back_under_load() {
     assert!(printed.contains("is the store in use"), "{printed}");
     site.wait_ok("app", 3);
     assert_eq!(site.pids("app"), pids_before);
-    assert!(site.json("/v1/status")["store"]["path"].as_str().unwrap().starts_with("etcd http"));
-    site.wait_event("the copy", |it| it.message.contains("was copied") && it.message.contains("era 1"));
+    assert!(
+        site.json("/v1/status")["store"]["path"]
+            .as_str()
+            .unwrap()
+            .starts_with("etcd http")
+    );
+    site.wait_event("the copy", |it| {
+        it.message.contains("was copied") && it.message.contains("era 1")
+    });
     let checked = site.type_in(&["store", "check", "--config", new.to_str().unwrap()]);
-    assert!(checked.contains("in use") && checked.contains("era       1"), "{checked}");
+    assert!(
+        checked.contains("in use") && checked.contains("era       1"),
+        "{checked}"
+    );
     assert_eq!(checked.matches(" answers in ").count(), 3, "{checked}");
     // The intent came along.
     assert!(site.type_in(&["status"]).contains("by hand"));
@@ -190,7 +211,10 @@ fn a_site_moves_to_etcd_and_back_under_load() {
     // The settings of before name a store that was left.
     let checked = site.cli(&["store", "check", "--config", old.to_str().unwrap()]);
     let said = text(&checked.stdout);
-    assert!(checked.status.code() == Some(1) && said.contains("was left for"), "{said}");
+    assert!(
+        checked.status.code() == Some(1) && said.contains("was left for"),
+        "{said}"
+    );
     site.stop_successor(Signal::TERM);
 }
 

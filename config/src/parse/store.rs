@@ -52,15 +52,31 @@ pub(super) fn read(
         return None;
     }
     needs("certificate", &key, "needs `key`, its private key");
-    needs("key", &certificate, "needs `certificate`, the client certificate that it belongs to");
-    needs("user", &password, "needs `password_file`, a file that holds the password and that only minato's user may read");
+    needs(
+        "key",
+        &certificate,
+        "needs `certificate`, the client certificate that it belongs to",
+    );
+    needs(
+        "user",
+        &password,
+        "needs `password_file`, a file that holds the password and that only minato's user may read",
+    );
     if user.is_absent() {
-        needs("password_file", &Given::Absent, "needs `user`, whose password it is");
+        needs(
+            "password_file",
+            &Given::Absent,
+            "needs `user`, whose password it is",
+        );
     }
     let endpoints = endpoints.right()?;
     if endpoints.iter().all(|it| it.starts_with("http://")) {
         for has in ["ca", "certificate", "key"] {
-            needs(has, &Given::Absent, "does nothing for http endpoints; write https in `etcd`");
+            needs(
+                has,
+                &Given::Absent,
+                "does nothing for http endpoints; write https in `etcd`",
+            );
         }
     }
     Some(EtcdSettings {
@@ -101,7 +117,9 @@ fn endpoint(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
     if text.contains('@') {
         return field.problem(report, format!("must be {FORM}; a user goes into `user`, its password into the file that `password_file` names"));
     }
-    let rest = text.strip_prefix("https://").or(text.strip_prefix("http://"));
+    let rest = text
+        .strip_prefix("https://")
+        .or(text.strip_prefix("http://"));
     if rest.is_some_and(is_authority) {
         return Some(text.to_owned());
     }

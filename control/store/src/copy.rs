@@ -309,7 +309,10 @@ pub fn is_fit(keys: &Keys, meta: &Meta) -> Result<(), StoreError> {
     };
     match &meta.state {
         _ if meta.format > FORMAT => unfit(
-            format!("the store has format {} and this minato writes {FORMAT}", meta.format),
+            format!(
+                "the store has format {} and this minato writes {FORMAT}",
+                meta.format
+            ),
             "a newer minato wrote it: upgrade this one",
         ),
         StoreState::Serving => Ok(()),

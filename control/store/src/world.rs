@@ -170,11 +170,11 @@ impl Observed {
         match event {
             Event::Delete { .. } => {
                 self.foreign.remove(key);
-            },
+            }
             Event::Put(_) if is_ours || self.foreign.len() >= FOREIGN => {}
             Event::Put(_) => {
                 self.foreign.insert(key.to_owned());
-            },
+            }
         }
     }
 }

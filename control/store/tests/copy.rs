@@ -31,13 +31,16 @@ struct Ending<'a> {
 
 impl Ending<'_> {
     fn call(&self) -> Result<&Embedded, StoreError> {
-        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1));
-        left.map(|_| self.store).map_err(|_| StoreError::Unreachable {
-            store: self.inner.to_owned(),
-            waited: Duration::ZERO,
-            detail: "ended".to_owned(),
-            remedy: "none",
-        })
+        let left = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1));
+        left.map(|_| self.store)
+            .map_err(|_| StoreError::Unreachable {
+                store: self.inner.to_owned(),
+                waited: Duration::ZERO,
+                detail: "ended".to_owned(),
+                remedy: "none",
+            })
     }
 }
 
@@ -87,13 +90,18 @@ async fn meta(store: &dyn Store) -> Option<Meta> {
 }
 
 async fn serves(store: &dyn Store) -> bool {
-    meta(store).await.is_some_and(|it| it.state == StoreState::Serving)
+    meta(store)
+        .await
+        .is_some_and(|it| it.state == StoreState::Serving)
 }
 
 async fn contents(store: &dyn Store) -> Vec<(String, Vec<u8>)> {
     let own = keys().text(&Key::Meta);
     let entries = store.list(keys().root()).await.unwrap().entries.into_iter();
-    entries.filter(|it| it.key != own).map(|it| (it.key, it.value)).collect()
+    entries
+        .filter(|it| it.key != own)
+        .map(|it| (it.key, it.value))
+        .collect()
 }
 
 async fn fill(store: &dyn Store, count: u32) {
@@ -126,7 +134,9 @@ async fn whenever_it_ends_in_the_middle_it_can_be_run_again_and_never_do_both_se
             let gone = Commit::delete(format!("{}services/s9", keys().root()));
             source.commit(gone).await.unwrap();
         }
-        copy(source, target).await.unwrap_or_else(|error| panic!("{calls}: {error}"));
+        copy(source, target)
+            .await
+            .unwrap_or_else(|error| panic!("{calls}: {error}"));
         assert!(!serves(source).await && serves(target).await, "{calls}");
         assert_eq!(contents(source).await, contents(target).await, "{calls}");
         assert_eq!(meta(target).await.unwrap().era, 1, "{calls}");
@@ -160,7 +170,10 @@ async fn what_does_not_fit_is_refused_and_left_as_it_was() {
         let before = contents(target).await;
         let error = copy(&source, target).await.unwrap_err();
         let text = error.to_string();
-        assert!(matches!(error, CopyError::Refused(_)) && text.contains(said), "{text}");
+        assert!(
+            matches!(error, CopyError::Refused(_)) && text.contains(said),
+            "{text}"
+        );
         assert_eq!(contents(target).await, before);
         assert!(serves(&source).await);
     };
@@ -173,10 +186,15 @@ async fn what_does_not_fit_is_refused_and_left_as_it_was() {
     refused(&used, "serves").await;
     let lease = used.grant(Duration::from_secs(60)).await.unwrap();
     let alive = format!("{}nodes/n/alive", keys().root());
-    used.commit(Commit::default().and_put(alive, vec![], Some(lease))).await.unwrap();
+    used.commit(Commit::default().and_put(alive, vec![], Some(lease)))
+        .await
+        .unwrap();
     refused(&used, "is in use: `/minato/v1/local/nodes/n/alive`").await;
     let text = copy(&source, &source).await.unwrap_err().to_string();
-    assert!(text.contains("is in use") || text.contains("serves"), "{text}");
+    assert!(
+        text.contains("is in use") || text.contains("serves"),
+        "{text}"
+    );
 
     let newer = open(&folder, "newer");
     let value = br#"{"v":1,"store_id":"a","era":7,"format":2}"#;
@@ -188,5 +206,8 @@ async fn what_does_not_fit_is_refused_and_left_as_it_was() {
     let odd = Commit::put(keys().text(&Key::Meta), b"what".into());
     newer.commit(odd).await.unwrap();
     let error = make_fit(&newer, &keys()).await.unwrap_err().to_string();
-    assert!(error.contains("/minato/v1/local/meta") && error.contains("by hand"), "{error}");
+    assert!(
+        error.contains("/minato/v1/local/meta") && error.contains("by hand"),
+        "{error}"
+    );
 }

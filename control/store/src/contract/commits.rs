@@ -2,8 +2,8 @@
 
 use super::{Outcome, get, holds, is_invalid, list, present, promises, refused, same, works};
 use crate::{
-    Commit, Compare, MAX_COMMIT_BYTES, MAX_COMPARES, MAX_KEY_BYTES, MAX_VALUE_BYTES, MAX_WRITES, Revision,
-    SharedStore, StoreError, Write,
+    Commit, Compare, MAX_COMMIT_BYTES, MAX_COMPARES, MAX_KEY_BYTES, MAX_VALUE_BYTES, MAX_WRITES,
+    Revision, SharedStore, StoreError, Write,
 };
 
 promises![

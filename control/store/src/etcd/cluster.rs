@@ -148,16 +148,19 @@ impl Cluster {
     /// Leaves a member whose connection failed, unless another was chosen meanwhile.
     pub(super) async fn leave(&self, index: usize, number: u64) {
         let next = (index + 1) % self.members.len();
-        let _ =
-            self.current
-                .compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self
+            .current
+            .compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
         // Whoever connects holds the lock until it is done or given up: not worth waiting for.
         let forgotten = self.members[index].forget(number);
         let _ = timeout(Duration::from_millis(1), forgotten).await;
     }
 
     /// Takes note of what an answer says of the cluster. A member of another cluster is as good as none.
-    pub(super) fn note(&self, header: Option<&ResponseHeader>) -> Result<Revision, etcd_client::Error> {
+    pub(super) fn note(
+        &self,
+        header: Option<&ResponseHeader>,
+    ) -> Result<Revision, etcd_client::Error> {
         let odd = |what: String| etcd_client::Error::Internal(what);
         let header = header.ok_or_else(|| odd("an answer without a header".to_owned()))?;
         let id = header.cluster_id();
@@ -205,7 +208,11 @@ impl Cluster {
                 remedy,
             },
             Fault::Invalid(detail) => return StoreError::Invalid { detail },
-            Fault::LeaseGone => return StoreError::LeaseGone { lease: crate::LeaseId(0) },
+            Fault::LeaseGone => {
+                return StoreError::LeaseGone {
+                    lease: crate::LeaseId(0),
+                };
+            }
             Fault::Compacted => {
                 return StoreError::Compacted {
                     oldest: self.revision().unwrap_or_default(),

@@ -170,7 +170,10 @@ impl Committer {
         let id = lease(super::lease::fresh());
         let granted = cluster.call(|client| async move {
             let options = LeaseGrantOptions::new().with_id(id);
-            client.lease_client().grant(VOID_SECONDS, Some(options)).await
+            client
+                .lease_client()
+                .grant(VOID_SECONDS, Some(options))
+                .await
         });
         match granted.await {
             Ok(_) | Err(Fault::LeaseExists) => {}
@@ -215,7 +218,9 @@ impl Committer {
             let patience = self.cluster.options.patience;
             let batch = match timeout(patience, watch.next()).await {
                 Ok(Ok(batch)) => batch,
-                Ok(Err(StoreError::Compacted { .. })) => return self.find_now(commit, before).await,
+                Ok(Err(StoreError::Compacted { .. })) => {
+                    return self.find_now(commit, before).await;
+                }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(self.cluster.error(Fault::silent(patience))),
             };
@@ -265,18 +270,21 @@ impl Committer {
 fn is_made_by(commit: &Commit, batch: &[Event]) -> bool {
     let of = |key: &str| batch.iter().find(|it| it.key() == key);
     let mut any = false;
-    let all = commit.write.iter().all(|write| match (write, of(write.key())) {
-        (Write::Put { value, lease, .. }, Some(Event::Put(entry))) => {
-            any = true;
-            entry.value == *value && entry.lease == *lease
-        }
-        (Write::Delete { .. }, Some(Event::Delete { .. })) => {
-            any = true;
-            true
-        }
-        (Write::Delete { .. }, None) => true,
-        _ => false,
-    });
+    let all = commit
+        .write
+        .iter()
+        .all(|write| match (write, of(write.key())) {
+            (Write::Put { value, lease, .. }, Some(Event::Put(entry))) => {
+                any = true;
+                entry.value == *value && entry.lease == *lease
+            }
+            (Write::Delete { .. }, Some(Event::Delete { .. })) => {
+                any = true;
+                true
+            }
+            (Write::Delete { .. }, None) => true,
+            _ => false,
+        });
     all && any
 }
 

@@ -141,8 +141,20 @@ mod tests {
         let taken = entry(pair.clone());
         assert_eq!((taken.created, taken.modified), (Revision(0), Revision(7)));
         assert_eq!(taken.lease, None);
-        let of = |kind, kv| event(PbEvent { r#type: kind, kv, prev_kv: None });
-        assert!(matches!(of(1, Some(pair.clone())), Some(Event::Delete { revision: Revision(7), .. })));
+        let of = |kind, kv| {
+            event(PbEvent {
+                r#type: kind,
+                kv,
+                prev_kv: None,
+            })
+        };
+        assert!(matches!(
+            of(1, Some(pair.clone())),
+            Some(Event::Delete {
+                revision: Revision(7),
+                ..
+            })
+        ));
         assert_eq!(of(2, Some(pair)), None);
         assert_eq!(of(0, None), None);
     }

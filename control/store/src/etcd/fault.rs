@@ -15,7 +15,10 @@ pub(super) enum Fault {
         waited: Duration,
     },
     /// Any member would say so.
-    Refused { detail: String, remedy: &'static str },
+    Refused {
+        detail: String,
+        remedy: &'static str,
+    },
     /// The lease has ended, or never was.
     LeaseGone,
     /// A lease with this id exists.
@@ -99,10 +102,9 @@ impl From<Error> for Fault {
         match error {
             Error::GRpcStatus(status) => of_status(&status),
             Error::LeaseKeepAliveError(detail) if detail.contains("not found") => Self::LeaseGone,
-            Error::InvalidMetadataValue(error) => Self::refused(
-                format!("the member's token is no text: {error}"),
-                NOT_ETCD,
-            ),
+            Error::InvalidMetadataValue(error) => {
+                Self::refused(format!("the member's token is no text: {error}"), NOT_ETCD)
+            }
             Error::TransportError(error) => of_transport(chain(&error)),
             Error::Internal(detail) => Self::away(detail),
             other => Self::away(other.to_string()),

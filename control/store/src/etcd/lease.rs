@@ -39,7 +39,11 @@ pub(super) async fn grant(cluster: &Cluster, ttl: Duration) -> Result<LeaseId, S
 
 pub(super) async fn keep_alive(cluster: &Cluster, lease: LeaseId) -> Result<(), StoreError> {
     let kept = cluster.call(|client| async move {
-        client.lease_client().keep_alive(id_of(lease)).await.map(drop)
+        client
+            .lease_client()
+            .keep_alive(id_of(lease))
+            .await
+            .map(drop)
     });
     kept.await.map_err(|fault| error(cluster, lease, fault))
 }

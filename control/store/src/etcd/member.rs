@@ -23,8 +23,7 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 const MOST_FILE: u64 = 1 << 20;
 /// Bytes of a password.
 const MOST_PASSWORD: usize = 4 << 10;
-const FILES: &str =
-    "check the file and who may read it; it is read again for each connection";
+const FILES: &str = "check the file and who may read it; it is read again for each connection";
 
 /// See the module.
 pub(super) struct Member {
@@ -117,7 +116,10 @@ impl Member {
             tracing::warn!(endpoint = %self.endpoint, "The password goes to the store unencrypted; use https endpoints");
         }
         let signed = plain.clone().with_user(&user.name, password.as_str());
-        match Client::from_channel(channel.clone(), Some(signed)).await.map_err(Fault::from) {
+        match Client::from_channel(channel.clone(), Some(signed))
+            .await
+            .map_err(Fault::from)
+        {
             Ok(client) => Ok(client),
             // Like etcd's own clients: who may do everything needs no name.
             Err(Fault::NoUsers) => {
@@ -153,7 +155,10 @@ fn tls(options: &EtcdOptions) -> Result<ClientTlsConfig, Fault> {
 fn password(path: &Path) -> Result<Zeroizing<String>, Fault> {
     let bytes = read(path)?;
     let wrong = |what: &str| Fault::refused(format!("{} {what}", path.display()), FILES);
-    if path.metadata().is_ok_and(|it| it.permissions().mode() & 0o007 != 0) {
+    if path
+        .metadata()
+        .is_ok_and(|it| it.permissions().mode() & 0o007 != 0)
+    {
         return Err(wrong("can be read by every user (chmod 600)"));
     }
     let text = std::str::from_utf8(&bytes).map_err(|_| wrong("is not UTF-8"))?;
@@ -173,7 +178,9 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Fault> {
     };
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Zeroizing::new(Vec::new());
-    file.take(MOST_FILE).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(MOST_FILE)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     Ok(bytes)
 }
 
@@ -210,7 +217,13 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_said() {
-        for text in ["10.0.0.2:2379", "ftp://10.0.0.2", "https://", "", "http://a b"] {
+        for text in [
+            "10.0.0.2:2379",
+            "ftp://10.0.0.2",
+            "https://",
+            "",
+            "http://a b",
+        ] {
             let error = Member::new(text).unwrap_err().to_string();
             assert!(error.contains("https://10.0.0.2:2379"), "{text}: {error}");
         }

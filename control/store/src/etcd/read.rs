@@ -33,9 +33,7 @@ pub(super) async fn list(cluster: &Cluster, prefix: &str) -> Result<Listing, Sto
             Err(fault) => return Err(cluster.error(fault)),
         }
     }
-    Err(cluster.error(Fault::away(
-        "it is compacted faster than it can be listed",
-    )))
+    Err(cluster.error(Fault::away("it is compacted faster than it can be listed")))
 }
 
 /// All pages at the revision of the first.

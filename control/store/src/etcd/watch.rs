@@ -208,7 +208,9 @@ impl Session {
         let header = answer.header.unwrap_or_default();
         let id = self.cluster.id();
         if id != 0 && header.cluster_id != id {
-            return Err(End::Away(Fault::away("this is another cluster than before")));
+            return Err(End::Away(Fault::away(
+                "this is another cluster than before",
+            )));
         }
         if answer.compact_revision > 0 {
             return Err(End::Told(StoreError::Compacted {

@@ -16,8 +16,7 @@ use std::time::Duration;
 fn certificates(folder: &Path, name: &str) -> Tls {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority =
-        CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     let mut own = CertificateParams::new(Vec::new()).unwrap();
     own.subject_alt_names = vec![SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST))];
     let key = KeyPair::generate().unwrap();
@@ -110,9 +109,14 @@ async fn tls_with_an_authority_of_ones_own_and_a_client_certificate() {
             },
         ),
     ] {
-        let error = quick(&members, tls).get("/k").await.unwrap_err().to_string();
+        let error = quick(&members, tls)
+            .get("/k")
+            .await
+            .unwrap_err()
+            .to_string();
         println!("{what}: {error}");
-        let names_it = error.contains("127.0.0.1") && (error.contains("`ca`") || error.contains("none.pem"));
+        let names_it =
+            error.contains("127.0.0.1") && (error.contains("`ca`") || error.contains("none.pem"));
         assert!(names_it, "{what}: {error}");
     }
 }
@@ -130,7 +134,13 @@ impl Guarded {
         let members = Members::start(1);
         // The commands of the manual, for two machines; the second may not lead.
         let text = include_str!("../../../../docs/etcd.md");
-        let block = text.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+        let block = text
+            .split("```sh\n")
+            .nth(1)
+            .unwrap()
+            .split("```")
+            .next()
+            .unwrap();
         for node in ["node1", "node2"] {
             for line in block.lines().filter(|it| it.starts_with("etcdctl ")) {
                 let line = line.replace("node1", node);
@@ -186,7 +196,9 @@ fn key(rest: &str) -> String {
 }
 
 async fn put(store: &Etcd, rest: &str) -> Result<Revision, StoreError> {
-    store.commit(Commit::put(key(rest), b"{\"v\":1}".into())).await
+    store
+        .commit(Commit::put(key(rest), b"{\"v\":1}".into()))
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,7 +207,10 @@ async fn roles_give_each_key_one_writer() {
         return;
     }
     let site = Guarded::start();
-    let (one, two) = (site.store(site.user("node1")), site.store(site.user("node2")));
+    let (one, two) = (
+        site.store(site.user("node1")),
+        site.store(site.user("node2")),
+    );
     for (rest, first, second) in [
         ("services/library", true, false),
         ("intents/library", true, false),
@@ -218,7 +233,10 @@ async fn roles_give_each_key_one_writer() {
                     assert!(!may, "{who} may not write {rest}: {error}");
                     let text = error.to_string();
                     let names = text.contains("permission denied") && text.contains("grant");
-                    assert!(names && matches!(error, StoreError::Refused { .. }), "{text}");
+                    assert!(
+                        names && matches!(error, StoreError::Refused { .. }),
+                        "{text}"
+                    );
                 }
             }
             assert!(store.get(&key(rest)).await.is_ok(), "{who} reads {rest}");
@@ -232,7 +250,10 @@ async fn roles_give_each_key_one_writer() {
     let alive = Commit::default().and_put(key("gateways/node2/alive"), vec![], Some(lease));
     two.commit(alive).await.unwrap();
     two.keep_alive(lease).await.unwrap();
-    assert_eq!(watch.next().await.unwrap()[0].key(), key("gateways/node2/alive"));
+    assert_eq!(
+        watch.next().await.unwrap()[0].key(),
+        key("gateways/node2/alive")
+    );
     let other = one.revoke(lease).await.unwrap_err();
     assert!(other.to_string().contains("permission denied"), "{other}");
     two.revoke(lease).await.unwrap();
@@ -252,15 +273,24 @@ async fn a_wrong_password_is_told_without_it_and_a_right_one_needs_no_restart() 
     let mut site = Guarded::start();
     let nobody = site.store(None);
     let error = nobody.get(&key("meta")).await.unwrap_err().to_string();
-    assert!(error.contains("`user`") && error.contains("password_file"), "{error}");
+    assert!(
+        error.contains("`user`") && error.contains("password_file"),
+        "{error}"
+    );
 
     let store = site.store(site.user("node1"));
     site.password("hunter2");
     let error = store.get(&key("meta")).await.unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error}");
     let text = format!("{error} {error:?} {store:?}");
-    assert!(!text.contains("hunter2") && !text.contains(SECRET), "{text}");
-    assert!(text.contains("password_file") && text.contains("etcd http://"), "{text}");
+    assert!(
+        !text.contains("hunter2") && !text.contains(SECRET),
+        "{text}"
+    );
+    assert!(
+        text.contains("password_file") && text.contains("etcd http://"),
+        "{text}"
+    );
     assert!(store.trouble().is_some());
     let from = Revision(1);
     let mut watch = store.watch("/minato/v1/tokyo/", from).await.unwrap();
@@ -278,7 +308,10 @@ async fn a_wrong_password_is_told_without_it_and_a_right_one_needs_no_restart() 
     site.members.wait();
     put(&store, "slots/library/0").await.unwrap();
     let next = tokio::time::timeout(Duration::from_secs(10), watch.next()).await;
-    assert_eq!(next.expect("it goes on").unwrap()[0].key(), key("slots/library/0"));
+    assert_eq!(
+        next.expect("it goes on").unwrap()[0].key(),
+        key("slots/library/0")
+    );
 
     // A permission that is given while a process runs.
     let error = put(&store, "more").await.unwrap_err();

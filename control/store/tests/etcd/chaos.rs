@@ -22,8 +22,11 @@ async fn write(store: Arc<Etcd>, writer: usize, stop: Arc<AtomicBool>) -> Told {
             break;
         }
         let value = number.to_string().into_bytes();
-        let commit = Commit::put(format!("/{writer}/a"), value.clone())
-            .and_put(format!("/{writer}/b"), value, None);
+        let commit = Commit::put(format!("/{writer}/a"), value.clone()).and_put(
+            format!("/{writer}/b"),
+            value,
+            None,
+        );
         let answer = match store.commit(commit).await {
             Ok(revision) => Some(revision),
             Err(StoreError::Unreachable { .. }) => None,
@@ -137,13 +140,20 @@ async fn what_was_answered_is_true_whatever_happens_to_members() {
         for (number, revision) in told {
             match revision {
                 Some(revision) => {
-                    assert_eq!(at.get(number), Some(revision), "writer {writer}, number {number}");
+                    assert_eq!(
+                        at.get(number),
+                        Some(revision),
+                        "writer {writer}, number {number}"
+                    );
                     answered += 1;
                 }
                 None => unknown += 1,
             }
         }
     }
-    println!("{answered} commits answered, {unknown} in doubt, {} seen", seen.len());
+    println!(
+        "{answered} commits answered, {unknown} in doubt, {} seen",
+        seen.len()
+    );
     assert!(answered > 100, "{answered} answered");
 }

@@ -36,7 +36,9 @@ async fn a_follower_that_was_cut_off_from_compacted_deletes_sees_what_a_list_see
         .unwrap(),
     );
     for n in 0..10 {
-        all.commit(Commit::put(intent(n), b"{\"v\":1}".into())).await.unwrap();
+        all.commit(Commit::put(intent(n), b"{\"v\":1}".into()))
+            .await
+            .unwrap();
     }
     let mut follower = follow(one.clone(), keys()).await.unwrap();
     assert_eq!(follower.observed().world.intents.len(), 10);
@@ -44,7 +46,10 @@ async fn a_follower_that_was_cut_off_from_compacted_deletes_sees_what_a_list_see
     for n in 0..8 {
         all.commit(Commit::delete(intent(n))).await.unwrap();
     }
-    let last = all.commit(Commit::put(intent(20), b"{\"v\":1}".into())).await.unwrap();
+    let last = all
+        .commit(Commit::put(intent(20), b"{\"v\":1}".into()))
+        .await
+        .unwrap();
     all.compact(last).await.unwrap();
     members.revive(0);
     members.wait();
@@ -64,7 +69,10 @@ async fn a_watch_from_the_compacted_revision_itself_is_told_not_cheated() {
     let members = Members::start(1);
     let store = store(&members);
     store.commit(Commit::put("/a", vec![])).await.unwrap();
-    let both = store.commit(Commit::put("/b", vec![]).and_delete("/a")).await.unwrap();
+    let both = store
+        .commit(Commit::put("/b", vec![]).and_delete("/a"))
+        .await
+        .unwrap();
     store.commit(Commit::put("/c", vec![])).await.unwrap();
     // By hand, as an operator or etcd itself does it; ours keeps that revision whole.
     members.etcdctl(&["compact", &both.0.to_string()]);
@@ -76,7 +84,10 @@ async fn a_watch_from_the_compacted_revision_itself_is_told_not_cheated() {
     assert_eq!(oldest, Revision(both.0 + 1));
     assert_eq!(first(oldest).await.unwrap()[0].key(), "/c");
     // The same through the trait.
-    let both = store.commit(Commit::put("/d", vec![]).and_delete("/c")).await.unwrap();
+    let both = store
+        .commit(Commit::put("/d", vec![]).and_delete("/c"))
+        .await
+        .unwrap();
     store.compact(both).await.unwrap();
     let mut keys: Vec<String> = (first(both).await.unwrap().iter())
         .map(|it| it.key().to_owned())
@@ -95,7 +106,10 @@ async fn a_store_that_went_back_in_time_is_listed_again() {
     let mut members = Members::start(1);
     let store = store(&members);
     for n in 0..30 {
-        store.commit(Commit::put(intent(n), b"{\"v\":1}".into())).await.unwrap();
+        store
+            .commit(Commit::put(intent(n), b"{\"v\":1}".into()))
+            .await
+            .unwrap();
     }
     let mut follower = follow(store.clone(), keys()).await.unwrap();
     assert_eq!(follower.observed().world.intents.len(), 30);
@@ -104,7 +118,10 @@ async fn a_store_that_went_back_in_time_is_listed_again() {
     members.wait();
     let began = Instant::now();
     let touched = tokio::time::timeout(Duration::from_secs(30), follower.next()).await;
-    assert_eq!(touched.expect("it is noticed").unwrap(), Touched::Everything);
+    assert_eq!(
+        touched.expect("it is noticed").unwrap(),
+        Touched::Everything
+    );
     println!("noticed after {:.1?}", began.elapsed());
     assert!(follower.observed().revision < Revision(30));
 }
@@ -134,7 +151,11 @@ async fn large_and_many_values_come_whole() {
     }
     let began = Instant::now();
     let listing = store.list("/").await.unwrap();
-    println!("{} entries listed in {:.0?}", listing.entries.len(), began.elapsed());
+    println!(
+        "{} entries listed in {:.0?}",
+        listing.entries.len(),
+        began.elapsed()
+    );
     assert_eq!(listing.entries.len(), wanted);
     assert!(listing.entries.is_sorted_by(|a, b| a.key < b.key));
     // A reader that begins late.
@@ -144,7 +165,10 @@ async fn large_and_many_values_come_whole() {
         let batch = tokio::time::timeout(Duration::from_secs(20), watch.next()).await;
         let batch = batch.expect("it goes on").unwrap();
         let one = batch.iter().all(|it| it.revision() == batch[0].revision());
-        assert!(one && batch.len() == if batches < 40 { 1 } else { 100 }, "{batches}");
+        assert!(
+            one && batch.len() == if batches < 40 { 1 } else { 100 },
+            "{batches}"
+        );
         if let Event::Put(entry) = &batch[0]
             && batches < 40
         {

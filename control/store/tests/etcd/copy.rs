@@ -56,13 +56,19 @@ async fn from_a_file_to_etcd_and_back() {
     make_fit(&file, &keys()).await.unwrap();
     for n in 0..50 {
         let many = (0..100).fold(Commit::default(), |it, m| {
-            it.and_put(format!("{}services/s{n}-{m}", keys().root()), vec![n; 200], None)
+            it.and_put(
+                format!("{}services/s{n}-{m}", keys().root()),
+                vec![n; 200],
+                None,
+            )
         });
         file.commit(many).await.unwrap();
     }
     for n in 0..5 {
         let large = format!("{}intents/s{n}", keys().root());
-        file.commit(Commit::put(large, vec![n; 1 << 20])).await.unwrap();
+        file.commit(Commit::put(large, vec![n; 1 << 20]))
+            .await
+            .unwrap();
     }
     let lease = file.grant(Duration::from_secs(60)).await.unwrap();
     let alive = format!("{}gateways/g/alive", keys().root());
@@ -84,7 +90,9 @@ async fn from_a_file_to_etcd_and_back() {
     make_fit(&etcd, &keys()).await.unwrap();
 
     // Not a second time: what has been left is old by now.
-    etcd.commit(Commit::delete(format!("{}intents/s0", keys().root()))).await.unwrap();
+    etcd.commit(Commit::delete(format!("{}intents/s0", keys().root())))
+        .await
+        .unwrap();
     let again = copy(&file, &etcd).await.unwrap_err();
     assert!(matches!(again, CopyError::Refused(_)), "{again}");
     file.revoke(lease).await.unwrap();

@@ -22,7 +22,8 @@ pub(crate) fn is_here() -> bool {
             .output()
             .is_ok_and(|it| it.status.success())
     };
-    let here = has("etcd") && has("setpriv") && Command::new("etcdctl").arg("version").output().is_ok();
+    let here =
+        has("etcd") && has("setpriv") && Command::new("etcdctl").arg("version").output().is_ok();
     let must = std::env::var_os("CI").is_some_and(|it| it == "true");
     assert!(
         here || !must,
@@ -117,7 +118,10 @@ impl Members {
         self.spawn(index, "existing");
     }
 
-    #[allow(dead_code, reason = "not every test program that uses this file needs it")]
+    #[allow(
+        dead_code,
+        reason = "not every test program that uses this file needs it"
+    )]
     /// Starts a cluster of one anew, empty, at the same place.
     pub(crate) fn forget(&mut self, index: usize) {
         std::fs::remove_dir_all(self.path(index, "data")).unwrap();
@@ -127,7 +131,11 @@ impl Members {
     /// Waits until every member serves.
     pub(crate) fn wait(&mut self) {
         for index in 0..self.all.len() {
-            assert!(self.serves(index), "member {index} does not serve: {}", self.log(index));
+            assert!(
+                self.serves(index),
+                "member {index} does not serve: {}",
+                self.log(index)
+            );
         }
     }
 
@@ -189,15 +197,33 @@ impl Members {
             .args(["--pdeathsig", "KILL", "etcd", "--name", &member.name])
             .arg("--data-dir")
             .arg(self.path(index, "data"))
-            .args(["--listen-client-urls", &format!("{scheme}://127.0.0.1:{client}")])
-            .args(["--advertise-client-urls", &format!("{scheme}://127.0.0.1:{client}")])
+            .args([
+                "--listen-client-urls",
+                &format!("{scheme}://127.0.0.1:{client}"),
+            ])
+            .args([
+                "--advertise-client-urls",
+                &format!("{scheme}://127.0.0.1:{client}"),
+            ])
             .args(["--listen-peer-urls", &format!("http://127.0.0.1:{peer}")])
-            .args(["--initial-advertise-peer-urls", &format!("http://127.0.0.1:{peer}")])
-            .args(["--listen-metrics-urls", &format!("http://127.0.0.1:{metrics}")])
+            .args([
+                "--initial-advertise-peer-urls",
+                &format!("http://127.0.0.1:{peer}"),
+            ])
+            .args([
+                "--listen-metrics-urls",
+                &format!("http://127.0.0.1:{metrics}"),
+            ])
             .args(["--initial-cluster", &cluster.join(",")])
             .args(["--initial-cluster-state", state])
             .args(["--heartbeat-interval", "10", "--election-timeout", "100"])
-            .args(["--unsafe-no-fsync", "--logger", "zap", "--log-level", "warn"]);
+            .args([
+                "--unsafe-no-fsync",
+                "--logger",
+                "zap",
+                "--log-level",
+                "warn",
+            ]);
         if let Some(tls) = &self.tls {
             command
                 .arg("--client-cert-auth")

@@ -15,12 +15,17 @@ async fn works(store: &Etcd, watch: &mut Box<dyn Watch>, what: &str) {
         .commit(Commit::put("/k", what.into()))
         .await
         .unwrap_or_else(|error| panic!("{what}: {error}"));
-    assert_eq!(store.get("/k").await.unwrap().unwrap().value, what.as_bytes());
+    assert_eq!(
+        store.get("/k").await.unwrap().unwrap().value,
+        what.as_bytes()
+    );
     assert_eq!(store.list("/").await.unwrap().entries.len(), 1, "{what}");
     let took = began.elapsed();
     assert!(took < SOON, "{what}: {took:?}");
     let batch = tokio::time::timeout(Duration::from_secs(10), watch.next()).await;
-    let batch = batch.unwrap_or_else(|_| panic!("{what}: no event")).unwrap();
+    let batch = batch
+        .unwrap_or_else(|_| panic!("{what}: no event"))
+        .unwrap();
     assert_eq!(batch[0].revision(), revision, "{what}");
     eprintln!("{what}: calls {took:.0?}, event {:.0?}", began.elapsed());
 }
@@ -99,7 +104,11 @@ async fn without_a_majority_calls_say_so_in_time_and_work_again_by_themselves() 
         }
         assert_eq!(store.trouble(), Some(text));
         // What is in doubt is read back, which takes as long as a call.
-        assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(7),
+            "{:?}",
+            began.elapsed()
+        );
         assert!(store.get("/k").await.is_err());
     }
     members.thaw(0);
@@ -134,7 +143,10 @@ async fn an_endpoint_that_is_none_and_a_server_that_is_no_etcd_are_named() {
         })
         .unwrap();
         let error = store.get("/k").await.unwrap_err().to_string();
-        assert!(error.contains(&endpoint) && error.contains("check"), "{error}");
+        assert!(
+            error.contains(&endpoint) && error.contains("check"),
+            "{error}"
+        );
     }
     drop(nobody);
 }
