@@ -286,8 +286,11 @@ fn what_is_wrong_with_the_store_is_named_and_all_else_goes_on() {
     let pids = site.pids("app");
     signal(pids[0], Signal::KILL);
     until("a restart by the agent alone", || {
-        let now = site.pids("app");
-        (now.len() == 2 && now[0] != pids[0] && is_alive(now[0])).then_some(())
+        let service = site.service("app");
+        let instances = service["instances"].as_array()?.iter();
+        let now: Option<Vec<u64>> = instances.map(|it| it["pid"].as_u64()).collect();
+        let now = now?;
+        (now.len() == 2 && now[0] != u64::from(pids[0])).then_some(())
     });
     put("meta", &meta);
     site.wait_event("that one leads again", |it| {
