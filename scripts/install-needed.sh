@@ -2,6 +2,7 @@
 # Installs what building, the tests and the demo need and this machine lacks, after asking.
 #
 #   scripts/install-needed.sh           asks; YES=1 or CI=true answers yes
+#   scripts/install-needed.sh --tests   what the tests need, too
 #
 # Exit 0: everything is there. Exit 1: something is missing; the last line says what to do.
 # Packages come from Debian's archive; Rust does not (see the message).
@@ -23,6 +24,19 @@ need cc build-essential "C compiler and linker"
 need python3 python3 "the demo and the tests run Python's own web server"
 need curl curl "the tests drive the gateway with it"
 need openssl openssl "the tests speak TLS with it"
+need protoc protobuf-compiler "the client of etcd is built from etcd's definitions"
+# Debian keeps the definitions that all others include in a package of their own.
+if [ "$packages" = "${packages#*protobuf}" ] && ! [ -e /usr/include/google/protobuf/descriptor.proto ] &&
+    ! [ -e "$(dirname "$(command -v protoc)")/../include/google/protobuf/descriptor.proto" ]; then
+    packages="$packages libprotobuf-dev"
+    reasons="$reasons
+  libprotobuf-dev: definitions that etcd's include"
+fi
+case "$packages" in *protobuf-compiler*) packages="$packages libprotobuf-dev" ;; esac
+if [ "${1:-}" = --tests ]; then
+    need etcd etcd-server "the tests start clusters of their own"
+    need etcdctl etcd-client "the tests set up users and roles with it"
+fi
 
 # Without rustup, which fetches the version that rust-toolchain.toml names, the one that is there must be it.
 version=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$(dirname "$0")/../rust-toolchain.toml")
@@ -61,6 +75,17 @@ if [ "${YES:-}" != 1 ] && [ "${CI:-}" != true ]; then
     esac
 fi
 
+# Debian starts servers when they are installed; what the tests start is their own. A policy that stands already stays.
+policy=/usr/sbin/policy-rc.d
+case "$packages" in
+*etcd-server*)
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | $run tee "$policy" >/dev/null
+        $run chmod 755 "$policy"
+        trap '$run rm -f "$policy"' EXIT
+    fi
+    ;;
+esac
 # Another process may hold the lock; the names are single words.
 # shellcheck disable=SC2086
 {
@@ -68,3 +93,7 @@ fi
     $run env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -y -q \
         install --no-install-recommends $packages
 }
+# Nor at the next boot.
+case "$packages" in
+*etcd-server*) if has systemctl; then $run systemctl disable --quiet etcd 2>/dev/null || true; fi ;;
+esac

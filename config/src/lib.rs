@@ -27,7 +27,8 @@ pub use service::{
     ServiceRecord, Slot, Source, StatusRange, StopPolicy,
 };
 pub use settings::{
-    AgentSettings, ClientAuth, GatewaySettings, HttpsListener, PortRange, Role, Settings,
+    AgentSettings, ClientAuth, EtcdSettings, GatewaySettings, HttpsListener, PortRange, Role,
+    Settings,
 };
 pub use time::Timestamp;
 pub use upstream::{Upstream, UpstreamProtocol, UpstreamTls, Verify};

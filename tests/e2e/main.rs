@@ -13,6 +13,7 @@ mod commands;
 mod config_edits;
 mod crash;
 mod disk;
+mod etcd;
 mod faults;
 mod fixed;
 mod metrics;
