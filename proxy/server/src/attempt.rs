@@ -80,12 +80,15 @@ pub(crate) enum Blame {
     Stale,
     /// This machine's, which is out of descriptors or ports, or at the limit of connections to the instance.
     Ours,
+    /// The client's, who went away.
+    Client,
 }
 
 /// Makes the attempt.
 pub(crate) async fn run(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Ended {
     let (mut upstream, is_reused) = match connection(exchange, job).await {
         Ok(found) => found,
+        Err((Blame::Client, _)) => return Ended::ClientGone,
         Err((blame, failure)) => {
             return Ended::Failed(Failed {
                 end: AttemptEnd::ConnectFailed,
@@ -176,7 +179,7 @@ fn begin(exchange: &mut Exchange<'_>, job: &Job<'_>, upstream: &mut Channel) -> 
 
 /// A connection to the instance, and whether it was used before.
 async fn connection(
-    exchange: &Exchange<'_>,
+    exchange: &mut Exchange<'_>,
     job: &Job<'_>,
 ) -> Result<(Upstream, bool), (Blame, Failure)> {
     match job.service.upstream.protocol {
@@ -187,7 +190,7 @@ async fn connection(
 
 /// A stream of a connection that is shared, or the first of a new one.
 async fn shared(
-    exchange: &Exchange<'_>,
+    exchange: &mut Exchange<'_>,
     job: &Job<'_>,
 ) -> Result<(Upstream, bool), (Blame, Failure)> {
     let limit = job.service.timeouts.connect;
@@ -239,7 +242,7 @@ async fn shared(
 
 /// An idle connection that this request may use, or a new one; and whether it was used before.
 async fn idle_or_new(
-    exchange: &Exchange<'_>,
+    exchange: &mut Exchange<'_>,
     job: &Job<'_>,
 ) -> Result<(Upstream, bool), (Blame, Failure)> {
     let request = exchange.request;
@@ -259,7 +262,7 @@ async fn idle_or_new(
     }
 }
 
-async fn connect(exchange: &Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Blame, Failure)> {
+async fn connect(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Blame, Failure)> {
     let most = job.service.limits.connections;
     let Some(counted) = job.endpoint.connect(most) else {
         let detail = format!("{most} connections to it are open, which is the limit");
@@ -267,13 +270,15 @@ async fn connect(exchange: &Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Bl
     };
     let limit = job.service.timeouts.connect;
     let mut blame = Blame::Instance;
+    let mut has_left = false;
+    let core = exchange.core;
     let connected = {
         let mut connecting = pin!(async {
             loop {
-                match exchange.core.dial.connect(job.endpoint.address()).await {
+                match core.dial.connect(job.endpoint.address()).await {
                     Err(error) if is_shortage(&error) => {
                         blame = Blame::Ours;
-                        exchange.core.relieve();
+                        core.relieve();
                         sleep(SHORTAGE).await;
                     }
                     connected => {
@@ -292,6 +297,10 @@ async fn connect(exchange: &Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Bl
             if job.endpoint.is_out() {
                 return Poll::Ready(Err(io::Error::other("ejected while connecting")));
             }
+            if exchange.is_gone(context) || exchange.has_left_half() {
+                has_left = true;
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
             if exchange.timer.is_due(context) {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -305,6 +314,10 @@ async fn connect(exchange: &Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Bl
             identity: tls::identity(job.service.upstream.tls.as_ref()),
             counted: Some(counted),
         }),
+        Err(error) if has_left => Err((
+            Blame::Client,
+            failure(Layer::ConnectFailed, error.to_string()),
+        )),
         Err(_) if blame == Blame::Ours => {
             let detail = "no free descriptor or port here; raise the limit of open files";
             Err((blame, failure(Layer::ConnectFailed, detail.to_owned())))

@@ -279,6 +279,11 @@ impl Exchange<'_> {
         false
     }
 
+    /// Whether the client has sent its end within its request, which so can never become whole.
+    pub(crate) fn has_left_half(&self) -> bool {
+        *self.has_ended && self.upload.lacks()
+    }
+
     /// Whether this answer may be followed by another.
     pub(crate) fn decide_persistence(&mut self) -> Persistence {
         let goes_on = !self.request.closes()

@@ -188,6 +188,12 @@ impl Flow {
         self.reader.is_done() && self.piece == 0
     }
 
+    /// Whether more is sure to come of the body than stands in `input`.
+    pub(crate) fn lacks(&self) -> bool {
+        let sure = self.reader.sure();
+        sure != u64::MAX && sure > self.input.len() as u64
+    }
+
     /// Reads and writes so far: whether it moves.
     pub(crate) fn steps(&self) -> u32 {
         self.steps

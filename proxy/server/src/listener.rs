@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 const UNSENT: u32 = 256 * 1024;
 
 /// Connections that the kernel completes before they are accepted; net.core.somaxconn bounds it too.
-const BACKLOG: i32 = 4096;
+const BACKLOG: i32 = 511;
 
 /// Listens. Connections inherit the options of the socket: two system calls here instead of two for each of them.
 ///

@@ -4,7 +4,8 @@ use crate::peer::{Origin, Peer};
 use crate::setup::{GET, OK, Setup};
 use minato_proxy_server::Deadlines;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout};
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
@@ -294,4 +295,38 @@ async fn requests_sent_before_a_half_close_are_all_answered() {
         assert_eq!(client.answer().await.text(), "ok");
     }
     assert_eq!(client.rest().await, (Vec::new(), true));
+}
+
+/// A connection to its instance is not waited for in vain: it can never have the rest of its request.
+#[tokio::test]
+async fn who_leaves_within_a_request_is_let_go_while_its_instance_does_not_accept() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // The kernel answers no more once these fill its queue.
+    let mut waiting = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        waiting.push(stream.unwrap());
+        assert!(waiting.len() < 100);
+    }
+    let running = Setup::new().start(&[address]).await;
+    let mut client = running.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9\r\n\r\nhalf")
+        .await;
+    running
+        .settles("the connection to be there", |it| {
+            it.metric("minato_http_connections ") == 1.0
+        })
+        .await;
+    drop(client);
+    let began = Instant::now();
+    running
+        .settles("it to be let go", |it| {
+            it.metric("minato_http_connections ") == 0.0
+        })
+        .await;
+    // Connecting may take 3 s.
+    assert!(began.elapsed() < Duration::from_secs(2));
 }
