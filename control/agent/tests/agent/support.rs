@@ -161,6 +161,7 @@ pub(crate) fn sh(text: &str) -> Command {
             drain: Duration::from_secs(10),
             grace: Duration::from_secs(5),
         },
+        image: None,
     }
 }
 
@@ -253,7 +254,9 @@ impl Site {
             Arc::new(Embedded::open(&folder.path().join("store"), Options::default()).unwrap());
         let keys = Keys::new(&SiteId::parse("local").unwrap());
         let mut options = AgentOptions {
+            site: SiteId::parse("local").unwrap(),
             node: NodeId::parse("here").unwrap(),
+            runtime: minato_config::RuntimeSettings::Process,
             keys: keys.clone(),
             data: folder.path(),
             ports: ports(),

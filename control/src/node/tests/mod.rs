@@ -42,6 +42,7 @@ fn command(text: &str) -> Command {
             drain: Duration::from_secs(30),
             grace: Duration::from_secs(10),
         },
+        image: None,
     }
 }
 
@@ -122,6 +123,9 @@ impl Story {
             .extend(actions.into_iter().map(|action| match action {
                 NodeAction::Start { name, command, .. } => {
                     format!("start {} {}", run_text(&name), command.argv[0])
+                }
+                NodeAction::Adjust { name, resources } => {
+                    format!("adjust {} {:?}", run_text(&name), resources.memory_bytes)
                 }
                 NodeAction::Terminate(name) => format!("term {}", run_text(&name)),
                 NodeAction::Kill(name) => format!("kill {}", run_text(&name)),
@@ -247,7 +251,7 @@ impl Story {
                     .local(&run_name(run), Some(verdict(what)), layer, now);
                 Vec::new()
             }
-            ["started", run] => self.node.started(&run_name(run), 77, 2000, now),
+            ["started", run] => self.node.started(&run_name(run), 77, 2000, None, now),
             ["refused", run] => {
                 self.node
                     .not_started(&run_name(run), 2000, &no_program(), now, 0.0)
@@ -274,6 +278,7 @@ impl Story {
                     command: Some(Box::new(command(program))),
                     digest: command(program).digest(),
                     port: 2000,
+                    address: None,
                     state,
                 };
                 self.node.adopt(left, None, now, 0.0)
