@@ -117,6 +117,13 @@ fn read_command(
         );
         field.problem::<()>(report, message);
     }
+    if let (Kind::Image(Some(image)), Given::Right(env)) = (&kind, &env)
+        && let Some(name) = image.secrets.keys().find(|it| env.contains_key(*it))
+        && let Some(field) = section.get(report, "secrets")
+    {
+        let message = format!("`{name}` stands in `env` as well; leave one of them out");
+        field.problem::<()>(report, message);
+    }
     if let (Some(message), Some(field)) = (too_much(&argv, &env), section.get(report, "command")) {
         field.problem::<()>(report, message);
     }

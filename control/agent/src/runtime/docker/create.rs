@@ -2,8 +2,8 @@
 
 use crate::runtime::RunOrder;
 use bollard::models::{
-    ContainerCreateBody, ContainerUpdateBody, HostConfig, HostConfigLogConfig, Mount,
-    MountType, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerUpdateBody, HostConfig, HostConfigLogConfig, Mount, MountType,
+    PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use minato_config::{Image, Resources};
 use std::collections::HashMap;
@@ -13,6 +13,8 @@ use std::net::IpAddr;
 const SHARES: i64 = 1_024;
 /// Microseconds over which processor time is counted.
 const PERIOD: i64 = 100_000;
+/// Memory of a container that may have all: an engine takes no word for that once there was a limit, but any number.
+pub(super) const ALL_MEMORY: i64 = 1 << 60;
 /// Bytes of one of the engine's two log files of a container, at least.
 const LEAST_LOG: u64 = 16 * 1024;
 
@@ -88,8 +90,8 @@ pub(super) fn body(order: &RunOrder, image: &Image, parts: Parts<'_>) -> Contain
             cpu_shares: limits.cpu_shares,
             cpu_period: limits.cpu_period,
             cpu_quota: limits.cpu_quota,
-            memory: limits.memory,
-            memory_swap: limits.memory_swap,
+            memory: limits.memory.filter(|it| *it < ALL_MEMORY),
+            memory_swap: limits.memory_swap.filter(|it| *it < ALL_MEMORY),
             ..Default::default()
         }),
         ..Default::default()
@@ -103,7 +105,7 @@ pub(super) fn limits(resources: Resources) -> ContainerUpdateBody {
         cpu_limit_milli,
         memory_bytes,
     } = resources;
-    let memory = memory_bytes.map_or(-1, |it| i64::try_from(it).unwrap_or(i64::MAX));
+    let memory = memory_bytes.map_or(ALL_MEMORY, |it| i64::try_from(it).unwrap_or(ALL_MEMORY));
     ContainerUpdateBody {
         cpu_shares: Some(cpu_milli.map_or(SHARES, |it| {
             (i64::from(it) * SHARES / 1_000).clamp(2, 262_144)
@@ -124,7 +126,10 @@ mod tests {
     fn every_limit_is_told_to_the_engine() {
         let free = limits(Resources::default());
         assert_eq!((free.cpu_shares, free.cpu_quota), (Some(1_024), Some(-1)));
-        assert_eq!((free.memory, free.memory_swap), (Some(-1), Some(-1)));
+        assert_eq!(
+            (free.memory, free.memory_swap),
+            (Some(ALL_MEMORY), Some(ALL_MEMORY))
+        );
         let some = limits(Resources {
             cpu_milli: Some(500),
             cpu_limit_milli: Some(1_500),

@@ -466,7 +466,7 @@ impl Runtime for DockerRuntime {
                     Ok(FoundState::Ended(ended)) => return ended,
                     Ok(FoundState::Running { .. }) => {}
                     Err(error) => {
-                        tracing::debug!(%run, %error, "a container could not be looked at")
+                        tracing::debug!(%run, %error, "a container could not be looked at");
                     }
                 }
             }

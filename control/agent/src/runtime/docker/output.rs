@@ -9,6 +9,10 @@ use crate::runtime::{Durable, RunName, write_whole};
 use crate::shim::{LastLine, Log};
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +22,8 @@ use tokio::time::sleep;
 const PAUSE: Duration = Duration::from_millis(500);
 /// Lines after which the position is written down at the latest.
 const NOTE: usize = 200;
+/// Bytes of a log that are read at most to find out how far a copy came that nobody noted.
+const UNNOTED: u64 = 16 << 20;
 /// Bytes of a time as the engine writes it before each line: `2026-11-22T14:35:01.123456789Z`.
 const STAMP: usize = 30;
 
@@ -38,32 +44,40 @@ impl Copy {
     /// Copies until the container has ended and all that it wrote is copied, or is gone. Answers the last line.
     pub(super) async fn run(self) -> String {
         let files = LogFiles::new(&self.data, &self.run.service, self.run.slot);
-        let mut log = Log::open(files, self.log_bytes).ok();
-        let mut last = LastLine::default();
-        let path = position(&self.records, &self.run);
-        let mut at = std::fs::read_to_string(&path).unwrap_or_default();
-        if at.len() != STAMP {
-            at.clear();
+        let mut position = Position::read(&self.position());
+        let mut skip = position.unnoted(&files.current());
+        let mut log = Log::open(files.clone(), self.log_bytes).ok();
+        if position.inode == 0 {
+            position.note(&self.position(), &files.current());
         }
+        let mut last = LastLine::default();
         loop {
-            match self.follow(&mut at, log.as_mut(), &mut last, &path).await {
+            let followed = self
+                .follow(&mut position, &mut skip, log.as_mut(), &mut last, &files)
+                .await;
+            match followed {
                 Followed::Ended => return last.text(),
                 Followed::Broken => sleep(PAUSE).await,
             }
         }
     }
 
+    fn position(&self) -> PathBuf {
+        position(&self.records, &self.run)
+    }
+
     async fn follow(
         &self,
-        at: &mut String,
+        position: &mut Position,
+        skip: &mut usize,
         mut log: Option<&mut Log>,
         last: &mut LastLine,
-        path: &Path,
+        files: &LogFiles,
     ) -> Followed {
         let Ok(client) = self.engine.client().await else {
             return Followed::Broken;
         };
-        let since = super::state::milliseconds(at).map_or(0, |it| it / 1_000);
+        let since = super::state::milliseconds(&position.at).map_or(0, |it| it / 1_000);
         let options = LogsOptionsBuilder::new()
             .follow(true)
             .stdout(true)
@@ -73,7 +87,7 @@ impl Copy {
             .build();
         let mut stream = std::pin::pin!(client.logs(&self.container, Some(options)));
         let (mut unwritten, mut skipping) = (0, false);
-        let from = at.clone();
+        let from = position.at.clone();
         let ended = loop {
             match stream.next().await {
                 Some(Ok(piece)) => {
@@ -82,9 +96,15 @@ impl Copy {
                     if let Some(stamp) = stamp {
                         // The engine counts in whole seconds: what was copied before comes again.
                         skipping = stamp <= from.as_str();
-                        stamp.clone_into(at);
+                        if !skipping {
+                            stamp.clone_into(&mut position.at);
+                        }
                     }
                     if skipping {
+                        continue;
+                    }
+                    if *skip > 0 {
+                        *skip -= usize::from(text.ends_with(b"\n"));
                         continue;
                     }
                     if let Some(log) = log.as_mut() {
@@ -94,7 +114,7 @@ impl Copy {
                     unwritten += 1;
                     if unwritten >= NOTE {
                         unwritten = 0;
-                        note(path, at);
+                        position.note(&self.position(), &files.current());
                     }
                 }
                 Some(Err(bollard::errors::Error::DockerResponseServerError {
@@ -108,7 +128,10 @@ impl Copy {
                 None => break self.is_over().await,
             }
         };
-        note(path, at);
+        // What is being skipped stands in the log beyond the position: only both together say how far the copy came.
+        if *skip == 0 {
+            position.note(&self.position(), &files.current());
+        }
         ended
     }
 
@@ -144,9 +167,45 @@ pub(super) fn position(records: &Path, run: &RunName) -> PathBuf {
     records.join(format!("{run}.position"))
 }
 
-fn note(path: &Path, at: &str) {
-    if let Err(error) = write_whole(path, at.as_bytes(), Durable::WhileUp) {
-        tracing::debug!(path = %path.display(), %error, "how far a log was copied could not be written");
+/// How far a copy came: the engine's time of the last line, and where the log ended then.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Position {
+    at: String,
+    inode: u64,
+    size: u64,
+}
+
+impl Position {
+    fn read(path: &Path) -> Self {
+        let text = fs::read(path).unwrap_or_default();
+        let read: Option<Self> = serde_json::from_slice(&text).ok();
+        read.filter(|it| it.at.is_empty() || it.at.len() == STAMP)
+            .unwrap_or_default()
+    }
+
+    /// Lines that were copied after it was noted, as the log itself shows: an agent may die between the two.
+    fn unnoted(&self, log: &Path) -> usize {
+        let count = || -> std::io::Result<usize> {
+            let mut file = File::open(log)?;
+            if file.metadata()?.ino() != self.inode {
+                return Ok(0);
+            }
+            file.seek(SeekFrom::Start(self.size))?;
+            let mut rest = Vec::new();
+            file.take(UNNOTED).read_to_end(&mut rest)?;
+            Ok(rest.iter().filter(|it| **it == b'\n').count())
+        };
+        count().unwrap_or(0)
+    }
+
+    fn note(&mut self, path: &Path, log: &Path) {
+        if let Ok(about) = fs::metadata(log) {
+            (self.inode, self.size) = (about.ino(), about.len());
+        }
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        if let Err(error) = write_whole(path, &text, Durable::WhileUp) {
+            tracing::debug!(path = %path.display(), %error, "how far a log was copied could not be written");
+        }
     }
 }
 

@@ -157,7 +157,7 @@ impl DockerRuntime {
                     });
                 }
                 (std::cmp::Ordering::Equal, _) => {
-                    self.discard(&container).await.map_err(refused)?
+                    self.discard(&container).await.map_err(refused)?;
                 }
                 (_, Some(_)) => {
                     let sentence = format!(

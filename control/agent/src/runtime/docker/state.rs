@@ -31,7 +31,7 @@ pub(super) fn look(container: &ContainerInspectResponse) -> Look {
     let limit = container.host_config.as_ref().and_then(|it| it.memory);
     let limit = limit
         .and_then(|it| u64::try_from(it).ok())
-        .filter(|it| *it > 0);
+        .filter(|it| (1..super::create::ALL_MEMORY.unsigned_abs()).contains(it));
     let code = state.exit_code.and_then(|it| i32::try_from(it).ok());
     let exit = match code {
         Some(137) if state.oom_killed == Some(true) => Exit::OutOfMemory(limit),
