@@ -111,7 +111,9 @@ fn read_command(
     let env = section.read(report, "env", environment);
     let directory = section.read(report, "directory", directory);
     let stop = section.read(report, "stop", stop);
-    if let (Given::Right(replicas @ 2..), Some(field)) = (replicas, section.get(report, "port")) {
+    if let (Kind::Process, Given::Right(replicas @ 2..), Some(field)) =
+        (&kind, replicas, section.get(report, "port"))
+    {
         let message = format!(
             "one port cannot serve {replicas} replicas; leave `port` out, and each gets its own as PORT and {{port}}"
         );

@@ -433,11 +433,16 @@ impl Site {
 
     /// The next event of this kind; others are passed over.
     pub(crate) async fn event(&mut self, kind: EventKind) -> Event {
+        self.event_where(|it| it.kind == kind).await
+    }
+
+    /// The next such event; others are passed over.
+    pub(crate) async fn event_where(&mut self, is: impl Fn(&Event) -> bool) -> Event {
         let mut seen = Vec::new();
         let next = async {
             loop {
                 let event = self.events.recv().await.expect("the agent is gone");
-                if event.kind == kind {
+                if is(&event) {
                     return event;
                 }
                 seen.push(event);
@@ -445,7 +450,7 @@ impl Site {
         };
         match tokio::time::timeout(PATIENCE, next).await {
             Ok(event) => event,
-            Err(_) => panic!("no {kind:?} but {seen:#?}"),
+            Err(_) => panic!("not that event, but {seen:#?}"),
         }
     }
 }

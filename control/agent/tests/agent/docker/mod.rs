@@ -1,11 +1,14 @@
 //! Containers of a real engine.
 
+mod agent;
+mod images;
 mod runtime;
 mod stage;
 
 use crate::support::*;
 use minato_config::{Command, DockerSettings, Image, ImageReference, NodeId, SiteId};
 use minato_control::Event;
+use minato_control_agent::Stop;
 use minato_control_agent::runtime::{DockerOptions, DockerRuntime, RunName, RunOrder};
 use stage::Engine;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

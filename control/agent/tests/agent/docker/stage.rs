@@ -147,10 +147,6 @@ impl Engine {
         dockerd.wait().unwrap();
     }
 
-    pub(super) fn dockerd(&self) -> u32 {
-        self.dockerd.as_ref().unwrap().id()
-    }
-
     /// What the engine's own client says.
     #[track_caller]
     pub(super) fn docker(&self, arguments: &[&str]) -> String {
