@@ -375,7 +375,7 @@ fn a_debian_image_serves() {
     ));
     if !tar.exists() {
         let made = std::process::Command::new("mmdebstrap")
-            .args(["--variant=minbase", "--include=python3-minimal", "bookworm"])
+            .args(["--variant=minbase", "--include=python3", "bookworm"])
             .arg(&tar)
             .status()
             .unwrap();

@@ -41,7 +41,7 @@ fn serve() {
     }
 }
 
-/// `/`, `/env/NAME`, `/file/PATH`, `/eat/MIB`, `/exit/STATUS`; each connection one request.
+/// `/`, `/page`, `/env/NAME`, `/file/PATH`, `/eat/MIB`, `/exit/STATUS`; each connection one request.
 fn answer(mut stream: TcpStream) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut line = String::new();
@@ -70,6 +70,7 @@ fn answer(mut stream: TcpStream) {
             Ok(()) => "written".into(),
             Err(error) => error.to_string(),
         },
+        "page" => "the page".into(),
         "eat" => {
             let bytes = vec![7_u8; rest.parse::<usize>().unwrap() << 20];
             let body = format!("{} eaten", bytes.len());

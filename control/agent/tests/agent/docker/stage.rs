@@ -53,7 +53,14 @@ pub(super) fn inside_with(also: &[(&str, &str)], test: &str, body: impl Future<O
         ])
         .args(["sh", "-c", "ip link set lo up; \"$@\"; exit $?", "sh"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
+        .args([
+            "--exact",
+            test,
+            "--nocapture",
+            "--include-ignored",
+            "--test-threads",
+            "1",
+        ])
         .env(INSIDE, "1")
         .stdin(Stdio::null())
         .status()
@@ -204,7 +211,8 @@ impl Engine {
 
 /// The test program, linked statically, so that an image needs nothing else.
 fn build(program: &Path) {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/agent/docker/program.rs");
+    let source = program.with_extension("rs");
+    fs::write(&source, include_str!("program.rs")).unwrap();
     let built = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
         .args([
             "--edition",
@@ -215,7 +223,7 @@ fn build(program: &Path) {
             "-o",
         ])
         .arg(program)
-        .arg(source)
+        .arg(&source)
         .output()
         .unwrap();
     assert!(
@@ -223,6 +231,7 @@ fn build(program: &Path) {
         "{}",
         String::from_utf8_lossy(&built.stderr)
     );
+    fs::remove_file(source).unwrap();
 }
 
 impl Drop for Engine {
