@@ -40,3 +40,80 @@ pub(crate) fn verdict(
         .is_some_and(|it| it.value.removed);
     removed.then(|| "its service is removed".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minato_config::{Generation, Run, ServiceName, Slot, SlotIndex};
+    use minato_control::Stored;
+
+    fn run(counter: u64, run: u64) -> RunName {
+        RunName {
+            service: ServiceName::parse("library").unwrap(),
+            slot: SlotIndex(0),
+            generation: Generation { era: 0, counter },
+            run: Run(run),
+        }
+    }
+
+    /// The slot's document as `node generation`, with `removed` after it where it is; empty where there is none.
+    fn world(slot: &str) -> World {
+        let mut world = World::default();
+        let mut words = slot.split_whitespace();
+        if let (Some(node), Some(counter)) = (words.next(), words.next()) {
+            let value = Slot {
+                v: 1,
+                node: NodeId::parse(node).unwrap(),
+                generation: Generation {
+                    era: 0,
+                    counter: counter.parse().unwrap(),
+                },
+                digest: String::new(),
+                restart: None,
+                removed: words.next() == Some("removed"),
+            };
+            let place = (ServiceName::parse("library").unwrap(), SlotIndex(0));
+            world.slots.insert(place, Stored { value, modified: 1 });
+        }
+        world
+    }
+
+    /// A stray of generation 5, run 2.
+    #[track_caller]
+    fn check(lives: bool, other: Option<RunName>, slot: &str, expected: Option<&str>) {
+        let stray = Stray {
+            run: run(5, 2),
+            lives,
+        };
+        let node = NodeId::parse("here").unwrap();
+        let got = verdict(&stray, other, &node, &world(slot));
+        assert_eq!(got.as_deref(), expected, "{slot}");
+    }
+
+    #[test]
+    fn only_what_a_document_or_a_newer_run_ends() {
+        check(true, None, "", None);
+        check(false, None, "", None);
+        check(true, None, "here 5", None);
+        check(true, None, "here 4", None);
+        check(true, None, "here 4 removed", None);
+        check(true, None, "there 5", None);
+        check(true, None, "here 6", None);
+        check(false, None, "here 6", Some("its slot is at generation 0.6"));
+        check(true, None, "there 6", Some("its slot is on node there"));
+        check(true, None, "here 5 removed", Some("its slot is removed"));
+        check(
+            true,
+            Some(run(5, 3)),
+            "here 5",
+            Some("the newer run library.0.0.5.3 lives"),
+        );
+        check(
+            true,
+            Some(run(6, 1)),
+            "",
+            Some("the newer run library.0.0.6.1 lives"),
+        );
+        check(true, Some(run(5, 1)), "here 5", None);
+    }
+}

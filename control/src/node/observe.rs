@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Between attempts to change the resources of a run.
-const ADJUST_WAIT: Duration = Duration::from_secs(30);
+pub(super) const ADJUST_WAIT: Duration = Duration::from_secs(30);
 
 /// A run that an earlier agent left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! One place: what fills it, and the steps from one stage to the next.
 
+use super::observe::ADJUST_WAIT;
 use super::stop::Stopping;
 use super::turn::Turn;
 use super::{Moment, NodeAction, PlaceKey, RunName, Wish};
@@ -192,7 +193,11 @@ impl Place {
         }
         let resources = wanted.resources();
         *command = wanted.clone();
-        self.unadjusted = None;
+        match &mut self.unadjusted {
+            // The reason is kept, so that it is told once.
+            Some((again, _)) if due => *again = turn.now.instant + ADJUST_WAIT,
+            unadjusted => *unadjusted = None,
+        }
         turn.actions.push(NodeAction::Adjust { name, resources });
     }
 

@@ -47,7 +47,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
     let mut known: Vec<String> = Vec::new();
     for (path, keys) in tables {
         let own = keys.known.iter().filter(|it| {
-            !(path.is_empty() && parts.contains(it)) && !(path == "agent." && **it == "docker")
+            !(path.is_empty() && parts.contains(it) || path == "agent." && **it == "docker")
         });
         known.extend(own.map(|it| format!("{path}{it}")));
         for (later, _) in keys.later {

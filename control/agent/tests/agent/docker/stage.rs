@@ -72,6 +72,13 @@ fn missing(also: &[(&str, &str)]) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("only root may make namespaces and run an engine".to_owned());
     }
+    let may = Command::new("unshare")
+        .args(["--net", "--mount", "--pid", "--fork", "true"])
+        .stderr(Stdio::null())
+        .status();
+    if !may.is_ok_and(|it| it.success()) {
+        return Some("this machine makes no namespaces".to_owned());
+    }
     let has = |program: &str| {
         let path = std::env::var("PATH").unwrap_or_default();
         path.split(':')
