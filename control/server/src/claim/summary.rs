@@ -25,7 +25,10 @@ pub(super) fn changes(old: &ServiceRecord, new: &ServiceRecord) -> String {
                     note(a.reference != b.reference, &image);
                     note(a.port != b.port, "port");
                     note(a.network != b.network, "network");
-                    note((a.pull, a.init, &a.user) != (b.pull, b.init, &b.user), "how its image is run");
+                    note(
+                        (a.pull, a.init, &a.user) != (b.pull, b.init, &b.user),
+                        "how its image is run",
+                    );
                     note(a.secrets != b.secrets, "secrets");
                     note(a.volumes != b.volumes, "volumes");
                 }
