@@ -10,7 +10,7 @@ demo:
 # Everything that must hold: formatting, lints, and all tests. CI runs exactly this.
 .PHONY: test
 test:
-	@scripts/install-needed.sh
+	@scripts/install-needed.sh --tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --workspace --locked

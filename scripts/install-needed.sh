@@ -2,6 +2,7 @@
 # Installs what building, the tests and the demo need and this machine lacks, after asking.
 #
 #   scripts/install-needed.sh           asks; YES=1 or CI=true answers yes
+#   scripts/install-needed.sh --tests   what the tests need, too
 #
 # Exit 0: everything is there. Exit 1: something is missing; the last line says what to do.
 # Packages come from Debian's archive; Rust does not (see the message).
@@ -23,8 +24,19 @@ need cc build-essential "C compiler and linker"
 need python3 python3 "the demo and the tests run Python's own web server"
 need curl curl "the tests drive the gateway with it"
 need openssl openssl "the tests speak TLS with it"
-# Tests with containers are skipped without an engine; under CI=true a skip fails. CONTAINERS=1 asks for them elsewhere.
-if [ "${CI:-}" = true ] || [ "${CONTAINERS:-}" = 1 ]; then
+need protoc protobuf-compiler "the client of etcd is built from etcd's definitions"
+# Debian keeps the definitions that all others include in a package of their own.
+if [ "$packages" = "${packages#*protobuf}" ] && ! [ -e /usr/include/google/protobuf/descriptor.proto ] &&
+    ! [ -e "$(dirname "$(command -v protoc)")/../include/google/protobuf/descriptor.proto" ]; then
+    packages="$packages libprotobuf-dev"
+    reasons="$reasons
+  libprotobuf-dev: definitions that etcd's include"
+fi
+case "$packages" in *protobuf-compiler*) packages="$packages libprotobuf-dev" ;; esac
+if [ "${1:-}" = --tests ]; then
+    need etcd etcd-server "the tests start clusters of their own"
+    need etcdctl etcd-client "the tests set up users and roles with it"
+    # Those with containers; they are skipped without an engine, and under CI=true a skip fails.
     need dockerd docker.io "the tests with containers start an engine of their own"
     need docker-registry docker-registry "the tests with containers fetch from it"
     need htpasswd apache2-utils "its password is made with it"
@@ -67,13 +79,17 @@ if [ "${YES:-}" != 1 ] && [ "${CI:-}" != true ]; then
     esac
 fi
 
-# Debian starts what it installs; nothing here wants a server.
+# Debian starts servers when they are installed; what the tests start is their own. A policy that stands already stays.
 policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-    printf '#!/bin/sh\nexit 101\n' | $run tee "$policy" >/dev/null
-    $run chmod 755 "$policy"
-    trap '$run rm -f "$policy"' EXIT
-fi
+case "$packages" in
+*etcd-server* | *docker*)
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | $run tee "$policy" >/dev/null
+        $run chmod 755 "$policy"
+        trap '$run rm -f "$policy"' EXIT
+    fi
+    ;;
+esac
 # Another process may hold the lock; the names are single words.
 # shellcheck disable=SC2086
 {
@@ -81,3 +97,7 @@ fi
     $run env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -y -q \
         install --no-install-recommends $packages
 }
+# Nor at the next boot.
+case "$packages" in
+*etcd-server*) if has systemctl; then $run systemctl disable --quiet etcd 2>/dev/null || true; fi ;;
+esac

@@ -59,6 +59,9 @@ enum Command {
     Drain(commands::change::DrainArgs),
     /// Put another minato in place of the running one, without a lost request.
     Upgrade(commands::upgrade::UpgradeArgs),
+    /// Move the site to another store, or look at the one that it has.
+    #[command(subcommand)]
+    Store(commands::store::StoreCommand),
     /// Ask how a request would be routed.
     Route(commands::route::RouteArgs),
     /// Show minato at work on this machine, with real services, load and faults.
@@ -101,6 +104,7 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Restart(args) => commands::change::restart(&args, &client, global).await,
             Command::Drain(args) => commands::change::drain(&args, &client, global).await,
             Command::Upgrade(args) => commands::upgrade::run(&args, &client, global).await,
+            Command::Store(command) => commands::store::run(&command, &client, global).await,
             Command::Route(args) => commands::route::run(&args, &client, global).await,
             Command::Demo(args) => demo::run(args, global.admin).await,
             Command::DemoService(args) => demo::service_main(args).await,

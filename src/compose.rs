@@ -133,7 +133,7 @@ fn sorry_page(settings: &Settings) -> anyhow::Result<SorryPage> {
 }
 
 /// The configured name, else the machine's host name with everything else than letters and digits made `-`.
-fn node_id(settings: &Settings) -> anyhow::Result<NodeId> {
+pub(crate) fn node_id(settings: &Settings) -> anyhow::Result<NodeId> {
     if let Some(node) = &settings.node {
         return Ok(node.clone());
     }

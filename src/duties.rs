@@ -4,19 +4,21 @@
 //! Taken up at the start, laid down at the stop or when another process takes over; taken up again where that comes to
 //! nothing. Not here: serving requests, which more than one process may do (`serving`, `gateway`).
 
+use crate::clock;
 use crate::gateway::{GatewayView, LastGood, Reporter, Reports, Source};
+use crate::site_store::{self, SiteStore};
 use crate::upgrade::Progress;
 use crate::view::ProcessView;
 use anyhow::{Context as _, anyhow, bail};
 use minato_config::{GatewayId, NodeId, Role, Settings, Timestamp};
 use minato_config_files::{Folder, Watcher};
-use minato_control::Event;
+use minato_control::{Event, EventKind};
 use minato_control_agent::{AgentError, AgentOptions, Stop};
 use minato_control_server::{About, Admin, ClaimOptions, Journal, JournalOptions, LeadOptions};
 use minato_control_store::keys::Keys;
-use minato_control_store::{Embedded, SharedStore, StoreError};
+use minato_control_store::{Follower, SharedStore};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,6 +27,8 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 /// How long the parts may take to end, and then the journal to be written.
 const PARTS: Duration = Duration::from_secs(5);
 const JOURNAL: Duration = Duration::from_secs(2);
+/// How long the table of before is waited with for a store that does not answer; then it serves on.
+const FIRST_WORLD: Duration = Duration::from_secs(3);
 
 /// What the duties of one process are made from, however often they are taken up.
 pub(crate) struct Charge {
@@ -48,7 +52,7 @@ pub(crate) struct Charge {
 
 /// Duties that were taken up.
 pub(crate) struct Duties {
-    store: Arc<Embedded>,
+    store: SiteStore,
     journal: Arc<Journal>,
     events: mpsc::Sender<Event>,
     stop: watch::Sender<bool>,
@@ -64,32 +68,16 @@ pub(crate) enum Failed {
     Part(Option<JoinError>),
 }
 
-/// Opens the store: the first thing to do, because only one process can have it open.
-pub(crate) fn open_store(data: &Path) -> anyhow::Result<Embedded> {
-    match Embedded::open(data, minato_control_store::Options::default()) {
-        Err(StoreError::Disk { cause, .. })
-            if cause.kind() == std::io::ErrorKind::PermissionDenied =>
-        {
-            bail!(
-                "no permission to use the data folder {}: run as root, or name another with [store] path in minato.toml",
-                data.display()
-            )
-        }
-        other => Ok(other?),
-    }
-}
-
 impl Duties {
     /// Starts every part on `store` and brings the gateway's table in line with it. `admin`: where the admin API listens;
     /// `saved`: what the process before thought last.
     pub(crate) async fn take_up(
         charge: &Charge,
-        store: Embedded,
+        store: SiteStore,
         admin: TcpListener,
         saved: LastGood,
     ) -> anyhow::Result<Self> {
-        let store = Arc::new(store);
-        let shared: SharedStore = store.clone();
+        let shared = store.shared();
         let data = &charge.settings.data;
         let (journal, events) = Journal::open(data, JournalOptions::default())
             .with_context(|| format!("the event journal in {} cannot be opened", data.display()))?;
@@ -109,8 +97,7 @@ impl Duties {
         let admin = tokio::net::TcpListener::from_std(admin)?;
         // Without the gateway's role nothing is probed or reported: the store says what other gateways think.
         if is(Role::Gateway) {
-            let follower =
-                minato_control_store::follow(shared.clone(), charge.keys.clone()).await?;
+            let follower = charge.first_world(&shared, &events).await?;
             let (taken, is_taken) = oneshot::channel();
             let source = Source::Site {
                 follower: Box::new(follower),
@@ -213,6 +200,31 @@ impl Charge {
         }
     }
 
+    /// Follows the store, listed where it answers soon. Where it does not, the gateway goes on with what it knows.
+    async fn first_world(
+        &self,
+        store: &SharedStore,
+        events: &mpsc::Sender<Event>,
+    ) -> anyhow::Result<Follower> {
+        let mut follower = Follower::begin(store.clone(), self.keys.clone());
+        match tokio::time::timeout(FIRST_WORLD, follower.next()).await {
+            Ok(listed) => drop(listed?),
+            Err(_) => {
+                let why = store.trouble().unwrap_or_else(|| {
+                    format!(
+                        "the store ({}) does not answer",
+                        site_store::name(&self.settings)
+                    )
+                });
+                let message = format!("the gateway serves with the table of before: {why}");
+                // Of kind `store` it would stand as trouble until somebody says that it has ended, and nobody here could.
+                let event = Event::warn(clock::wall(), EventKind::Process, message);
+                let _ = events.try_send(event);
+            }
+        }
+        Ok(follower)
+    }
+
     fn admin(
         &self,
         address: SocketAddr,
@@ -232,7 +244,7 @@ impl Charge {
                 listeners: self.listeners.clone(),
                 admin: address,
                 folder: settings.services.clone(),
-                store: settings.data.clone(),
+                store: site_store::name(settings),
             },
             store: store.clone(),
             keys: self.keys.clone(),

@@ -214,7 +214,7 @@ fn plan(wanted: &[(Role, SocketAddr)], open: &[Note]) -> Plan {
 }
 
 fn bind(address: SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
-    match TcpListener::bind(address) {
+    match minato_proxy_server::listen(address) {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             bail!(

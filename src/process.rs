@@ -8,20 +8,22 @@ mod replaced;
 use crate::asked::{Asked, Wish};
 use crate::clock;
 use crate::compose::{self, Parts};
-use crate::duties::{Charge, Duties, Failed, open_store};
+use crate::copying::{Order, Patience};
+use crate::duties::{Charge, Duties, Failed};
 use crate::gateway::LastGood;
 use crate::listeners::{Listeners, Role};
 use crate::run::RunArgs;
 use crate::secure::Secure;
 use crate::serving::{DRAIN, Serving};
+use crate::site_store::{self, SiteStore};
 use crate::supervisor::Supervisor;
 use crate::upgrade::{Draining, Handover, Inheritor, Wanted, own_program};
 use anyhow::{Context as _, bail};
-use minato_config::Settings;
+use minato_config::{NodeId, Settings};
 use minato_control::{Event, EventKind};
 use minato_control_agent::Stop;
 use minato_control_server::api::UpgradeState;
-use minato_control_store::Embedded;
+use minato_control_store::Copied;
 use minato_proxy_server::Gateway;
 use replaced::Outcome;
 use std::net::TcpListener;
@@ -104,11 +106,28 @@ impl<'a> Process<'a> {
     }
 
     /// The first process of this node.
-    pub(crate) async fn begin(self) -> anyhow::Result<()> {
-        let store = open_store(&self.charge.settings.data)?;
-        let serving = self.serve()?;
+    pub(crate) async fn begin(mut self) -> anyhow::Result<()> {
+        let (settings, node) = (self.charge.settings.clone(), self.charge.node.clone());
+        let order = Order::read(&settings.data)?;
+        // A store that is away, or has to be filled first, keeps no request waiting. One that another process holds does.
+        let (store, serving, copied) = if settings.etcd.is_some() || order.is_some() {
+            let serving = self.serve()?;
+            let opened = tokio::select! {
+                opened = open(&settings, &node, Patience::Endless) => opened?,
+                why = self.asked.stop_wish() => {
+                    tracing::info!(why, "stopping before the store was copied");
+                    serving.stop().await;
+                    self.end_health().await;
+                    return Ok(());
+                }
+            };
+            (opened.0, serving, opened.1)
+        } else {
+            (SiteStore::open(&settings)?, self.serve()?, None)
+        };
         let duties = self.take_up(store, LastGood::default()).await?;
         self.announce(&duties, "serves");
+        self.announce_copy(&duties, copied.as_ref());
         self.supervisor.ready(&self.status());
         self.live(duties, serving).await
     }
@@ -117,8 +136,11 @@ impl<'a> Process<'a> {
     pub(crate) async fn ready(self, handover: &Handover) -> anyhow::Result<(Self, Duties)> {
         handover.released().await?;
         let data = &self.charge.settings.data;
-        let (store, saved) = (open_store(data)?, LastGood::load(data));
+        let saved = LastGood::load(data);
+        let (settings, node) = (&self.charge.settings, &self.charge.node);
+        let (store, copied) = open(settings, node, Patience::Short).await?;
         let duties = self.take_up(store, saved).await?;
+        self.announce_copy(&duties, copied.as_ref());
         Ok((self, duties))
     }
 
@@ -146,7 +168,7 @@ impl<'a> Process<'a> {
         )
     }
 
-    async fn take_up(&self, store: Embedded, saved: LastGood) -> anyhow::Result<Duties> {
+    async fn take_up(&self, store: SiteStore, saved: LastGood) -> anyhow::Result<Duties> {
         Duties::take_up(&self.charge, store, self.admin()?, saved).await
     }
 
@@ -231,6 +253,20 @@ impl<'a> Process<'a> {
         );
     }
 
+    fn announce_copy(&self, duties: &Duties, copied: Option<&Copied>) {
+        let Some(Copied { keys, changes, era }) = copied else {
+            return;
+        };
+        let to = site_store::name(&self.charge.settings);
+        let message = format!(
+            "the store was copied to {to}, which is in use from now on: {keys} keys ({changes} changes), era {era}"
+        );
+        tell(
+            duties,
+            Event::info(clock::wall(), EventKind::Store, message),
+        );
+    }
+
     /// `http://127.0.0.1:8080, https://127.0.0.1:8443; status page http://127.0.0.1:7070/`
     fn status(&self) -> String {
         let urls = |scheme: &str, role| -> Vec<String> {
@@ -242,6 +278,20 @@ impl<'a> Process<'a> {
         let admin = urls("http", Role::Admin).join(", ");
         format!("{}; status page {admin}/", served.join(", "))
     }
+}
+
+/// Opens the store; where another is to be copied into it, that is done first.
+async fn open(
+    settings: &Settings,
+    node: &NodeId,
+    patience: Patience,
+) -> anyhow::Result<(SiteStore, Option<Copied>)> {
+    let store = SiteStore::open(settings)?;
+    let copied = match Order::read(&settings.data)? {
+        Some(order) => order.carry_out(settings, node, &store, patience).await?,
+        None => None,
+    };
+    Ok((store, copied))
 }
 
 fn tell(duties: &Duties, event: Event) {

@@ -32,8 +32,8 @@ pub use service::{
     ServiceRecord, Slot, Source, StatusRange, StopPolicy,
 };
 pub use settings::{
-    AgentSettings, ClientAuth, DockerSettings, GatewaySettings, HttpsListener, PortRange, Reaping,
-    Role, RuntimeSettings, Settings,
+    AgentSettings, ClientAuth, DockerSettings, EtcdSettings, GatewaySettings, HttpsListener,
+    PortRange, Reaping, Role, RuntimeSettings, Settings,
 };
 pub use time::Timestamp;
 pub use upstream::{Upstream, UpstreamProtocol, UpstreamTls, Verify};

@@ -17,8 +17,10 @@ pub struct Settings {
     pub roles: BTreeSet<Role>,
     /// Watched folder of service files; a relative one is joined to the settings file's folder. Default `services/`.
     pub services: PathBuf,
-    /// Data folder with the embedded store. Default `/var/lib/minato`.
+    /// Data folder, with the embedded store where `etcd` is not given. Default `/var/lib/minato`.
     pub data: PathBuf,
+    /// The store of many machines. Default: the embedded one.
+    pub etcd: Option<EtcdSettings>,
     /// The gateway's part.
     pub gateway: GatewaySettings,
     /// The agent's part.
@@ -45,6 +47,7 @@ impl Settings {
             roles: BTreeSet::from([Role::Gateway, Role::Control, Role::Agent]),
             services: folder.join("services/"),
             data: PathBuf::from("/var/lib/minato"),
+            etcd: None,
             gateway: GatewaySettings {
                 http: vec![loopback(8080)],
                 https: Vec::new(),
@@ -66,6 +69,19 @@ impl Settings {
             admin: loopback(7070),
         }
     }
+}
+
+/// `[store]` with `etcd`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdSettings {
+    /// `https://10.0.0.2:2379`: 1 to 16, all `http` or all `https`, no two alike.
+    pub endpoints: Vec<String>,
+    /// PEM file of the authorities that are believed; the system's where it is not given.
+    pub ca: Option<PathBuf>,
+    /// PEM files: a client certificate, and its private key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// A user of etcd, and the file that holds the password.
+    pub user: Option<(String, PathBuf)>,
 }
 
 /// What this process is.

@@ -8,6 +8,7 @@
 
 mod clock_text;
 mod event;
+mod meta;
 mod node;
 mod plan;
 mod restart;
@@ -15,6 +16,7 @@ mod world;
 
 pub use clock_text::clock_text;
 pub use event::{Event, EventInstance, EventKind, Level, Line};
+pub use meta::{FORMAT, Meta, StoreState};
 pub use node::{
     ADOPTION_PATIENCE, Left, LeftState, Moment, Node, NodeAction, PlaceKey, Refusal, RunName,
     START_DEADLINE,

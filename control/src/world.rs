@@ -1,6 +1,6 @@
 //! What the planner sees: one revision of the store.
 
-use crate::Object;
+use crate::{Meta, Object};
 use minato_config::{
     GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, Slot, SlotIndex,
 };
@@ -35,6 +35,8 @@ pub struct World {
     /// The commit that this world shows; 0 where nobody says. Generations are counted from it, so that none of a slot is
     /// ever used twice, not even after the slot was forgotten or its document was lost.
     pub revision: u64,
+    /// Which store this is; `None` before the first leader. New generations are of its era at least.
+    pub meta: Option<Stored<Meta>>,
     /// What should be.
     pub services: BTreeMap<ServiceName, Stored<ServiceRecord>>,
     /// What operators said by hand.

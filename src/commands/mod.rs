@@ -6,5 +6,6 @@ pub(crate) mod events;
 pub(crate) mod logs;
 pub(crate) mod route;
 pub(crate) mod status;
+pub(crate) mod store;
 mod terminal;
 pub(crate) mod upgrade;

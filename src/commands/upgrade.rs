@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(75);
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// `minato upgrade`
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(
     after_help = "Connections that are open stay with the old process until they end, for a day at most. \
                   Where the new one does not come up, the old one goes on as if nothing had happened. \

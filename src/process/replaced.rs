@@ -2,10 +2,12 @@
 
 use super::{Process, tell};
 use crate::clock;
-use crate::duties::{Duties, open_store};
+use crate::copying::Order;
+use crate::duties::Duties;
 use crate::gateway::LastGood;
 use crate::secure::Secure;
 use crate::serving::Serving;
+use crate::site_store::SiteStore;
 use crate::upgrade::{Estate, Inheritor, Successor, Wanted};
 use minato_control::{Event, EventKind};
 use minato_control_agent::Stop;
@@ -91,7 +93,16 @@ impl Process<'_> {
             }
             (Err(error), told) => {
                 let data = &self.charge.settings.data;
-                let (store, saved) = (open_store(data)?, LastGood::load(data));
+                let saved = LastGood::load(data);
+                let store = SiteStore::open(&self.charge.settings)?;
+                // The new process may have left this store for another before it failed.
+                if Order::read(data).is_ok_and(|it| it.is_some()) {
+                    let shared = store.shared();
+                    let reclaimed = minato_control_store::reclaim(&*shared, &self.charge.keys);
+                    if let Err(error) = reclaimed.await {
+                        tracing::warn!(%error, "This store could not be taken back into use; copy again when it answers");
+                    }
+                }
                 let duties = self.take_up(store, saved).await?;
                 self.failed(&duties, &error);
                 Ok(match told {

@@ -14,6 +14,7 @@ mod config_edits;
 mod containers;
 mod crash;
 mod disk;
+mod etcd;
 mod faults;
 mod fixed;
 mod metrics;

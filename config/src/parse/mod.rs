@@ -21,6 +21,7 @@ mod route;
 mod service;
 mod settings;
 mod size;
+mod store;
 #[cfg(test)]
 mod tests;
 mod upstream;

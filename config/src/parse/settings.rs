@@ -3,7 +3,7 @@
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use super::{address, docker, gateway};
+use super::{address, docker, gateway, store};
 use crate::{
     AgentSettings, DockerSettings, NodeId, PortRange, Role, RuntimeSettings, Settings, SiteId,
 };
@@ -18,20 +18,11 @@ pub(super) const KEYS: Keys = Keys {
     ],
     later: &[("sites", "more than one site comes later: leave it out")],
     below: &[
-        ("store", &STORE_KEYS),
+        ("store", &store::KEYS),
         ("gateway", &gateway::KEYS),
         ("agent", &AGENT_KEYS),
         ("admin", &ADMIN_KEYS),
     ],
-};
-/// Of `[store]`.
-pub(super) const STORE_KEYS: Keys = Keys {
-    known: &["path"],
-    later: &[(
-        "etcd",
-        "several machines come later: use `path` for the embedded store of this machine",
-    )],
-    below: &[],
 };
 /// Of `[agent]`.
 pub(super) const AGENT_KEYS: Keys = Keys {
@@ -69,8 +60,9 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
         Given::Absent => {}
         services => settings.services = services.or(PathBuf::new()),
     }
-    if let Some(store) = part(root, report, "store", &STORE_KEYS) {
-        settings.data = store.read(report, "path", path).or(settings.data);
+    if let Some(it) = part(root, report, "store", &store::KEYS) {
+        settings.data = it.read(report, "path", path).or(settings.data);
+        settings.etcd = store::read(&it, report, folder);
     }
     if let Some(it) = part(root, report, "gateway", &gateway::KEYS) {
         gateway::read(&it, report, folder, &mut settings.gateway);

@@ -49,8 +49,8 @@ pub struct About {
     pub admin: SocketAddr,
     /// The watched folder.
     pub folder: PathBuf,
-    /// Where the store is.
-    pub store: PathBuf,
+    /// Where the store is: a folder, or `etcd` and its endpoints.
+    pub store: String,
 }
 
 /// Everything that the admin API reads and writes.

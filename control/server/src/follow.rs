@@ -2,11 +2,14 @@
 
 use minato_control_store::keys::Keys;
 use minato_control_store::{self as store, Observed, SharedStore, StoreError};
+use tokio::task::JoinSet;
 
 pub(crate) struct Follower {
     store: SharedStore,
     keys: Keys,
     inner: Option<store::Follower>,
+    /// The first list, at most one: a task, so that dropping [`Follower::next`] does not begin it anew.
+    opening: JoinSet<Result<store::Follower, StoreError>>,
 }
 
 impl Follower {
@@ -15,6 +18,7 @@ impl Follower {
             store,
             keys,
             inner: None,
+            opening: JoinSet::new(),
         }
     }
 
@@ -28,7 +32,14 @@ impl Follower {
         match &mut self.inner {
             Some(inner) => inner.next().await.map(drop),
             None => {
-                self.inner = Some(store::follow(self.store.clone(), self.keys.clone()).await?);
+                if self.opening.is_empty() {
+                    let (store, keys) = (self.store.clone(), self.keys.clone());
+                    self.opening.spawn(store::follow(store, keys));
+                }
+                match self.opening.join_next().await {
+                    Some(Ok(opened)) => self.inner = Some(opened?),
+                    _ => return Err(StoreError::Closed),
+                }
                 Ok(())
             }
         }

@@ -105,7 +105,10 @@ pub async fn lead(
             committed: Revision(0),
         };
         tokio::select! {
-            why = leader.run() => say(&events, format!("{node} no longer leads: {why}")),
+            why = leader.run() => {
+                say(&events, format!("{node} no longer leads: {why}"));
+                candidate.resign_quietly(&term).await;
+            }
             () = stopped(&mut stop) => {
                 candidate.resign(&term).await;
                 break;
@@ -157,6 +160,7 @@ impl Leader<'_> {
             match acted {
                 Ok(()) => {}
                 Err(StoreError::LeaseGone { .. }) => return "its lease ended".to_owned(),
+                Err(error @ StoreError::Unfit { .. }) => return error.to_string(),
                 Err(StoreError::Conflict { key }) if key == self.term.key => {
                     return "another was elected".to_owned();
                 }
@@ -171,6 +175,9 @@ impl Leader<'_> {
         let Some(observed) = observed.filter(|it| it.revision >= self.committed) else {
             return Ok(());
         };
+        if let Some(meta) = &observed.world.meta {
+            minato_control_store::is_fit(&self.options.keys, &meta.value)?;
+        }
         let now = clock::wall();
         let plan = plan(&observed.world, now);
         self.alarm(observed, &plan.notes);
@@ -219,14 +226,11 @@ impl Leader<'_> {
         let notes = notes
             .iter()
             .map(|(service, text)| (Some(service.clone()), text.clone()));
-        let undecodable = observed.undecodable.iter().map(|(key, why)| {
-            let text = format!("{key} is not understood and its last good state is kept: {why}");
-            (None, text)
-        });
+        let odd = observed.oddities().map(|it| (None, it));
         if Instant::now() < self.quiet_until {
             return;
         }
-        let now: BTreeSet<_> = notes.chain(undecodable).collect();
+        let now: BTreeSet<_> = notes.chain(odd).collect();
         for (service, text) in now.difference(&self.said) {
             let event = Event::warn(clock::wall(), EventKind::Alarm, text.clone());
             let event = match service {

@@ -66,7 +66,7 @@ impl Trouble {
                 StoreError::Disk { .. } => event.hint(
                     "make room or repair that disk; requests are served meanwhile, and writing is tried again by itself",
                 ),
-                StoreError::Corrupt { .. } => event.hint("requests are served meanwhile"),
+                StoreError::Unfit { .. } | StoreError::Corrupt { .. } => event.hint("requests are served meanwhile"),
                 _ => event.hint("requests are served meanwhile; it is tried again by itself"),
             },
         );

@@ -18,7 +18,7 @@ pub(super) struct Instances<'a> {
 impl<'a> Instances<'a> {
     pub(super) fn of(world: &'a World) -> Self {
         let mut by_slot: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        let mut highest_era = 0;
+        let mut highest_era = world.meta.as_ref().map_or(0, |it| it.value.era);
         for (key, instance) in &world.instances {
             let place = by_slot.entry((&key.service, key.slot)).or_default();
             place.push((key, &instance.value));
@@ -105,7 +105,7 @@ pub(super) struct Seen<'a> {
     pub(super) removed: Vec<SlotSeen<'a>>,
     /// Instances that run for a slot without a document, or with one of a lower generation: the newest of each.
     pub(super) orphans: Vec<Orphan<'a>>,
-    /// Of the highest generation in the world.
+    /// Of the store, or of the highest generation in the world.
     era: u32,
     /// For each index the highest counter of an instance there.
     used: BTreeMap<SlotIndex, u64>,

@@ -3,14 +3,16 @@
 use crate::{Commit, Compare, StoreError, Write};
 use std::collections::BTreeSet;
 
-/// Writes of one commit, and its comparisons.
+/// Writes of one commit.
 pub const MAX_WRITES: usize = 128;
+/// Comparisons of one commit. etcd takes 128; one is the backend's own.
+pub const MAX_COMPARES: usize = 127;
 /// Bytes of a key; the shortest has one.
 pub const MAX_KEY_BYTES: usize = 512;
 /// Bytes of a value.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
-/// Bytes of all keys and values of one commit.
-pub const MAX_COMMIT_BYTES: usize = 4 << 20;
+/// Bytes of all keys and values of one commit. etcd takes requests of 1.5 MiB, framing included.
+pub const MAX_COMMIT_BYTES: usize = 5 << 18;
 /// Bytes of all keys and values that a store holds; puts past it are [`StoreError::Invalid`], deletes always work.
 pub const MAX_STORE_BYTES: usize = 256 << 20;
 
@@ -18,9 +20,9 @@ impl Commit {
     /// Whether every bound holds; [`StoreError::Invalid`] names the first that does not. Backends call this first.
     pub fn check(&self) -> Result<(), StoreError> {
         let invalid = |detail: String| Err(StoreError::Invalid { detail });
-        if self.write.len() > MAX_WRITES || self.compare.len() > MAX_WRITES {
+        if self.write.len() > MAX_WRITES || self.compare.len() > MAX_COMPARES {
             return invalid(format!(
-                "{} writes and {} comparisons, at most {MAX_WRITES} of each",
+                "{} writes and {} comparisons, at most {MAX_WRITES} and {MAX_COMPARES}",
                 self.write.len(),
                 self.compare.len()
             ));

@@ -2,6 +2,7 @@
 
 use crate::{LeaseId, Revision};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A store call that did not take effect.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,40 @@ pub enum StoreError {
         path: PathBuf,
         /// What was found.
         detail: String,
+    },
+    /// No member of the store answered. Keep serving what is known and try again. A commit may have happened; it never
+    /// happens later than the next commit of this process.
+    #[error("the store ({store}) gave no answer within {waited:.1?}: {detail}; {remedy}")]
+    Unreachable {
+        /// Its endpoints.
+        store: String,
+        /// How long it was tried.
+        waited: Duration,
+        /// What the last member said.
+        detail: String,
+        /// What to look at.
+        remedy: &'static str,
+    },
+    /// The store answered and will not do it: a wrong password, a missing permission, no room. A person is needed; the
+    /// next call tries again, so nothing has to be restarted.
+    #[error("the store ({store}) refuses: {detail}; {remedy}")]
+    Refused {
+        /// Its endpoints.
+        store: String,
+        /// What it said.
+        detail: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The store may be read and not led on: of a newer format, being filled, or left for another. A person decides.
+    #[error("nobody can lead here, `{key}` says why: {detail}; {remedy}")]
+    Unfit {
+        /// The key that says so.
+        key: String,
+        /// What it says.
+        detail: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// A commit outside the documented bounds. A bug of the caller.
     #[error("commit refused: {detail}")]

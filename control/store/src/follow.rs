@@ -5,8 +5,9 @@
 
 use crate::keys::Keys;
 use crate::world::{Observed, Touched};
-use crate::{Revision, SharedStore, StoreError, Watch};
+use crate::{Listing, Revision, SharedStore, StoreError, Watch};
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// First pause after a failed call; doubles up to [`LONGEST_PAUSE`].
@@ -14,13 +15,19 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between calls to a store that is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// A list, and a watch on what comes after it.
+type Listed = (Listing, Box<dyn Watch>);
+
 /// A world that follows the store. See [`follow`].
 pub struct Follower {
     store: SharedStore,
     keys: Keys,
     observed: Observed,
+    is_listed: bool,
     /// `None` when it has to be listed anew.
     watch: Option<Box<dyn Watch>>,
+    /// The list that is under way, at most one: a task, so that dropping [`Follower::next`] does not begin it anew.
+    listing: JoinSet<Result<Listed, StoreError>>,
     pause: Duration,
     /// Not before; kept here so that dropping [`Follower::next`] does not shorten the pause.
     not_before: Option<Instant>,
@@ -28,19 +35,31 @@ pub struct Follower {
 
 /// Lists the site and begins to watch it. An error is the first list's: nothing is known yet.
 pub async fn follow(store: SharedStore, keys: Keys) -> Result<Follower, StoreError> {
-    let mut follower = Follower {
-        observed: Observed::new(keys.clone()),
-        store,
-        keys,
-        watch: None,
-        pause: FIRST_PAUSE,
-        not_before: None,
-    };
+    let mut follower = Follower::begin(store, keys);
     follower.relist().await?;
     Ok(follower)
 }
 
 impl Follower {
+    /// Knows nothing yet; the first [`Follower::next`] lists, however long the store is away.
+    pub fn begin(store: SharedStore, keys: Keys) -> Self {
+        Self {
+            observed: Observed::new(keys.clone()),
+            store,
+            keys,
+            is_listed: false,
+            watch: None,
+            listing: JoinSet::new(),
+            pause: FIRST_PAUSE,
+            not_before: None,
+        }
+    }
+
+    /// Whether the store was ever listed: otherwise what is observed is empty because nothing is known.
+    pub fn is_listed(&self) -> bool {
+        self.is_listed
+    }
+
     /// What is known now.
     pub fn observed(&self) -> &Observed {
         &self.observed
@@ -64,7 +83,10 @@ impl Follower {
                     Err(failed) => failed,
                 },
                 None => match self.relist().await {
-                    Ok(()) => return Ok(Touched::Everything),
+                    Ok(()) => {
+                        self.pause = FIRST_PAUSE;
+                        return Ok(Touched::Everything);
+                    }
                     Err(failed) => failed,
                 },
             };
@@ -87,12 +109,24 @@ impl Follower {
     }
 
     async fn relist(&mut self) -> Result<(), StoreError> {
-        let listing = self.store.list(self.keys.root()).await?;
-        let from = Revision(listing.revision.0 + 1);
-        let watch = self.store.watch(self.keys.root(), from).await?;
+        if self.listing.is_empty() {
+            let (store, root) = (self.store.clone(), self.keys.root().to_owned());
+            self.listing.spawn(async move {
+                let listing = store.list(&root).await?;
+                let from = Revision(listing.revision.0 + 1);
+                let watch = store.watch(&root, from).await?;
+                Ok((listing, watch))
+            });
+        }
+        let listed = self.listing.join_next().await;
         // Nothing awaits below, so a dropped call has either changed all or nothing.
+        let Some(Ok(listed)) = listed else {
+            return Err(StoreError::Closed);
+        };
+        let (listing, watch) = listed?;
         self.observed.relist(&listing);
         self.watch = Some(watch);
+        self.is_listed = true;
         Ok(())
     }
 }

@@ -46,6 +46,11 @@ impl Keys {
         &self.root
     }
 
+    /// `/minato/v1/<site>/voids/`: what makes commits void that were not answered. The store's own, no object.
+    pub fn voids(&self) -> String {
+        format!("{}voids/", self.root)
+    }
+
     /// The whole key.
     pub fn text(&self, key: &Key) -> String {
         let root = &self.root;

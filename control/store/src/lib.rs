@@ -1,4 +1,4 @@
-//! The shared key-value store: the trait, the key layout, and the embedded backend.
+//! The shared key-value store: the trait, the key layout, and its backends: embedded for one machine, etcd for many.
 //!
 //! Keys are text, values are bytes (JSON documents with a version `v`). Every commit has a revision; watches replay
 //! from one. Backends pass one contract suite, [`contract`].
@@ -6,16 +6,22 @@
 
 mod bounds;
 pub mod contract;
+mod copy;
 mod embedded;
 mod error;
+mod etcd;
 mod follow;
 pub mod keys;
 mod store;
 mod world;
 
-pub use bounds::{MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_STORE_BYTES, MAX_VALUE_BYTES, MAX_WRITES};
+pub use bounds::{
+    MAX_COMMIT_BYTES, MAX_COMPARES, MAX_KEY_BYTES, MAX_STORE_BYTES, MAX_VALUE_BYTES, MAX_WRITES,
+};
+pub use copy::{Copied, CopyError, Copying, is_fit, make_fit, reclaim};
 pub use embedded::{Embedded, Options};
 pub use error::StoreError;
+pub use etcd::{Etcd, EtcdIdentity, EtcdOptions, EtcdTls, EtcdUser};
 pub use follow::{Follower, follow};
 pub use store::{
     Commit, Compare, Entry, Event, LeaseId, Listing, Revision, SharedStore, Store, Watch, Write,

@@ -54,6 +54,24 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The commit that made it.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Self::Put(entry) => entry.modified,
+            Self::Delete { revision, .. } => *revision,
+        }
+    }
+
+    /// The whole key.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put(entry) => &entry.key,
+            Self::Delete { key, .. } => key,
+        }
+    }
+}
+
 /// A condition of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compare {
@@ -97,12 +115,21 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// The whole key.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key } => key,
+        }
+    }
+}
+
 /// All of it or nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Commit {
-    /// All must hold. At most 128.
+    /// All must hold. At most 127.
     pub compare: Vec<Compare>,
-    /// At most 128; a key at most once, of 1 to 512 bytes; a value of at most 1 MiB; 4 MiB in all.
+    /// At most 128; a key at most once, of 1 to 512 bytes; a value of at most 1 MiB; 1.25 MiB in all.
     pub write: Vec<Write>,
 }
 

@@ -27,7 +27,12 @@ pub struct Observed {
     pub world: World,
     /// Keys whose documents do not decode or have another `v`, and why; their last good object is kept in `world`.
     pub undecodable: BTreeMap<String, String>,
+    /// Keys under the site's root that this minato does not know; the first [`FOREIGN`] of them.
+    pub foreign: BTreeSet<String>,
 }
+
+/// Unknown keys that are remembered.
+const FOREIGN: usize = 100;
 
 /// What changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +78,19 @@ impl Observed {
             revision: Revision(0),
             world: World::default(),
             undecodable: BTreeMap::new(),
+            foreign: BTreeSet::new(),
         }
+    }
+
+    /// What a person should know of keys that nobody here understands: object, reason, remedy.
+    pub fn oddities(&self) -> impl Iterator<Item = String> {
+        let undecodable = self.undecodable.iter().map(|(key, why)| {
+            format!("{key} is not understood and its last good state is kept: {why}; upgrade this minato, or have that key written again")
+        });
+        let foreign = self.foreign.iter().map(|key| {
+            format!("{key} is no key that this minato knows, and is left alone: a newer minato wrote it, or somebody else; delete it if nobody needs it")
+        });
+        undecodable.chain(foreign)
     }
 
     /// Takes one put or delete in. Events must come in the order of their commits.
@@ -94,6 +111,7 @@ impl Observed {
     /// Takes a fresh list in, as the differences that lead to it, deletes included.
     pub fn relist(&mut self, listing: &Listing) {
         let listed: BTreeSet<&str> = listing.entries.iter().map(|it| it.key.as_str()).collect();
+        self.foreign.retain(|it| listed.contains(it.as_str()));
         let gone: Vec<String> = (self.present.keys())
             .filter(|key| !listed.contains(key.as_str()))
             .cloned()
@@ -124,6 +142,7 @@ impl Observed {
         self.revision = self.revision.max(revision);
         self.world.revision = self.revision.0;
         let Some(key) = self.keys.parse(text) else {
+            self.take_foreign(event);
             return;
         };
         touched.add(&key);
@@ -139,6 +158,22 @@ impl Observed {
                 self.present.remove(text);
                 self.undecodable.remove(text);
                 delete(&mut self.world, &key);
+            }
+        }
+    }
+}
+
+impl Observed {
+    fn take_foreign(&mut self, event: &Event) {
+        let key = event.key();
+        let is_ours = !key.starts_with(self.keys.root()) || key.starts_with(&self.keys.voids());
+        match event {
+            Event::Delete { .. } => {
+                self.foreign.remove(key);
+            }
+            Event::Put(_) if is_ours || self.foreign.len() >= FOREIGN => {}
+            Event::Put(_) => {
+                self.foreign.insert(key.to_owned());
             }
         }
     }
@@ -170,7 +205,8 @@ fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), String> {
         Key::Verdict(gateway, service, n) => {
             world.verdicts.insert((service, n, gateway), decode(entry)?);
         }
-        Key::Meta | Key::Leader => {}
+        Key::Meta => world.meta = Some(decode(entry)?),
+        Key::Leader => {}
     }
     Ok(())
 }
@@ -210,6 +246,7 @@ fn delete(world: &mut World, key: &Key) {
         Key::Verdict(gateway, service, n) => {
             drop(world.verdicts.remove(&(service, n, gateway)));
         }
+        // The era of a store whose `meta` vanished is still its era.
         Key::Meta | Key::Leader => {}
     }
 }
@@ -219,7 +256,7 @@ struct Version {
     v: u32,
 }
 
-fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<Stored<T>, String> {
+pub(crate) fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<Stored<T>, String> {
     // The version first: a document of another one need not look like ours.
     let Version { v } = serde_json::from_slice(&entry.value)
         .map_err(|cause| format!("no document with a version: {cause}"))?;

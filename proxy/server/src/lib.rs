@@ -44,7 +44,7 @@ mod worker;
 pub use answer::SorryPage;
 pub use deadline::Deadlines;
 pub use gateway::{AccessLog, Evidence, Gateway, GatewayOptions, Phase};
-pub use listener::Listener;
+pub use listener::{Listener, listen};
 pub use metrics::{EndpointCounts, Metrics, TrafficCounts};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use rehearsal::{Reached, relay};

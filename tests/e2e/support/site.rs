@@ -62,11 +62,16 @@ impl Site {
     }
 
     pub(crate) fn write_settings(&self, more: &str) {
+        self.write_settings_of("minato.toml", "", more);
+    }
+
+    /// The same in another file of the folder, with `store` below `[store]`.
+    pub(crate) fn write_settings_of(&self, file: &str, store: &str, more: &str) {
         let (gateway, admin, range) = (self.gateway(), self.admin(), self.ports.range());
         let text = format!(
-            "node = \"here\"\n[store]\npath = \"data\"\n[gateway]\nhttp = [\"{gateway}\"]\n[agent]\nports = \"{range}\"\n[admin]\nlisten = \"{admin}\"\n{more}"
+            "node = \"here\"\n[store]\npath = \"data\"\n{store}[gateway]\nhttp = [\"{gateway}\"]\n[agent]\nports = \"{range}\"\n[admin]\nlisten = \"{admin}\"\n{more}"
         );
-        fs::write(self.settings(), text).unwrap();
+        fs::write(self.path(file), text).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

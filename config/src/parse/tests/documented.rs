@@ -18,7 +18,7 @@ fn row(key: &str) -> Vec<&'static str> {
 fn every_key_has_a_row_and_every_row_a_key() {
     let tables: [(&str, &key::Keys); 14] = [
         ("", &settings::KEYS),
-        ("store.", &settings::STORE_KEYS),
+        ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
         ("gateway.https.", &gateway::HTTPS_KEYS),
         ("agent.", &settings::AGENT_KEYS),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{ClientAuth, Role};
+use crate::{ClientAuth, EtcdSettings, Role};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -122,12 +122,6 @@ fn keys() {
     wrong(
         "[sites.osaka]\ngateways = []",
         &[":1: sites: is not served by this version; more than one site comes later: leave it out"],
-    );
-    wrong(
-        "[store]\netcd = []",
-        &[
-            ":2: store.etcd: is not served by this version; several machines come later: use `path` for the embedded store of this machine",
-        ],
     );
     wrong(
         "[agent]\nruntime = \"dcker\"",
@@ -358,5 +352,112 @@ fn workers() {
     wrong(
         "[gateway]\nworkers = 0",
         &[":2: gateway.workers: must be a whole number from 1 to 256, got the number 0"],
+    );
+}
+
+#[test]
+fn a_store_in_etcd() {
+    let text = "[store]\netcd = [\"https://10.0.0.2:2379\", \"https://[fd00::2]:2379\", \"https://etcd-3.example:2379\"]\nca = \"ca.pem\"\ncertificate = \"/c.pem\"\nkey = \"c.key\"\nuser = \"minato\"\npassword_file = \"password\"";
+    let it = parse_settings(Path::new("/etc/minato/minato.toml"), text).unwrap();
+    let path = |it: &str| PathBuf::from(it);
+    let expected = EtcdSettings {
+        endpoints: vec![
+            "https://10.0.0.2:2379".to_owned(),
+            "https://[fd00::2]:2379".to_owned(),
+            "https://etcd-3.example:2379".to_owned(),
+        ],
+        ca: Some(path("/etc/minato/ca.pem")),
+        identity: Some((path("/c.pem"), path("/etc/minato/c.key"))),
+        user: Some(("minato".to_owned(), path("/etc/minato/password"))),
+    };
+    assert_eq!(it.etcd, Some(expected));
+    assert_eq!(minato("[store]\npath = \"data\"").unwrap().etcd, None);
+    assert_eq!(it.data, Settings::default().data);
+}
+
+#[test]
+fn a_store_in_etcd_that_is_wrong() {
+    for (etcd, said) in [
+        (
+            "[]",
+            ": must be a list of 1 to 16 endpoints, like [\"https://10.0.0.2:2379\"], got an empty list",
+        ),
+        (
+            "\"https://10.0.0.2:2379\"",
+            ": must be a list of 1 to 16 endpoints, like [\"https://10.0.0.2:2379\"], got \"https://10.0.0.2:2379\"",
+        ),
+        (
+            "[7]",
+            "[0]: must be an endpoint, like \"https://10.0.0.2:2379\", got the number 7",
+        ),
+        (
+            "[\"10.0.0.2:2379\"]",
+            "[0]: must be an endpoint, like \"https://10.0.0.2:2379\", got \"10.0.0.2:2379\"",
+        ),
+        (
+            "[\"https://10.0.0.2\"]",
+            "[0]: must be an endpoint, like \"https://10.0.0.2:2379\", got \"https://10.0.0.2\"",
+        ),
+        (
+            "[\"https://10.0.0.2:0\"]",
+            "[0]: must be an endpoint, like \"https://10.0.0.2:2379\", got \"https://10.0.0.2:0\"",
+        ),
+        (
+            "[\"https://u:p@a:1\"]",
+            "[0]: must be an endpoint, like \"https://10.0.0.2:2379\"; a user goes into `user`, its password into the file that `password_file` names",
+        ),
+        (
+            "[\"https://a:1/\"]",
+            "[0]: must be an endpoint, like \"https://10.0.0.2:2379\", got \"https://a:1/\"",
+        ),
+        (
+            "[\"https://[::1:1\"]",
+            "[0]: must be an endpoint, like \"https://10.0.0.2:2379\", got \"https://[::1:1\"",
+        ),
+        (
+            "[\"http://a:1\", \"http://a:1\"]",
+            "[1]: stands here already; leave one of them out",
+        ),
+        (
+            "[\"http://a:1\", \"https://b:1\"]",
+            "[1]: is https and etcd[0] is not; use https for all",
+        ),
+    ] {
+        wrong(
+            &format!("[store]\netcd = {etcd}"),
+            &[&format!(":2: store.etcd{said}")],
+        );
+    }
+    let with = |more: &str| format!("[store]\netcd = [\"https://a:1\"]\n{more}");
+    let plain = |more: &str| format!("[store]\netcd = [\"http://a:1\"]\n{more}");
+    wrong(
+        &with("key = \"k\""),
+        &[":3: store.key: needs `certificate`, the client certificate that it belongs to"],
+    );
+    wrong(
+        &with("certificate = \"c\""),
+        &[":3: store.certificate: needs `key`, its private key"],
+    );
+    wrong(
+        &with("user = \"u\""),
+        &[
+            ":3: store.user: needs `password_file`, a file that holds the password and that only minato's user may read",
+        ],
+    );
+    wrong(
+        &with("password_file = \"p\""),
+        &[":3: store.password_file: needs `user`, whose password it is"],
+    );
+    wrong(
+        &with("user = \"\"\npassword_file = \"p\""),
+        &[":3: store.user: must be a name of 1 to 256 bytes, got \"\""],
+    );
+    wrong(
+        &plain("ca = \"c\""),
+        &[":3: store.ca: does nothing for http endpoints; write https in `etcd`"],
+    );
+    wrong(
+        "[store]\nuser = \"u\"",
+        &[":2: store.user: does nothing without `etcd`, like etcd = [\"https://10.0.0.2:2379\"]"],
     );
 }

@@ -257,8 +257,6 @@ async fn overview(shared: &Shared) -> Status {
             let sources = Sources::new(&observed.world, &traffic, &endpoints, now);
             let plan = minato_control::plan(&observed.world, now);
             let notes = plan.notes.into_iter().map(|(_, text)| text);
-            let undecodable = observed.undecodable.iter();
-            let undecodable = undecodable.map(|(key, why)| format!("{key}: {why}"));
             let nobody = "nobody leads: slots are neither assigned nor replaced until someone does";
             let nobody = leader.is_none().then(|| nobody.to_owned());
             let gone = Gone::of(&folder, &observed.world.services).alarms();
@@ -266,7 +264,7 @@ async fn overview(shared: &Shared) -> Status {
                 .into_iter()
                 .chain(gone)
                 .chain(notes)
-                .chain(undecodable)
+                .chain(observed.oddities())
                 .collect();
             (
                 sources.services(),
@@ -299,7 +297,7 @@ async fn overview(shared: &Shared) -> Status {
             loaded_at_ms: folder.loaded_at.0,
         },
         store: StoreStatus {
-            path: about.store.display().to_string(),
+            path: about.store.clone(),
             revision,
             healthy: trouble.is_none(),
             detail: trouble.unwrap_or_default(),

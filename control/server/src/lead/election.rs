@@ -67,7 +67,7 @@ impl Candidate {
         loop {
             let listing = self.store.list(&self.key).await?;
             match listing.entries.into_iter().find(|it| it.key == self.key) {
-                None => match self.stand().await {
+                None => match self.stand_where_it_is_fit().await {
                     Err(StoreError::Conflict { .. }) => {}
                     elected => return elected,
                 },
@@ -83,11 +83,22 @@ impl Candidate {
         }
     }
 
+    /// Gives up what may be left of a lead that was lost: nobody should wait for its lease.
+    pub(super) async fn resign_quietly(&self, term: &Term) {
+        let _ = self.store.revoke(term.lease).await;
+    }
+
     /// Gives the lead up, so that another need not wait for the lease.
     pub(super) async fn resign(&self, term: &Term) {
         if let Err(error) = self.store.revoke(term.lease).await {
             tracing::warn!(%error, "the lead could not be given up; it ends with its lease");
         }
+    }
+
+    /// Refuses stores of a newer format and those that are not in use.
+    async fn stand_where_it_is_fit(&mut self) -> Result<Term, StoreError> {
+        minato_control_store::make_fit(&*self.store, &self.options.keys).await?;
+        self.stand().await
     }
 
     async fn stand(&mut self) -> Result<Term, StoreError> {

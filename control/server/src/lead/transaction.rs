@@ -3,11 +3,11 @@
 use minato_config::{Run, ServiceName, Slot, SlotIndex, Timestamp};
 use minato_control::{Action, Event, EventKind, Object, Plan, Relied, Step, World};
 use minato_control_store::keys::{Key, Keys};
-use minato_control_store::{Commit, Compare, MAX_WRITES, Revision, StoreError};
+use minato_control_store::{Commit, Compare, MAX_COMPARES, Revision, StoreError};
 use std::collections::BTreeSet;
 
 /// Comparisons of one commit beside the fence. See [`comparisons`].
-const COMPARISONS: usize = MAX_WRITES - 1;
+const COMPARISONS: usize = MAX_COMPARES - 1;
 
 /// One commit, not yet fenced, and what to tell once it is done.
 #[derive(Debug)]

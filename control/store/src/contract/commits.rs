@@ -2,8 +2,8 @@
 
 use super::{Outcome, get, holds, is_invalid, list, present, promises, refused, same, works};
 use crate::{
-    Commit, Compare, MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, MAX_WRITES, Revision,
-    SharedStore,
+    Commit, Compare, MAX_COMMIT_BYTES, MAX_COMPARES, MAX_KEY_BYTES, MAX_VALUE_BYTES, MAX_WRITES,
+    Revision, SharedStore, StoreError, Write,
 };
 
 promises![
@@ -148,7 +148,7 @@ async fn a_commit_outside_the_bounds_is_invalid_and_leaves_nothing(store: Shared
             it.and_put(format!("/{n}"), vec![], None)
         })
     };
-    let compares = (0..=MAX_WRITES).fold(Commit::put("/k", vec![]), |it, n| {
+    let compares = (0..=MAX_COMPARES).fold(Commit::put("/k", vec![]), |it, n| {
         it.when(Compare::Absent {
             key: format!("/{n}"),
         })
@@ -192,7 +192,31 @@ async fn a_commit_at_the_bounds_works(store: SharedStore) -> Outcome {
     let many = (0..MAX_WRITES).fold(Commit::default(), |it, n| {
         it.and_put(format!("/many/{n}"), vec![], None)
     });
-    works("many", store.commit(many).await)?;
-    let found = list(&*store, "/many/").await?.entries.len();
-    same("entries", &found, &MAX_WRITES)
+    // Every bound at once.
+    let long = |n: usize| format!("/{n}/{}", "k".repeat(MAX_KEY_BYTES - 5));
+    let compared = (0..MAX_COMPARES).fold(many, |it, n| it.when(Compare::Absent { key: long(n) }));
+    let keys: usize = (compared.write.iter()).map(|it| it.key().len()).sum();
+    let rest = (MAX_COMMIT_BYTES - keys) / MAX_WRITES;
+    let full = Commit {
+        write: (compared.write.into_iter())
+            .map(|it| Write::Put {
+                key: it.key().to_owned(),
+                value: vec![7; rest],
+                lease: None,
+            })
+            .collect(),
+        compare: compared.compare,
+    };
+    works("many", store.commit(full.clone()).await)?;
+    let found = list(&*store, "/many/").await?.entries;
+    same("entries", &found.len(), &MAX_WRITES)?;
+    let whole = found.iter().all(|it| it.value.len() == rest);
+    holds(whole, || "a value of another length".to_owned())?;
+    // The last of many comparisons is as good as the first.
+    let last = long(MAX_COMPARES - 1);
+    works("put", store.commit(Commit::put(&*last, vec![])).await)?;
+    match store.commit(full).await {
+        Err(StoreError::Conflict { key }) => same("the key", &key, &last),
+        other => Err(format!("should be a conflict, got {other:?}")),
+    }
 }

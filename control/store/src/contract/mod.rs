@@ -158,15 +158,9 @@ fn after(revision: Revision) -> Revision {
 }
 
 fn revision_of(event: &Event) -> Revision {
-    match event {
-        Event::Put(entry) => entry.modified,
-        Event::Delete { revision, .. } => *revision,
-    }
+    event.revision()
 }
 
 fn key_of(event: &Event) -> &str {
-    match event {
-        Event::Put(entry) => &entry.key,
-        Event::Delete { key, .. } => key,
-    }
+    event.key()
 }

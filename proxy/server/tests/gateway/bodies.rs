@@ -2,6 +2,10 @@
 
 use crate::peer::{Origin, Peer, field};
 use crate::setup::{GET, OK, Running, Setup};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpSocket;
+use tokio::time::timeout;
 
 async fn one() -> (Origin, Running) {
     let origin = Origin::start().await;
@@ -326,4 +330,28 @@ impl Running {
         instance.send(OK).await;
         client.answer().await.status
     }
+}
+
+/// What the kernel would keep for a client that does not read is some MiB; of many such, all that it has.
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_little_of_an_answer() {
+    const MOST: usize = 1024 * 1024;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(16 * 1024).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(8).unwrap();
+    let running = Setup::new().start(&[listener.local_addr().unwrap()]).await;
+    let mut client = Peer::connect_narrow(running.address).await;
+    client.send(GET).await;
+    let (mut instance, _) = listener.accept().await.unwrap();
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n";
+    instance.write_all(head).await.unwrap();
+    let piece = vec![b'x'; 64 * 1024];
+    let mut taken = 0;
+    let still = Duration::from_millis(500);
+    while let Ok(count) = timeout(still, instance.write(&piece)).await {
+        taken += count.unwrap();
+        assert!(taken < 50_000_000, "it does not stop");
+    }
+    assert!(taken < MOST, "{taken} bytes");
 }

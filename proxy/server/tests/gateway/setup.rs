@@ -10,10 +10,10 @@ use minato_health::Verdict;
 use minato_proxy::{Endpoint, EndpointId, Intake, ServiceEntry, Shared, Table};
 use minato_proxy_server::{
     AccessLog, Deadlines, Evidence, Gateway, GatewayOptions, Listener, Metrics, Phase, Redirect,
-    SorryPage,
+    SorryPage, listen,
 };
 use minato_tls::{Acceptor, Certificates};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +102,7 @@ impl Setup {
         let (evidence, witnessed) = mpsc::channel(64);
         let mut listeners = Vec::new();
         let mut bind = |acceptor| {
-            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+            let socket = listen("127.0.0.1:0".parse().unwrap()).unwrap();
             let address = socket.local_addr().unwrap();
             listeners.push(match acceptor {
                 Some(acceptor) => Listener::https(socket, acceptor),
