@@ -36,6 +36,10 @@ case "$packages" in *protobuf-compiler*) packages="$packages libprotobuf-dev" ;;
 if [ "${1:-}" = --tests ]; then
     need etcd etcd-server "the tests start clusters of their own"
     need etcdctl etcd-client "the tests set up users and roles with it"
+    # Those with containers; they are skipped without an engine, and under CI=true a skip fails.
+    need dockerd docker.io "the tests with containers start an engine of their own"
+    need docker-registry docker-registry "the tests with containers fetch from it"
+    need htpasswd apache2-utils "its password is made with it"
 fi
 
 # Without rustup, which fetches the version that rust-toolchain.toml names, the one that is there must be it.
@@ -78,7 +82,7 @@ fi
 # Debian starts servers when they are installed; what the tests start is their own. A policy that stands already stays.
 policy=/usr/sbin/policy-rc.d
 case "$packages" in
-*etcd-server*)
+*etcd-server* | *docker*)
     if [ ! -e "$policy" ]; then
         printf '#!/bin/sh\nexit 101\n' | $run tee "$policy" >/dev/null
         $run chmod 755 "$policy"

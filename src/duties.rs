@@ -264,7 +264,9 @@ impl Charge {
         let data = std::path::absolute(data)
             .with_context(|| format!("{} has no absolute path", data.display()))?;
         Ok(AgentOptions {
+            site: self.settings.site.clone(),
             node: self.node.clone(),
+            runtime: self.settings.agent.runtime.clone(),
             keys: self.keys.clone(),
             data,
             ports: self.settings.agent.ports,

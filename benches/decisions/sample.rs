@@ -54,6 +54,7 @@ fn command() -> Command {
         directory: None,
         port: None,
         stop: StopPolicy::default(),
+        image: None,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod duration;
 mod id;
+mod image;
 mod limit;
 mod parse;
 mod problem;
@@ -16,6 +17,10 @@ mod upstream;
 mod wants;
 
 pub use id::{GatewayId, Generation, InvalidId, NodeId, Run, ServiceName, SiteId, SlotIndex};
+pub use image::{
+    Access, BRIDGE_NETWORK, HOST_NETWORK, Image, ImageReference, InvalidImage, Mount, Pull,
+    Resources, Secret, SecretForm,
+};
 pub use limit::{Limits, Timeouts};
 pub use parse::{
     Conflict, find_conflicts, parse_service, parse_settings, salvage_service, salvage_settings,
@@ -27,8 +32,8 @@ pub use service::{
     ServiceRecord, Slot, Source, StatusRange, StopPolicy,
 };
 pub use settings::{
-    AgentSettings, ClientAuth, EtcdSettings, GatewaySettings, HttpsListener, PortRange, Role,
-    Settings,
+    AgentSettings, ClientAuth, DockerSettings, EtcdSettings, GatewaySettings, HttpsListener,
+    PortRange, Reaping, Role, RuntimeSettings, Settings,
 };
 pub use time::Timestamp;
 pub use upstream::{Upstream, UpstreamProtocol, UpstreamTls, Verify};

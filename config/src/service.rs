@@ -1,6 +1,8 @@
 //! A service as it should be, and the documents that say so in the store.
 
-use crate::{Generation, Limits, NodeId, Route, ServiceName, Timeouts, Timestamp, Upstream};
+use crate::{
+    Generation, Image, Limits, NodeId, Resources, Route, ServiceName, Timeouts, Timestamp, Upstream,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,33 +38,38 @@ pub struct Service {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Backend {
-    /// Processes that minato's agent runs.
+    /// Processes or containers that minato's agent runs.
     Command(Command),
     /// Addresses that someone else keeps alive. Slot n is address n.
     Endpoints(Vec<SocketAddr>),
 }
 
-/// A process. `{port}` in an argument, and the variable PORT, give it its port.
+/// A process of the machine, or the one of a container. `{port}` in an argument, and the variable PORT, give it its port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
-    /// Program and arguments; never empty. A program without `/` is looked for in PATH.
+    /// Program and arguments; never empty for a process. A program without `/` is looked for in PATH. For a container what
+    /// its image starts by default is replaced by it; empty leaves that.
     pub argv: Vec<String>,
-    /// Added to a clean environment (PATH, HOME, LANG and these).
+    /// Added to a clean environment (PATH, HOME, LANG and these), or to that of the image.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// Working directory; the data folder's `instances/<service>.<n>/` where it is not given.
+    /// Working directory; the data folder's `instances/<service>.<n>/`, or the image's, where it is not given.
     #[serde(default)]
     pub directory: Option<String>,
-    /// A fixed port for a single replica; else the agent picks from its range.
+    /// A fixed port for a single replica; else the agent picks from its range. Never given for a container.
     #[serde(default)]
     pub port: Option<u16>,
     /// How it is stopped.
     #[serde(default)]
     pub stop: StopPolicy,
+    /// Of a container; a process has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Box<Image>>,
 }
 
 impl Command {
-    /// Changes exactly when a running process no longer is what the file describes. FNV-1a, hexadecimal.
+    /// Changes exactly when what runs no longer is what the file describes and cannot be made so while it runs. FNV-1a,
+    /// hexadecimal.
     pub fn digest(&self) -> String {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         let mut add = |text: &str| {
@@ -80,7 +87,18 @@ impl Command {
         add(self.directory.as_deref().unwrap_or_default());
         add("port");
         add(&self.port.map(|it| it.to_string()).unwrap_or_default());
+        if let Some(image) = &self.image {
+            image.each_part(add);
+        }
         format!("{hash:016x}")
+    }
+
+    /// What it may use; nothing is limited for a process.
+    pub fn resources(&self) -> Resources {
+        self.image
+            .as_ref()
+            .map(|it| it.resources)
+            .unwrap_or_default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What `minato.toml` says about this process.
 
 use crate::{NodeId, SiteId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,7 @@ impl Settings {
                     last: 29_999,
                 },
                 log_bytes: 10 << 20,
+                runtime: RuntimeSettings::Process,
             },
             admin: loopback(7070),
         }
@@ -157,6 +158,59 @@ pub struct AgentSettings {
     pub ports: PortRange,
     /// Captured output kept for one instance, in bytes, over two files. Default 10 MiB.
     pub log_bytes: u64,
+    /// Default: processes.
+    pub runtime: RuntimeSettings,
+}
+
+/// How instances run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuntimeSettings {
+    /// As processes of this machine; images are refused.
+    Process,
+    /// Images in containers, everything else as processes.
+    Docker(Box<DockerSettings>),
+}
+
+/// `[agent.docker]`: the engine, and what containers of this machine may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerSettings {
+    /// The engine's socket. Default `/var/run/docker.sock`.
+    pub socket: PathBuf,
+    /// File of registry logins, as `docker login` writes it; nobody logs in where it is not given.
+    pub logins: Option<PathBuf>,
+    /// Folder with one file for each secret. Default `/etc/minato/secrets/`.
+    pub secrets: PathBuf,
+    /// Folders of this machine that containers may mount, by the name that service files use. Default none.
+    pub volumes: BTreeMap<String, PathBuf>,
+    /// Networks of the engine that containers may join. Default `bridge` only.
+    pub networks: BTreeSet<String>,
+    /// No image is fetched with less room than this on the engine's disk, in bytes. Default 1 GiB.
+    pub free_bytes: u64,
+    /// What is done with containers that nobody needs. Default: removed.
+    pub reap: Reaping,
+}
+
+impl Default for DockerSettings {
+    fn default() -> Self {
+        Self {
+            socket: PathBuf::from("/var/run/docker.sock"),
+            logins: None,
+            secrets: PathBuf::from("/etc/minato/secrets/"),
+            volumes: BTreeMap::new(),
+            networks: BTreeSet::from([crate::BRIDGE_NETWORK.to_owned()]),
+            free_bytes: 1 << 30,
+            reap: Reaping::On,
+        }
+    }
+}
+
+/// What is done with containers of ours that nobody needs, and with old images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaping {
+    /// Removed.
+    On,
+    /// An event tells what would be.
+    Report,
 }
 
 /// Ports from `first` to `last`, both included.

@@ -203,6 +203,12 @@ pub enum EventKind {
     Started,
     /// The agent found a run of before and goes on with it.
     Adopted,
+    /// The agent changed what a running instance may use.
+    Adjusted,
+    /// An image was fetched, is being fetched, or was removed.
+    Image,
+    /// The engine that runs containers went away, came back, or told of something.
+    Engine,
     /// The agent drains an instance before it is stopped.
     Stopping,
     /// An instance ended because it should.

@@ -108,6 +108,7 @@ mod tests {
                 directory: None,
                 port: None,
                 stop: Default::default(),
+                image: None,
             }),
             replicas: 2,
             routes: Vec::new(),

@@ -11,6 +11,7 @@
 mod changes;
 mod commands;
 mod config_edits;
+mod containers;
 mod crash;
 mod disk;
 mod etcd;

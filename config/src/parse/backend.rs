@@ -1,10 +1,11 @@
-//! What answers the requests of a service: a command that minato runs, or fixed endpoints.
+//! What answers the requests of a service: a command or an image that minato runs, or fixed endpoints.
 
 use super::address;
 use super::document::Report;
 use super::field::{Field, Given, Section, describe};
+use super::image::{self, OF_IMAGE};
 use super::key::{Keys, nearest};
-use crate::{Backend, Command, StopPolicy};
+use crate::{Backend, Command, Image, StopPolicy};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -33,14 +34,23 @@ pub(super) struct Read {
     pub(super) endpoints: Vec<SocketAddr>,
 }
 
-/// The command or the endpoints.
+/// The command, the image or the endpoints.
 pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Read {
     let command = section.read(report, "command", arguments);
     let mut endpoints = Vec::new();
     let list = section.read(report, "endpoints", |it, report| {
         read_endpoints(it, report, &mut endpoints)
     });
-    let (of_command, of_endpoints) = (!command.is_absent(), !list.is_absent());
+    let of_image = section.get(report, "image").is_some();
+    let (of_command, of_endpoints) = (!command.is_absent() || of_image, !list.is_absent());
+    if !of_image {
+        for key in OF_IMAGE {
+            if let Some(field) = section.get(report, key) {
+                let message = "belongs to an `image`; a process has what its user may have";
+                field.problem::<()>(report, message);
+            }
+        }
+    }
     let (mut whole, port) = if of_endpoints && !of_command {
         for key in OF_COMMAND {
             if let Some(field) = section.get(report, key) {
@@ -53,16 +63,20 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Read {
             .and_then(|()| u16::try_from(endpoints.len()).ok());
         let whole = count.map(|it| (Backend::Endpoints(endpoints.clone()), it));
         (whole, None)
+    } else if of_image {
+        let image = image::read(section, report);
+        read_command(section, report, command, Kind::Image(image))
     } else {
-        read_command(section, report, command)
+        read_command(section, report, command, Kind::Process)
     };
     if of_command && let Some(field) = section.get(report, "endpoints") {
-        let message = "stands beside `command`; a service has one of the two";
+        let beside = if of_image { "image" } else { "command" };
+        let message = format!("stands beside `{beside}`; a service has one of the two");
         whole = field.problem(report, message);
     }
     let neither = !of_command && !of_endpoints;
-    if neither && report.is_whole() && section.get(report, "image").is_none() {
-        let message = "needs `command`, like command = [\"./server\", \"--port\", \"{port}\"], or `endpoints`, like endpoints = [\"10.0.0.7:8080\"]";
+    if neither && report.is_whole() {
+        let message = "needs `command`, like command = [\"./server\", \"--port\", \"{port}\"], `image`, like image = \"registry.example/library:3.2\", or `endpoints`, like endpoints = [\"10.0.0.7:8080\"]";
         report.problem(section.line, &section.path, message);
     }
     Read {
@@ -72,31 +86,56 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Read {
     }
 }
 
-/// The command where all of it is right, and its port where that is.
+/// What a command runs in.
+enum Kind {
+    Process,
+    /// `None` where it is wrong.
+    Image(Option<Image>),
+}
+
+/// The command where all of it is right, and its fixed port where that is.
 fn read_command(
     section: &Section<'_>,
     report: &mut Report<'_>,
     argv: Given<Vec<String>>,
+    kind: Kind,
 ) -> (Option<(Backend, u16)>, Option<u16>) {
-    let port = section.read(report, "port", |it, report| {
-        it.number::<u16>(report, 1..=65_535)
-    });
+    let port = match kind {
+        Kind::Process => section.read(report, "port", |it, report| {
+            it.number::<u16>(report, 1..=65_535)
+        }),
+        // It is the program's own, inside.
+        Kind::Image(_) => Given::Absent,
+    };
     let replicas = section.read(report, "replicas", replicas);
     let env = section.read(report, "env", environment);
     let directory = section.read(report, "directory", directory);
     let stop = section.read(report, "stop", stop);
-    if let (Given::Right(replicas @ 2..), Some(field)) = (replicas, section.get(report, "port")) {
+    if let (Kind::Process, Given::Right(replicas @ 2..), Some(field)) =
+        (&kind, replicas, section.get(report, "port"))
+    {
         let message = format!(
             "one port cannot serve {replicas} replicas; leave `port` out, and each gets its own as PORT and {{port}}"
         );
+        field.problem::<()>(report, message);
+    }
+    if let (Kind::Image(Some(image)), Given::Right(env)) = (&kind, &env)
+        && let Some(name) = image.secrets.keys().find(|it| env.contains_key(*it))
+        && let Some(field) = section.get(report, "secrets")
+    {
+        let message = format!("`{name}` stands in `env` as well; leave one of them out");
         field.problem::<()>(report, message);
     }
     if let (Some(message), Some(field)) = (too_much(&argv, &env), section.get(report, "command")) {
         field.problem::<()>(report, message);
     }
     let whole = || {
+        let (argv, image) = match kind {
+            Kind::Process => (argv.right()?, None),
+            Kind::Image(image) => (argv.in_force(Vec::new())?, Some(Box::new(image?))),
+        };
         let command = Command {
-            argv: argv.right()?,
+            argv,
             env: env.in_force(BTreeMap::new())?,
             directory: match directory {
                 Given::Wrong => return None,
@@ -107,6 +146,7 @@ fn read_command(
                 port => port.right(),
             },
             stop: stop.in_force(StopPolicy::default())?,
+            image,
         };
         Some((Backend::Command(command), replicas.in_force(1)?))
     };
@@ -242,7 +282,8 @@ fn environment(field: &Field<'_>, report: &mut Report<'_>) -> Option<BTreeMap<St
     all
 }
 
-fn variable(name: &str, value: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
+/// Whether a variable may have this name.
+pub(super) fn check_variable(name: &str, value: &Field<'_>, report: &mut Report<'_>) -> Option<()> {
     let mut bytes = name.bytes();
     let first = bytes
         .next()
@@ -264,6 +305,11 @@ fn variable(name: &str, value: &Field<'_>, report: &mut Report<'_>) -> Option<St
             "names that begin with MINATO_ are minato's own; choose another",
         );
     }
+    Some(())
+}
+
+fn variable(name: &str, value: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
+    check_variable(name, value, report)?;
     let hint = format!(
         "a string, like \"{}\"",
         match value.value {

@@ -6,11 +6,13 @@
 mod address;
 mod backend;
 mod check;
+mod docker;
 mod document;
 mod duration;
 mod field;
 mod gateway;
 mod health;
+mod image;
 mod key;
 mod limit;
 mod mend;

@@ -3,13 +3,14 @@
 use super::document::Report;
 use super::field::Section;
 use super::key::Keys;
-use super::{backend, health, limit, route, upstream};
+use super::{backend, health, image, limit, route, upstream};
 use crate::{Limits, Salvaged, Service, ServiceName, Timeouts};
 
 /// Of a service file.
 pub(super) const KEYS: Keys = Keys {
     known: &[
         "command",
+        "image",
         "endpoints",
         "port",
         "replicas",
@@ -24,28 +25,22 @@ pub(super) const KEYS: Keys = Keys {
         "env",
         "directory",
         "stop",
+        "network",
+        "pull",
+        "init",
+        "user",
+        "secrets",
+        "volumes",
+        "resources",
     ],
-    later: &[
-        (
-            "image",
-            "containers come later: use `command` for a process, or `endpoints` for what someone else runs",
-        ),
-        ("sites", "more than one site comes later: leave it out"),
-        (
-            "resources",
-            "limits on processor and memory come later: leave it out",
-        ),
-        (
-            "secrets",
-            "secrets come later: use `env`, or let the command read a file",
-        ),
-    ],
+    later: &[("sites", "more than one site comes later: leave it out")],
     below: &[
         ("health", &health::KEYS),
         ("tls", &upstream::TLS_KEYS),
         ("limits", &limit::LIMIT_KEYS),
         ("timeouts", &limit::TIMEOUT_KEYS),
         ("stop", &backend::STOP_KEYS),
+        ("resources", &image::RESOURCE_KEYS),
         ("[[route]]", &route::KEYS),
     ],
 };

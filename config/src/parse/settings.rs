@@ -3,8 +3,10 @@
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use super::{address, gateway, store};
-use crate::{AgentSettings, NodeId, PortRange, Role, Settings, SiteId};
+use super::{address, docker, gateway, store};
+use crate::{
+    AgentSettings, DockerSettings, NodeId, PortRange, Role, RuntimeSettings, Settings, SiteId,
+};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -23,7 +25,11 @@ pub(super) const KEYS: Keys = Keys {
     ],
 };
 /// Of `[agent]`.
-pub(super) const AGENT_KEYS: Keys = Keys::known(&["runtime", "ports", "log_size"]);
+pub(super) const AGENT_KEYS: Keys = Keys {
+    known: &["runtime", "ports", "log_size", "docker"],
+    later: &[],
+    below: &[("docker", &docker::KEYS)],
+};
 /// Of `[admin]`.
 pub(super) const ADMIN_KEYS: Keys = Keys::known(&["listen"]);
 
@@ -62,7 +68,7 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
         gateway::read(&it, report, folder, &mut settings.gateway);
     }
     if let Some(it) = part(root, report, "agent", &AGENT_KEYS) {
-        agent(&it, report, &mut settings.agent);
+        agent(&it, report, folder, &mut settings.agent);
     }
     if let Some(it) = part(root, report, "admin", &ADMIN_KEYS) {
         let mut listen = NO_ADDRESS;
@@ -134,8 +140,27 @@ fn role(field: &Field<'_>, report: &mut Report<'_>) -> Option<Role> {
     }
 }
 
-fn agent(section: &Section<'_>, report: &mut Report<'_>, to: &mut AgentSettings) {
-    section.read(report, "runtime", runtime);
+fn agent(section: &Section<'_>, report: &mut Report<'_>, folder: &Path, to: &mut AgentSettings) {
+    let docker = section.read(report, "docker", |it, report| {
+        docker::read(
+            &it.section(report, "a table, written [agent.docker]")?,
+            report,
+            folder,
+        )
+    });
+    let runtime = section.read(report, "runtime", runtime);
+    to.runtime = match runtime.or(Runtime::Process) {
+        Runtime::Docker => RuntimeSettings::Docker(Box::new(docker.or(DockerSettings::default()))),
+        Runtime::Process => {
+            if runtime != Given::Wrong
+                && let Some(field) = section.get(report, "docker")
+            {
+                let message = "says nothing without runtime = \"docker\" in [agent]";
+                field.problem::<()>(report, message);
+            }
+            RuntimeSettings::Process
+        }
+    };
     match section.read(report, "ports", address::ports) {
         Given::Absent => {}
         ports => to.ports = ports.or(NO_PORTS),
@@ -144,14 +169,18 @@ fn agent(section: &Section<'_>, report: &mut Report<'_>, to: &mut AgentSettings)
     to.log_bytes = size.or(to.log_bytes);
 }
 
-fn runtime(field: &Field<'_>, report: &mut Report<'_>) -> Option<()> {
-    match field.text(report, "\"process\"")? {
-        "process" => Some(()),
-        "docker" => field.problem(
-            report,
-            "\"docker\" is not served by this version; containers come later: use \"process\"",
-        ),
-        _ => field.wrong(report, "\"process\""),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Runtime {
+    Process,
+    Docker,
+}
+
+fn runtime(field: &Field<'_>, report: &mut Report<'_>) -> Option<Runtime> {
+    const FORM: &str = "\"process\" or \"docker\"";
+    match field.text(report, FORM)? {
+        "process" => Some(Runtime::Process),
+        "docker" => Some(Runtime::Docker),
+        _ => field.wrong(report, FORM),
     }
 }
 

@@ -77,8 +77,12 @@ fn key(node: &NodeId, name: &RunName) -> InstanceKey {
 }
 
 fn left(found: Found) -> Left {
+    let address = match found.state {
+        FoundState::Running { address, .. } => address,
+        FoundState::Ended(_) => None,
+    };
     let state = match found.state {
-        FoundState::Running { pid, age } => LeftState::Running { pid, age },
+        FoundState::Running { pid, age, .. } => LeftState::Running { pid, age },
         FoundState::Ended(ended) => match ended.exit {
             Exit::Stopped | Exit::Never => LeftState::Stopped,
             _ => LeftState::Ended(ended.to_string()),
@@ -89,6 +93,7 @@ fn left(found: Found) -> Left {
         command: Some(Box::new(found.order.command)),
         digest: found.order.digest,
         port: found.order.port,
+        address,
         state,
     }
 }
@@ -111,6 +116,7 @@ fn remembered(key: &InstanceKey, document: &Instance) -> Adoption {
             command: None,
             digest: String::new(),
             port: document.address.port(),
+            address: None,
             state,
         },
         document: Some(document.clone()),

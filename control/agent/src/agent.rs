@@ -5,10 +5,11 @@ use crate::adopt::adopt;
 use crate::clock::now;
 use crate::port_file::PortFile;
 use crate::ports::NoPort;
-use crate::runtime::{Ended, RunOrder, Runtime, RuntimeError, Signal, Started};
+use crate::runtime::{Ended, RunOrder, Runtime, RuntimeError, Signal, Started, Stray};
+use crate::stray;
 use crate::{AgentError, AgentOptions};
-use minato_config::Command;
-use minato_control::{Event, EventKind, Node, NodeAction, PlaceKey, Refusal, RunName};
+use minato_config::{Command, Reaping, Resources, RuntimeSettings};
+use minato_control::{Event, EventKind, Node, NodeAction, PlaceKey, Refusal, RunName, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
@@ -28,6 +29,12 @@ pub(crate) enum Seen {
         name: RunName,
         ended: Ended,
     },
+    Adjusted {
+        name: RunName,
+        result: Result<(), String>,
+    },
+    Strays(Vec<Stray>),
+    Nothing,
 }
 
 pub(crate) struct Agent {
@@ -114,7 +121,8 @@ impl Agent {
                 result: Ok(started),
             } => {
                 self.forget_older(&name).await;
-                let actions = self.node.started(&name, started.pid, port, now());
+                let at = started.address;
+                let actions = self.node.started(&name, started.pid, port, at, now());
                 self.watch_over(name);
                 actions
             }
@@ -131,6 +139,9 @@ impl Agent {
                 }
                 self.node.ended(&name, &ended.to_string(), now(), jitter)
             }
+            Seen::Adjusted { name, result } => self.node.adjusted(&name, result, now()),
+            // Those are for `reap`, which sees the world.
+            Seen::Strays(_) | Seen::Nothing => Vec::new(),
         };
         self.act(actions).await;
     }
@@ -143,6 +154,7 @@ impl Agent {
                     command,
                     digest,
                 } => self.start(name, *command, digest).await,
+                NodeAction::Adjust { name, resources } => self.adjust(name, resources),
                 NodeAction::Terminate(name) => self.signal(&name, Signal::Terminate).await,
                 NodeAction::Kill(name) => self.signal(&name, Signal::Kill).await,
                 NodeAction::Release(place) => self.release(&place).await,
@@ -187,14 +199,73 @@ impl Agent {
         };
         let (runtime, starts) = (self.runtime.clone(), self.starts.clone());
         self.tasks.spawn(async move {
-            let _permit = starts.acquire_owned().await;
-            let result = runtime.start(&order).await.map_err(|it| refusal(&it));
+            // Without a permit: what is fetched for long must not hold up what could start at once.
+            let result = match runtime.prepare(&order).await {
+                Ok(()) => {
+                    let _permit = starts.acquire_owned().await;
+                    runtime.start(&order).await
+                }
+                Err(error) => Err(error),
+            };
+            let result = result.map_err(|it| refusal(&it));
             Seen::Started {
                 name: order.name,
                 port: order.port,
                 result,
             }
         });
+    }
+
+    fn adjust(&mut self, name: RunName, resources: Resources) {
+        let runtime = self.runtime.clone();
+        self.tasks.spawn(async move {
+            let result = runtime.adjust(&name, resources).await;
+            let result = result.map_err(|it| it.to_string());
+            Seen::Adjusted { name, result }
+        });
+    }
+
+    /// Looks for what an agent left behind, and after what fills up with time.
+    pub(crate) fn look_for_strays(&mut self) {
+        let runtime = self.runtime.clone();
+        let known: BTreeSet<RunName> = self.remembered.values().flatten().cloned().collect();
+        self.tasks.spawn(async move {
+            runtime.tidy().await;
+            Seen::Strays(runtime.strays(&known).await)
+        });
+    }
+
+    /// Ends what some document allows to end; the rest is left alone.
+    pub(crate) fn reap(&mut self, strays: Vec<Stray>, world: &World) {
+        for stray in strays {
+            // It may have become known since it was looked for.
+            let place = (stray.run.service.clone(), stray.run.slot);
+            let known = self.remembered.get(&place);
+            if known.is_some_and(|it| it.contains(&stray.run)) {
+                continue;
+            }
+            let lives = self.node.living(&place);
+            let Some(reason) = stray::verdict(&stray, lives, &self.options.node, world) else {
+                continue;
+            };
+            let what = format!("what was left of {}: {reason}", stray.run);
+            let (sentence, act) = match &self.options.runtime {
+                RuntimeSettings::Docker(it) if it.reap == Reaping::Report => {
+                    (format!("would remove {what}"), false)
+                }
+                _ => (format!("removes {what}"), true),
+            };
+            self.tell(Event::info(now().wall, EventKind::Engine, sentence).of(&place.0));
+            if act {
+                let runtime = self.runtime.clone();
+                self.tasks.spawn(async move {
+                    if let Err(error) = runtime.reap(&stray.run).await {
+                        tracing::warn!(%error, "what was left of a run could not be removed");
+                    }
+                    Seen::Nothing
+                });
+            }
+        }
     }
 
     fn watch_over(&mut self, name: RunName) {
@@ -267,6 +338,9 @@ fn refusal(error: &RuntimeError) -> Refusal {
     let text = error.to_string();
     match error {
         RuntimeError::Command(_) => Refusal::Command(text),
+        RuntimeError::Field { field, .. } => Refusal::Field(field, text),
+        RuntimeError::Port(_) => Refusal::Port(text),
+        RuntimeError::Away(_) => Refusal::Away(text),
         RuntimeError::Machine { .. } | RuntimeError::Keeper { .. } => Refusal::Machine(text),
     }
 }

@@ -19,6 +19,7 @@ mod publish;
 mod run;
 pub mod runtime;
 pub mod shim;
+mod stray;
 
 pub use error::AgentError;
 pub use log::{LogCursor, logs, logs_after};

@@ -1,6 +1,6 @@
 //! What the composition hands to the agent.
 
-use minato_config::{NodeId, PortRange};
+use minato_config::{NodeId, PortRange, RuntimeSettings, SiteId};
 use minato_control_store::keys::Keys;
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -9,16 +9,20 @@ use std::path::PathBuf;
 /// One agent's settings.
 #[derive(Debug, Clone)]
 pub struct AgentOptions {
+    /// Which site.
+    pub site: SiteId,
     /// Which machine this is.
     pub node: NodeId,
     /// The site's keys.
     pub keys: Keys,
-    /// Data folder: `instances/`, `logs/` and `ports.json` are kept in it.
+    /// Data folder: `instances/`, `containers/`, `secrets/`, `logs/` and `ports.json` are kept in it.
     pub data: PathBuf,
     /// Ports for instances.
     pub ports: PortRange,
     /// Captured output kept for one instance, bytes, over two files.
     pub log_bytes: u64,
+    /// Whether images are run, and with what.
+    pub runtime: RuntimeSettings,
     /// Program and leading arguments that end up in [`crate::shim::run`]: `["/usr/bin/minato", "shim"]`.
     pub shim: Vec<OsString>,
     /// The address at which instances of this node are reached.

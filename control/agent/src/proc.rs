@@ -52,6 +52,25 @@ impl Process {
             .saturating_sub(start)
     }
 
+    /// Processor time since its start, and resident memory in bytes without what it shares; `None` when it is gone.
+    pub(crate) fn usage(self) -> Option<(Duration, u64)> {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        let (_, rest) = text.rsplit_once(')')?;
+        let mut times = rest.split_ascii_whitespace().skip(11);
+        let mut ticks = || times.next()?.parse::<u64>().ok();
+        let ticks = ticks()?.checked_add(ticks()?)?;
+        let pages = fs::read_to_string(format!("/proc/{}/statm", self.pid)).ok()?;
+        let mut pages = pages.split_ascii_whitespace().skip(1);
+        let mut count = || pages.next()?.parse::<u64>().ok();
+        let own = count()?.saturating_sub(count()?);
+        let page = u64::try_from(rustix::param::page_size()).unwrap_or(4_096);
+        let usage = (
+            Duration::from_millis(ticks.saturating_mul(1_000 / TICKS)),
+            own.saturating_mul(page),
+        );
+        self.is_alive().then_some(usage)
+    }
+
     /// For signals; `None` for ids that no process has.
     pub(crate) fn id(self) -> Option<Pid> {
         id(self.pid)

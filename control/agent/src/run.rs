@@ -1,13 +1,14 @@
 //! The node loop: waits for what happens and has it taken in, decided on, and said.
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Seen};
 use crate::alive::stay_alive;
 use crate::clock::now;
 use crate::local::LocalProbes;
 use crate::port_file::PortFile;
 use crate::publish::{Publication, publish};
-use crate::runtime::ProcessRuntime;
+use crate::runtime::{DockerOptions, DockerRuntime, ProcessRuntime, Runtimes};
 use crate::{AgentError, AgentOptions, Stop};
+use minato_config::RuntimeSettings;
 use minato_control::{Event, EventKind, InstanceKey, Stored, World};
 use minato_control_store::{Follower, SharedStore, StoreError, follow};
 use minato_health::Instance;
@@ -23,6 +24,9 @@ const FLUSH: Duration = Duration::from_secs(1);
 const AFTER_GRACE: Duration = Duration::from_millis(1500);
 /// Between looks at a store that cannot be listed yet.
 const RETRY: Duration = Duration::from_millis(500);
+/// When what an agent left behind is looked for: first after a start, then again and again.
+const FIRST_TIDY: Duration = Duration::from_secs(20);
+const TIDY: Duration = Duration::from_secs(600);
 /// Without any deadline the state is looked at again this often.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -35,7 +39,7 @@ pub async fn run(
     events: mpsc::Sender<Event>,
     mut stop: watch::Receiver<Stop>,
 ) -> Result<(), AgentError> {
-    let runtime = ProcessRuntime::open(&options.data, options.shim.clone(), options.log_bytes)?;
+    let runtime = open(&options, &events)?;
     let ports = PortFile::open(&options.data, options.ports)?;
     let follower = tokio::select! {
         follower = first_world(&store, &options, &events) => follower,
@@ -48,6 +52,25 @@ pub async fn run(
     agent.take_over(follower.observed()).await?;
     agent.work(store, follower, stop).await;
     Ok(())
+}
+
+fn open(options: &AgentOptions, events: &mpsc::Sender<Event>) -> Result<Runtimes, AgentError> {
+    let process = ProcessRuntime::open(&options.data, options.shim.clone(), options.log_bytes)?;
+    let docker = match &options.runtime {
+        RuntimeSettings::Process => None,
+        RuntimeSettings::Docker(settings) => {
+            let docker = DockerOptions {
+                settings: (**settings).clone(),
+                site: options.site.clone(),
+                node: options.node.clone(),
+                data: options.data.clone(),
+                address: options.address,
+                log_bytes: options.log_bytes,
+            };
+            Some(DockerRuntime::open(docker, events.clone())?)
+        }
+    };
+    Ok(Runtimes::new(process, docker))
 }
 
 /// `None` when the store is closed.
@@ -92,18 +115,24 @@ impl Agent {
         let alive = tokio::spawn(stay_alive(store, keys, self.options.node.clone()));
         let (mut probes, mut changes) = LocalProbes::new();
         let (mut following, mut deadline) = (true, None);
+        let mut tidy_at = now().instant + FIRST_TIDY;
         loop {
             let decided = self.turn(&follower, &mut probes, &publications).await;
             if deadline.is_some_and(|it| self.node.is_idle() || it <= now().instant) {
                 break;
             }
-            let wake = self.wake(decided, deadline);
+            let wake = self.wake(decided, deadline).min(tidy_at);
+            if tidy_at <= now().instant {
+                tidy_at = now().instant + TIDY;
+                self.look_for_strays();
+            }
             tokio::select! {
                 touched = follower.next(), if following => if let Err(error) = touched {
                     following = false;
                     self.tell(Event::error(now().wall, EventKind::Store, format!("the store is lost to this agent, which goes on with what it knows: {error}")));
                 },
                 Some(seen) = self.tasks.join_next() => match seen {
+                    Ok(Seen::Strays(strays)) => self.reap(strays, &follower.observed().world),
                     Ok(seen) => self.take_in(seen).await,
                     Err(error) => tracing::error!(%error, "a task of the agent failed"),
                 },

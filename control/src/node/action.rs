@@ -2,7 +2,7 @@
 
 use super::{PlaceKey, RunName};
 use crate::Event;
-use minato_config::{Command, Timestamp};
+use minato_config::{Command, Resources, Timestamp};
 use std::time::{Duration, Instant};
 
 /// One moment on both clocks: one for measuring, one for documents.
@@ -38,6 +38,13 @@ pub enum NodeAction {
         command: Box<Command>,
         /// The digest of the assignment.
         digest: String,
+    },
+    /// Let the run use this much from now on; answer with [`super::Node::adjusted`].
+    Adjust {
+        /// Which.
+        name: RunName,
+        /// What it may use.
+        resources: Resources,
     },
     /// Ask its processes to end.
     Terminate(RunName),

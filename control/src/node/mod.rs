@@ -121,6 +121,12 @@ impl Node {
         })
     }
 
+    /// The run that lives at a place.
+    pub fn living(&self, key: &PlaceKey) -> Option<RunName> {
+        let place = self.places.get(key)?;
+        matches!(place.stage, Stage::Running(_) | Stage::Stopping(_)).then(|| place.name(key))
+    }
+
     /// Whether this run is being ended for good, so that its end is no failure.
     pub fn is_leaving(&self, name: &RunName) -> bool {
         let place = self.places.get(&(name.service.clone(), name.slot));

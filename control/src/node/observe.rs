@@ -9,6 +9,9 @@ use minato_health::{Instance, Layer, Phase, Verdict};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// Between attempts to change the resources of a run.
+pub(super) const ADJUST_WAIT: Duration = Duration::from_secs(30);
+
 /// A run that an earlier agent left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
@@ -18,8 +21,10 @@ pub struct Left {
     pub command: Option<Box<Command>>,
     /// The digest of its assignment; empty where it is not known.
     pub digest: String,
-    /// Where it listens.
+    /// The port that it was given.
     pub port: u16,
+    /// Where it is reached; `None` where that is its port at the node's address.
+    pub address: Option<SocketAddr>,
     /// Whether it lives.
     pub state: LeftState,
 }
@@ -51,7 +56,9 @@ impl Node {
         jitter: f64,
     ) -> Vec<NodeAction> {
         let key = (left.name.service.clone(), left.name.slot);
-        let address = SocketAddr::new(self.address, left.port);
+        let address = left
+            .address
+            .unwrap_or(SocketAddr::new(self.address, left.port));
         let known = document.filter(|it| it.run <= left.name.run);
         let place = self.places.entry(key.clone()).or_default();
         (place.generation, place.run) = (left.name.generation, left.name.run);
@@ -121,9 +128,16 @@ impl Node {
         }
     }
 
-    /// The run that was asked for lives.
-    pub fn started(&mut self, name: &RunName, pid: u32, port: u16, now: Moment) -> Vec<NodeAction> {
-        let address = SocketAddr::new(self.address, port);
+    /// The run that was asked for lives. `at`: where it is reached, where that is not its port at the node's address.
+    pub fn started(
+        &mut self,
+        name: &RunName,
+        pid: u32,
+        port: u16,
+        at: Option<SocketAddr>,
+        now: Moment,
+    ) -> Vec<NodeAction> {
+        let address = at.unwrap_or(SocketAddr::new(self.address, port));
         let Some((key, place)) = self.place(name) else {
             return vec![NodeAction::Kill(name.clone())];
         };
@@ -150,6 +164,51 @@ impl Node {
             EventKind::Started,
             format!("{}/{} was started (pid {pid}, port {port})", key.0, key.1),
         );
+        vec![place.event(&key, event)]
+    }
+
+    /// The run may use what was last asked for, or could not be given it: then it is asked again after a while.
+    pub fn adjusted(
+        &mut self,
+        name: &RunName,
+        result: Result<(), String>,
+        now: Moment,
+    ) -> Vec<NodeAction> {
+        let Some((key, place)) = self.place(name) else {
+            return Vec::new();
+        };
+        let event = match result {
+            Ok(()) => {
+                place.unadjusted = None;
+                Event::info(
+                    now.wall,
+                    EventKind::Adjusted,
+                    format!("{}/{} was given other resources as it runs", key.0, key.1),
+                )
+            }
+            Err(why) => {
+                let again = now.instant + ADJUST_WAIT;
+                if place
+                    .unadjusted
+                    .replace((again, why.clone()))
+                    .is_some_and(|it| it.1 == why)
+                {
+                    return Vec::new();
+                }
+                Event::warn(
+                    now.wall,
+                    EventKind::Adjusted,
+                    format!(
+                        "{}/{} goes on with the resources it has, and is tried again: {why}",
+                        key.0, key.1
+                    ),
+                )
+                .hint(format!(
+                    "look at `resources` of {}; minato restart {}",
+                    key.0, key.0
+                ))
+            }
+        };
         vec![place.event(&key, event)]
     }
 

@@ -1,5 +1,6 @@
 //! One place: what fills it, and the steps from one stage to the next.
 
+use super::observe::ADJUST_WAIT;
 use super::stop::Stopping;
 use super::turn::Turn;
 use super::{Moment, NodeAction, PlaceKey, RunName, Wish};
@@ -36,6 +37,8 @@ pub(super) struct Place {
     pub(super) alarm: Option<String>,
     /// Why it could last not be started, so that it is said once.
     pub(super) refused: Option<String>,
+    /// Its resources could not be changed: when that is tried again, and why not.
+    pub(super) unadjusted: Option<(Instant, String)>,
 }
 
 /// Where a place stands.
@@ -88,10 +91,14 @@ impl Place {
             Stage::Vacant | Stage::Starting | Stage::Gone | Stage::Failed => None,
             Stage::Waiting { until } => Some(*until),
             Stage::Stopping(stopping) => Some(stopping.deadline()),
-            Stage::Running(life) => match life.up_since {
-                None => Some(life.patience),
-                Some(since) => self.restarts.is_backing_off().then_some(since + STEADY),
-            },
+            Stage::Running(life) => {
+                let steady = match life.up_since {
+                    None => Some(life.patience),
+                    Some(since) => self.restarts.is_backing_off().then_some(since + STEADY),
+                };
+                let adjust = self.unadjusted.as_ref().map(|it| it.0);
+                steady.into_iter().chain(adjust).min()
+            }
         }
     }
 
@@ -101,6 +108,7 @@ impl Place {
         if let (Stage::Running(_), Wish::Run { .. } | Wish::Keep(_) | Wish::Nothing) =
             (&self.stage, wish)
         {
+            self.adjust(turn, wish);
             return self.watch(turn);
         }
         match (&self.stage, wish) {
@@ -158,7 +166,43 @@ impl Place {
         }
     }
 
+    /// What differs in resources only is made so as it runs.
+    fn adjust(&mut self, turn: &mut Turn<'_>, wish: &Wish) {
+        let Wish::Run {
+            generation,
+            command: Some(wanted),
+            ..
+        } = wish
+        else {
+            return;
+        };
+        let due = self
+            .unadjusted
+            .as_ref()
+            .is_some_and(|(again, _)| *again <= turn.now.instant);
+        let name = self.name(turn.key);
+        let Some(command) = self
+            .command
+            .as_mut()
+            .filter(|_| *generation == self.generation)
+        else {
+            return;
+        };
+        if !due && command.resources() == wanted.resources() {
+            return;
+        }
+        let resources = wanted.resources();
+        *command = wanted.clone();
+        match &mut self.unadjusted {
+            // The reason is kept, so that it is told once.
+            Some((again, _)) if due => *again = turn.now.instant + ADJUST_WAIT,
+            unadjusted => *unadjusted = None,
+        }
+        turn.actions.push(NodeAction::Adjust { name, resources });
+    }
+
     fn begin(&mut self, turn: &mut Turn<'_>, command: Box<Command>) {
+        self.unadjusted = None;
         self.run = Run(self.run.0.saturating_add(1));
         self.stage = Stage::Starting;
         (self.local, self.layer) = (None, None);

@@ -11,12 +11,18 @@ use std::time::Duration;
 
 /// How long a run waits before it asks again for a port that another slot has.
 const PORT_WAIT: Duration = Duration::from_secs(1);
+/// How long a run waits before it asks an engine again that did not answer.
+const ENGINE_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a run could not be started. Each text says what to do, and names no service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// `command` cannot be executed as it is written.
     Command(String),
+    /// This key of the service's file asks for what this node cannot give.
+    Field(&'static str, String),
+    /// The engine that runs containers does not answer: nothing was tried, and it costs nothing of the restart budget.
+    Away(String),
     /// `port` is not to be had.
     Port(String),
     /// `port` is another slot's, which may be on its way out: waiting costs nothing of the restart budget.
@@ -27,7 +33,7 @@ pub enum Refusal {
 
 impl Node {
     /// The run that was asked for could not be started; nothing of it is left. Counts as an end, unless its port is
-    /// held. `port`: the one it would have had, 0 where none was found.
+    /// held or the engine is away. `port`: the one it would have had, 0 where none was found.
     pub fn not_started(
         &mut self,
         name: &RunName,
@@ -70,8 +76,8 @@ impl Node {
             reason: reason.clone(),
             retry_at: None,
         });
-        if let Refusal::PortHeld(_) = why {
-            let until = now.instant + PORT_WAIT;
+        if let Some(wait) = why.wait() {
+            let until = now.instant + wait;
             // Its number is free again: nothing was started under it.
             place.run = Run(name.run.0.saturating_sub(1));
             place.stage = Stage::Waiting { until };
@@ -83,12 +89,22 @@ impl Node {
 }
 
 impl Refusal {
+    /// When to try again, where waiting costs nothing.
+    fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::PortHeld(_) => Some(PORT_WAIT),
+            Self::Away(_) => Some(ENGINE_WAIT),
+            Self::Command(_) | Self::Field(..) | Self::Port(_) | Self::Machine(_) => None,
+        }
+    }
+
     /// `services/library.toml: command: no such program`, as far as a file is to blame and known.
     fn text(&self, source: Option<&str>) -> String {
         let (field, text) = match self {
             Self::Command(text) => ("command", text),
+            Self::Field(field, text) => (*field, text),
             Self::Port(text) | Self::PortHeld(text) => ("port", text),
-            Self::Machine(text) => return text.clone(),
+            Self::Machine(text) | Self::Away(text) => return text.clone(),
         };
         match source {
             Some(source) => format!("{source}: {field}: {text}"),

@@ -265,5 +265,6 @@ pub(in crate::plan) fn command(version: &str) -> Command {
         directory: None,
         port: None,
         stop: StopPolicy::default(),
+        image: None,
     }
 }

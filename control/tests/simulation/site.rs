@@ -208,6 +208,7 @@ impl Site {
             directory: None,
             port: None,
             stop: StopPolicy::default(),
+            image: None,
         };
         let record = ServiceRecord {
             v: 1,

@@ -16,12 +16,13 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 12] = [
+    let tables: [(&str, &key::Keys); 14] = [
         ("", &settings::KEYS),
         ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
         ("gateway.https.", &gateway::HTTPS_KEYS),
         ("agent.", &settings::AGENT_KEYS),
+        ("agent.docker.", &docker::KEYS),
         ("admin.", &settings::ADMIN_KEYS),
         ("", &service::KEYS),
         ("health.", &health::KEYS),
@@ -29,16 +30,25 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("limits.", &limit::LIMIT_KEYS),
         ("timeouts.", &limit::TIMEOUT_KEYS),
         ("stop.", &backend::STOP_KEYS),
+        ("resources.", &image::RESOURCE_KEYS),
     ];
     let parts = [
-        "store", "gateway", "agent", "admin", "health", "limits", "timeouts", "stop", "route",
+        "store",
+        "gateway",
+        "agent",
+        "admin",
+        "health",
+        "limits",
+        "timeouts",
+        "stop",
+        "resources",
+        "route",
     ];
     let mut known: Vec<String> = Vec::new();
     for (path, keys) in tables {
-        let own = keys
-            .known
-            .iter()
-            .filter(|it| !(path.is_empty() && parts.contains(it)));
+        let own = keys.known.iter().filter(|it| {
+            !(path.is_empty() && parts.contains(it) || path == "agent." && **it == "docker")
+        });
         known.extend(own.map(|it| format!("{path}{it}")));
         for (later, _) in keys.later {
             let last = TEXT.split("## Not served").last().unwrap();
@@ -71,6 +81,7 @@ fn defaults_are_those_of_the_code() {
     assert_eq!(service.health, health::default());
     assert!(matches!(&service.health, Health::On { timing: it, .. } if *it == timing));
     let ports = settings.agent.ports;
+    let docker = crate::DockerSettings::default();
     for (key, default) in [
         ("site", quote(&settings.site)),
         ("services", quote(&settings.services.display())),
@@ -95,6 +106,13 @@ fn defaults_are_those_of_the_code() {
             "agent.log_size",
             format!("`\"{}\"`", size::show(settings.agent.log_bytes)),
         ),
+        ("agent.docker.socket", quote(&docker.socket.display())),
+        ("agent.docker.secrets", quote(&docker.secrets.display())),
+        (
+            "agent.docker.free_space",
+            format!("`\"{}\"`", size::show(docker.free_bytes)),
+        ),
+        ("agent.docker.reap", "`\"on\"`".to_owned()),
         ("admin.listen", quote(&settings.admin)),
         ("replicas", format!("`{}`", service.replicas)),
         ("retries", format!("`{}`", service.retries)),
@@ -135,9 +153,14 @@ fn the_examples_in_the_text_are_right() {
         .skip(1)
         .filter_map(|it| it.split("```").next())
         .collect();
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 4);
     minato(blocks[0]).unwrap();
     for block in &blocks[1..] {
-        library(&format!("command = [\"a\"]\n{block}")).unwrap();
+        let command = if block.contains("image ") {
+            ""
+        } else {
+            "command = [\"a\"]\n"
+        };
+        library(&format!("{command}{block}")).unwrap();
     }
 }

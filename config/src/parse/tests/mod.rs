@@ -1,5 +1,6 @@
 //! Tables of texts and of exactly what an operator is told.
 
+mod container;
 mod documented;
 mod service_file;
 mod settings_file;

@@ -64,7 +64,7 @@ retries = 9
         text,
         &[
             ":2: service.library.replicas: must be at least 1, got 0; to stop serving type `minato drain`, to change the number for a while `minato scale`, to end the service delete its file",
-            ":3: service.library.intervall: unknown key; known here: command, endpoints, port, replicas, routes, route, health, protocol, tls, limits, timeouts, retries, env, directory, stop",
+            ":3: service.library.intervall: unknown key; known here: command, image, endpoints, port, replicas, routes, route, health, protocol, tls, limits, timeouts, retries, env, directory, stop, network, pull, init, user, secrets, volumes, resources",
             ":4: service.library.routes[0]: no request can match \"Example.org\": hosts are matched in lower case; write `example.org`",
             ":4: service.library.routes[1]: no request can match \"example.org//a\": no segment may be empty; write `example.org/a`",
             ":5: service.library.health.intervl: unknown key; did you mean `interval`?",
@@ -87,7 +87,7 @@ fn keys() {
     );
     wrong(
         "image = \"x\"",
-        "image: is not served by this version; containers come later: use `command` for a process, or `endpoints` for what someone else runs",
+        "image: needs `port`: where the program in the image listens, like port = 8080",
     );
     wrong(
         "sites = [\"a\"]",
@@ -95,17 +95,17 @@ fn keys() {
     );
     wrong(
         "resources = {}",
-        "resources: is not served by this version; limits on processor and memory come later: leave it out",
+        "resources: belongs to an `image`; a process has what its user may have",
     );
     wrong(
         "secrets = {}",
-        "secrets: is not served by this version; secrets come later: use `env`, or let the command read a file",
+        "secrets: belongs to an `image`; a process has what its user may have",
     );
 }
 
 #[test]
 fn backends() {
-    let needs = ": service.library: needs `command`, like command = [\"./server\", \"--port\", \"{port}\"], or `endpoints`, like endpoints = [\"10.0.0.7:8080\"]";
+    let needs = ": service.library: needs `command`, like command = [\"./server\", \"--port\", \"{port}\"], `image`, like image = \"registry.example/library:3.2\", or `endpoints`, like endpoints = [\"10.0.0.7:8080\"]";
     wrong_file("", &[needs]);
     wrong_file(
         "endpoints = []",

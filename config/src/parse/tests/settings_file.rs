@@ -124,9 +124,23 @@ fn keys() {
         &[":1: sites: is not served by this version; more than one site comes later: leave it out"],
     );
     wrong(
-        "[agent]\nruntime = \"docker\"",
+        "[agent]\nruntime = \"dcker\"",
+        &[":2: agent.runtime: must be \"process\" or \"docker\", got \"dcker\""],
+    );
+    wrong(
+        "[agent.docker]\nlogins = \"a\"",
+        &[":1: agent.docker: says nothing without runtime = \"docker\" in [agent]"],
+    );
+    wrong(
+        "[agent]\nruntime = \"docker\"\n[agent.docker]\nsocket = \"tcp://10.0.0.1\"\nvolumes = { a = \"b\", c = \"/\", d = \"/a/../b\" }\nnetworks = []\nfree_space = \"1\"\nreap = true\nlogin = \"x\"",
         &[
-            ":2: agent.runtime: \"docker\" is not served by this version; containers come later: use \"process\"",
+            ":4: agent.docker.socket: must be the absolute path of the engine's socket, like \"/var/run/docker.sock\", got \"tcp://10.0.0.1\"",
+            ":5: agent.docker.volumes.a: must be an absolute path of this machine, like \"/srv/library\", got \"b\"",
+            ":5: agent.docker.volumes.c: would give containers the whole machine; name a folder below /",
+            ":5: agent.docker.volumes.d: must be an absolute path of this machine, like \"/srv/library\", got \"/a/../b\"",
+            ":6: agent.docker.networks: must be a list of the engine's networks, like [\"bridge\"], got an empty list",
+            ":8: agent.docker.reap: must be \"on\" or \"report\", got true",
+            ":9: agent.docker.login: unknown key; did you mean `logins`?",
         ],
     );
 }

@@ -2,6 +2,7 @@
 
 use super::{Exit, FoundState, RunName, RunOrder, Runtime, Signal};
 use minato_config::{Generation, Run, ServiceName, SlotIndex};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -53,7 +54,13 @@ pub async fn check(subject: &Subject<'_>) -> Result<(), String> {
         .map_err(case("remembers until removed"))?;
     takes_calls_for_unknown_runs(subject, 6)
         .await
-        .map_err(case("takes calls for unknown runs"))
+        .map_err(case("takes calls for unknown runs"))?;
+    measures_what_lives(subject, 7)
+        .await
+        .map_err(case("measures what lives"))?;
+    leaves_known_runs_alone(subject, 8)
+        .await
+        .map_err(case("leaves known runs alone"))
 }
 
 async fn starts_and_terminates(subject: &Subject<'_>, slot: u16) -> Result<(), String> {
@@ -179,6 +186,44 @@ async fn takes_calls_for_unknown_runs(subject: &Subject<'_>, slot: u16) -> Resul
     ensure(matches!(ended.exit, Exit::Unseen(_)), || {
         format!("{ended:?}")
     })
+}
+
+async fn measures_what_lives(subject: &Subject<'_>, slot: u16) -> Result<(), String> {
+    let (runtime, name) = ((subject.open)(), name(slot, 1)?);
+    let order = (subject.order)(Program::Sleeps, name.clone());
+    said(runtime.prepare(&order).await)?;
+    said(runtime.start(&order).await)?;
+    let used = said(runtime.usage(&name).await)?;
+    ensure(used.memory_bytes > 0, || format!("{used:?}"))?;
+    let later = said(runtime.usage(&name).await)?;
+    ensure(later.cpu >= used.cpu, || {
+        format!("{used:?}, then {later:?}")
+    })?;
+    said(runtime.signal(&name, Signal::Kill).await)?;
+    in_time(runtime.ended(&name)).await?;
+    let after = runtime.usage(&name).await;
+    ensure(after.is_err(), || format!("after its end: {after:?}"))
+}
+
+async fn leaves_known_runs_alone(subject: &Subject<'_>, slot: u16) -> Result<(), String> {
+    let (runtime, name) = ((subject.open)(), name(slot, 1)?);
+    said(
+        runtime
+            .start(&(subject.order)(Program::Sleeps, name.clone()))
+            .await,
+    )?;
+    runtime.tidy().await;
+    let known = BTreeSet::from([name.clone()]);
+    let strays = runtime.strays(&known).await;
+    ensure(strays.iter().all(|it| it.run != name), || {
+        format!("{strays:?}")
+    })?;
+    ensure(is_running(&*(subject.open)(), &name).await?, || {
+        "it is gone".to_owned()
+    })?;
+    said(runtime.signal(&name, Signal::Kill).await)?;
+    in_time(runtime.ended(&name)).await?;
+    Ok(())
 }
 
 async fn is_running(runtime: &dyn Runtime, name: &RunName) -> Result<bool, String> {

@@ -1,19 +1,25 @@
-//! What runs instances: the trait, and the process implementation. Every implementation passes [`contract`].
+//! What runs instances: the trait, and its implementations, processes and containers. Each passes [`contract`].
 
+mod both;
 pub mod contract;
+mod docker;
 mod keeper;
 mod process;
 mod record;
 mod remains;
 
+pub use both::Runtimes;
+pub use docker::{DockerOptions, DockerRuntime};
 pub use minato_control::RunName;
 pub use process::ProcessRuntime;
 pub(crate) use record::{Durable, Record, Records, private_folder, write_whole};
 
 use async_trait::async_trait;
-use minato_config::Command;
+use minato_config::{Command, Resources};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// One run as it should be started.
@@ -25,15 +31,17 @@ pub struct RunOrder {
     pub command: Command,
     /// [`Command::digest`] of the assignment.
     pub digest: String,
-    /// The port it is told to listen on.
+    /// The port of this machine at which it is reached.
     pub port: u16,
 }
 
 /// A run that lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Started {
-    /// The instance's own process id, also its process group.
+    /// The instance's own process id; 0 where it ended before that could be seen.
     pub pid: u32,
+    /// Where it is reached; `None` where that is its port at the node's address.
+    pub address: Option<SocketAddr>,
 }
 
 /// A run that an earlier agent left, as found at start.
@@ -54,6 +62,8 @@ pub enum FoundState {
         pid: u32,
         /// How long it has run.
         age: Duration,
+        /// As [`Started::address`].
+        address: Option<SocketAddr>,
     },
     /// It ended while nobody looked.
     Ended(Ended),
@@ -103,6 +113,8 @@ pub enum Exit {
     Status(i32),
     /// By this signal.
     Signal(i32),
+    /// Its limit of memory, in bytes where it is known, was not enough.
+    OutOfMemory(Option<u64>),
     /// It could not be executed; the sentence says why and what to do.
     NotStarted(String),
     /// Nobody saw it end; the sentence says what is known.
@@ -118,6 +130,12 @@ impl fmt::Display for Exit {
         match self {
             Self::Status(status) => write!(f, "exited with status {status}"),
             Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+            Self::OutOfMemory(Some(limit)) => write!(
+                f,
+                "ran out of memory and was killed; its limit is {} MiB (`resources.memory`)",
+                limit >> 20
+            ),
+            Self::OutOfMemory(None) => f.write_str("was killed: the machine ran out of memory"),
             Self::NotStarted(why) => write!(f, "could not be started: {why}"),
             Self::Unseen(why) => write!(f, "ended unseen: {why}"),
             Self::Never => f.write_str("was never begun"),
@@ -141,6 +159,20 @@ pub enum RuntimeError {
     /// The command cannot be executed as written; says why and what to do.
     #[error("{0}")]
     Command(String),
+    /// A key of the service's file asks for what cannot be had here; says why and what to do.
+    #[error("{why}")]
+    Field {
+        /// Which key.
+        field: &'static str,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// Another program of this machine has the port.
+    #[error("{0}")]
+    Port(String),
+    /// The engine does not answer: nothing was begun, or what was is found again. Try again.
+    #[error("{0}")]
+    Away(String),
     /// The machine refused: no processes, memory, descriptors or disk left. Trying later may help.
     #[error("{doing}: {cause}")]
     Machine {
@@ -162,6 +194,12 @@ pub enum RuntimeError {
 /// Runs instances. Every method may be called at any time, by several tasks, in any order.
 #[async_trait]
 pub trait Runtime: Send + Sync + 'static {
+    /// Does beforehand what takes long and leaves nothing to undo, such as fetching an image.
+    async fn prepare(&self, order: &RunOrder) -> Result<(), RuntimeError> {
+        let _ = order;
+        Ok(())
+    }
+
     /// Starts a run that was never started before. When this returns an error nothing of the run is left.
     async fn start(&self, order: &RunOrder) -> Result<Started, RuntimeError>;
 
@@ -179,4 +217,43 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Forgets an ended run. No error when it is not known.
     async fn remove(&self, run: &RunName) -> Result<(), RuntimeError>;
+
+    /// Lets a living run use this much from now on, without a restart.
+    async fn adjust(&self, run: &RunName, resources: Resources) -> Result<(), RuntimeError>;
+
+    /// What a living run has used and uses; an error when it does not live.
+    async fn usage(&self, run: &RunName) -> Result<Usage, RuntimeError>;
+
+    /// What this runtime once began and nobody knows of any more, those in `known` excepted.
+    async fn strays(&self, known: &BTreeSet<RunName>) -> Vec<Stray> {
+        let _ = known;
+        Vec::new()
+    }
+
+    /// Ends a stray and removes all of it.
+    async fn reap(&self, run: &RunName) -> Result<(), RuntimeError> {
+        let _ = run;
+        Ok(())
+    }
+
+    /// Looks after what fills up with time, such as old images. Called now and then.
+    async fn tidy(&self) {}
+}
+
+/// One look at what a run uses, on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time since its start, of all its processes that are still there, of all cores.
+    pub cpu: Duration,
+    /// Memory in use, without what could be dropped at once.
+    pub memory_bytes: u64,
+}
+
+/// Something of ours that the agent does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    /// Which run it was begun as.
+    pub run: RunName,
+    /// Whether it lives.
+    pub lives: bool,
 }

@@ -8,11 +8,12 @@ use super::remains::unseen;
 use super::{
     Ended, Exit, Found, FoundState, Inventory, Record, Records, RunName, RunOrder, Runtime,
 };
-use super::{RuntimeError, Signal, Started};
+use super::{RuntimeError, Signal, Started, Usage};
 use crate::AgentError;
 use crate::proc::{self, Process};
 use crate::shim::{Answer, INSTANCE_VARIABLE, LONGEST_ORDER, Order, marker};
 use async_trait::async_trait;
+use minato_config::Resources;
 use rustix::process::kill_process_group;
 use std::ffi::OsString;
 use std::io;
@@ -127,6 +128,7 @@ impl Runtime for ProcessRuntime {
                 boot: self.boot.clone(),
                 keeper: None,
                 instance: None,
+                address: None,
                 ended: None,
             },
             data: self.data.clone(),
@@ -147,7 +149,7 @@ impl Runtime for ProcessRuntime {
                 })
             });
         let error = match answer {
-            Ok(Answer::Started { pid }) => return Ok(Started { pid }),
+            Ok(Answer::Started { pid }) => return Ok(Started { pid, address: None }),
             Ok(Answer::Command(why)) => RuntimeError::Command(why),
             Ok(Answer::Machine(why)) => RuntimeError::Machine {
                 doing: format!("starting {name}"),
@@ -287,6 +289,34 @@ impl Runtime for ProcessRuntime {
                 doing: format!("removing the record of {run}"),
                 cause,
             })
+    }
+
+    async fn adjust(&self, run: &RunName, _resources: Resources) -> Result<(), RuntimeError> {
+        Err(RuntimeError::Field {
+            field: "resources",
+            why: format!(
+                "{run} is a process, whose resources are its user's; give `image` to limit them"
+            ),
+        })
+    }
+
+    async fn usage(&self, run: &RunName) -> Result<Usage, RuntimeError> {
+        let processes = self.processes(run);
+        if processes.is_empty() {
+            return Err(RuntimeError::Machine {
+                doing: format!("measuring {run}"),
+                cause: io::Error::other("it does not run"),
+            });
+        }
+        let mut usage = Usage {
+            cpu: Duration::ZERO,
+            memory_bytes: 0,
+        };
+        for (cpu, memory) in processes.into_iter().filter_map(Process::usage) {
+            usage.cpu += cpu;
+            usage.memory_bytes = usage.memory_bytes.saturating_add(memory);
+        }
+        Ok(usage)
     }
 }
 

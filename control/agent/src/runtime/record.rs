@@ -1,5 +1,5 @@
 //! What is written down of each run: `instances/<name>.json`, whole or not at all. The agent writes it before the run's
-//! keeper exists, the keeper from then on.
+//! keeper or its container exists; of a process the keeper does from then on.
 
 use super::Ended;
 use crate::proc::Process;
@@ -8,6 +8,7 @@ use minato_control::RunName;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -27,8 +28,11 @@ pub(crate) struct Record {
     pub(crate) boot: String,
     /// `None` until it exists.
     pub(crate) keeper: Option<Process>,
-    /// `None` until it exists; its id is also its process group.
+    /// `None` until it exists; of a process its id is also its process group.
     pub(crate) instance: Option<Process>,
+    /// Where it is reached, where that is not its port at the node's address.
+    #[serde(default)]
+    pub(crate) address: Option<SocketAddr>,
     /// `None` while it runs.
     pub(crate) ended: Option<Ended>,
 }

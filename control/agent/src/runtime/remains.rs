@@ -86,6 +86,7 @@ impl ProcessRuntime {
                         return FoundState::Running {
                             pid: instance.pid,
                             age: instance.age(),
+                            address: None,
                         };
                     }
                     // Between birth and start, or between end and writing it down.

@@ -11,6 +11,7 @@ mod resolve;
 
 pub(crate) use instance::marker;
 pub(crate) use order::{Answer, LONGEST_ORDER, Order};
+pub(crate) use output::{LastLine, Log};
 
 use crate::proc::{self, Process};
 use crate::runtime::{Ended, Exit, Record, Records};

@@ -89,7 +89,7 @@ impl Output {
 }
 
 /// Two files of half the bytes each.
-struct Log {
+pub(crate) struct Log {
     files: LogFiles,
     current: Option<File>,
     size: u64,
@@ -97,7 +97,7 @@ struct Log {
 }
 
 impl Log {
-    fn open(files: LogFiles, bytes: u64) -> io::Result<Self> {
+    pub(crate) fn open(files: LogFiles, bytes: u64) -> io::Result<Self> {
         let (current, size) = files.append()?;
         Ok(Self {
             files,
@@ -108,7 +108,7 @@ impl Log {
     }
 
     /// Where a file is full, the next begins with a whole line if there is one.
-    fn write(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = usize::try_from(self.half.saturating_sub(self.size)).unwrap_or(usize::MAX);
             let fits = bytes.get(..room.min(bytes.len())).unwrap_or_default();
@@ -163,13 +163,13 @@ impl Log {
 
 /// The last line that has something in it.
 #[derive(Default)]
-struct LastLine {
+pub(crate) struct LastLine {
     whole: Vec<u8>,
     growing: Vec<u8>,
 }
 
 impl LastLine {
-    fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|it| *it == b'\n') {
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
             let room = LAST_LINE.saturating_sub(self.growing.len());
@@ -183,7 +183,7 @@ impl LastLine {
         }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let blank = self.growing.iter().all(u8::is_ascii_whitespace);
         let line = if blank { &self.whole } else { &self.growing };
         let text: String = String::from_utf8_lossy(line)

@@ -8,6 +8,7 @@
 )]
 
 mod adoption;
+mod docker;
 mod health;
 mod restart;
 mod runtime;

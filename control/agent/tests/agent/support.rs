@@ -161,6 +161,7 @@ pub(crate) fn sh(text: &str) -> Command {
             drain: Duration::from_secs(10),
             grace: Duration::from_secs(5),
         },
+        image: None,
     }
 }
 
@@ -253,7 +254,9 @@ impl Site {
             Arc::new(Embedded::open(&folder.path().join("store"), Options::default()).unwrap());
         let keys = Keys::new(&SiteId::parse("local").unwrap());
         let mut options = AgentOptions {
+            site: SiteId::parse("local").unwrap(),
             node: NodeId::parse("here").unwrap(),
+            runtime: minato_config::RuntimeSettings::Process,
             keys: keys.clone(),
             data: folder.path(),
             ports: ports(),
@@ -430,11 +433,16 @@ impl Site {
 
     /// The next event of this kind; others are passed over.
     pub(crate) async fn event(&mut self, kind: EventKind) -> Event {
+        self.event_where(|it| it.kind == kind).await
+    }
+
+    /// The next such event; others are passed over.
+    pub(crate) async fn event_where(&mut self, is: impl Fn(&Event) -> bool) -> Event {
         let mut seen = Vec::new();
         let next = async {
             loop {
                 let event = self.events.recv().await.expect("the agent is gone");
-                if event.kind == kind {
+                if is(&event) {
                     return event;
                 }
                 seen.push(event);
@@ -442,7 +450,7 @@ impl Site {
         };
         match tokio::time::timeout(PATIENCE, next).await {
             Ok(event) => event,
-            Err(_) => panic!("no {kind:?} but {seen:#?}"),
+            Err(_) => panic!("not that event, but {seen:#?}"),
         }
     }
 }

@@ -48,7 +48,9 @@ async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     put(&*store, keys.text(&Key::Service(name.clone())), &record).await?;
     put(&*store, keys.text(&Key::Slot(name, SlotIndex(0))), &slot).await?;
     let options = AgentOptions {
+        site: SiteId::parse("local")?,
         node: NodeId::parse("here")?,
+        runtime: minato_config::RuntimeSettings::Process,
         keys,
         data: folder.join("data"),
         ports: PortRange {

@@ -18,6 +18,24 @@ pub(super) fn changes(old: &ServiceRecord, new: &ServiceRecord) -> String {
             note(a.directory != b.directory, "directory");
             note(a.port != b.port, "port");
             note(a.stop != b.stop, "stop");
+            note(a.resources() != b.resources(), "resources");
+            match (&a.image, &b.image) {
+                (Some(a), Some(b)) => {
+                    let image = format!("image {} -> {}", a.reference, b.reference);
+                    note(a.reference != b.reference, &image);
+                    note(a.port != b.port, "port");
+                    note(a.network != b.network, "network");
+                    note(
+                        (a.pull, a.init, &a.user) != (b.pull, b.init, &b.user),
+                        "how its image is run",
+                    );
+                    note(a.secrets != b.secrets, "secrets");
+                    note(a.volumes != b.volumes, "volumes");
+                }
+                (None, None) => {}
+                (None, Some(_)) => note(true, "an image instead of a process"),
+                (Some(_), None) => note(true, "a process instead of an image"),
+            }
         }
         (Backend::Endpoints(a), Backend::Endpoints(b)) => note(a != b, "endpoints"),
         (Backend::Command(_), Backend::Endpoints(_)) => {

@@ -53,6 +53,7 @@ pub fn command(text: &str, replicas: u16) -> Service {
         directory: None,
         port: None,
         stop: StopPolicy::default(),
+        image: None,
     };
     Service {
         name: name(text),

@@ -9,8 +9,9 @@ mod stop;
 use super::*;
 use crate::{Event, Stored};
 use minato_config::{
-    Backend, Command, GatewayId, Generation, Health, HealthProbe, NodeId, Run, Service,
-    ServiceName, ServiceRecord, Slot, SlotIndex, Source, StopPolicy, Timestamp,
+    Backend, Command, GatewayId, Generation, Health, HealthProbe, Image, ImageReference, NodeId,
+    Resources, Run, Service, ServiceName, ServiceRecord, Slot, SlotIndex, Source, StopPolicy,
+    Timestamp,
 };
 use minato_health::{GatewayAlive, Layer, Verdict, VerdictReport};
 use std::net::Ipv4Addr;
@@ -32,9 +33,14 @@ fn origin() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
 
+/// `web`: a process; `web+64`: a container that may have 64 bytes.
 fn command(text: &str) -> Command {
+    let (program, memory) = match text.split_once('+') {
+        Some((program, memory)) => (program, memory.parse().ok()),
+        None => (text, None),
+    };
     Command {
-        argv: vec![text.to_owned()],
+        argv: vec![program.to_owned()],
         env: Default::default(),
         directory: None,
         port: None,
@@ -42,6 +48,22 @@ fn command(text: &str) -> Command {
             drain: Duration::from_secs(30),
             grace: Duration::from_secs(10),
         },
+        image: memory.map(|bytes| {
+            Box::new(Image {
+                reference: ImageReference::parse("web").unwrap(),
+                port: Some(80),
+                network: "bridge".to_owned(),
+                pull: Default::default(),
+                init: false,
+                user: None,
+                secrets: Default::default(),
+                volumes: Default::default(),
+                resources: Resources {
+                    memory_bytes: Some(bytes),
+                    ..Default::default()
+                },
+            })
+        }),
     }
 }
 
@@ -122,6 +144,10 @@ impl Story {
             .extend(actions.into_iter().map(|action| match action {
                 NodeAction::Start { name, command, .. } => {
                     format!("start {} {}", run_text(&name), command.argv[0])
+                }
+                NodeAction::Adjust { name, resources } => {
+                    let bytes = resources.memory_bytes.unwrap_or(0);
+                    format!("adjust {} {bytes}", run_text(&name))
                 }
                 NodeAction::Terminate(name) => format!("term {}", run_text(&name)),
                 NodeAction::Kill(name) => format!("kill {}", run_text(&name)),
@@ -247,10 +273,19 @@ impl Story {
                     .local(&run_name(run), Some(verdict(what)), layer, now);
                 Vec::new()
             }
-            ["started", run] => self.node.started(&run_name(run), 77, 2000, now),
+            ["started", run] => self.node.started(&run_name(run), 77, 2000, None, now),
             ["refused", run] => {
                 self.node
                     .not_started(&run_name(run), 2000, &no_program(), now, 0.0)
+            }
+            ["away", run] => {
+                let why = Refusal::Away("the engine does not answer".to_owned());
+                self.node.not_started(&run_name(run), 0, &why, now, 0.0)
+            }
+            ["adjusted", run] => self.node.adjusted(&run_name(run), Ok(()), now),
+            ["unadjusted", run] => {
+                let why = Err("more is in use".to_owned());
+                self.node.adjusted(&run_name(run), why, now)
             }
             ["held", run] => {
                 let why = Refusal::PortHeld("old/0 has it".to_owned());
@@ -274,6 +309,7 @@ impl Story {
                     command: Some(Box::new(command(program))),
                     digest: command(program).digest(),
                     port: 2000,
+                    address: None,
                     state,
                 };
                 self.node.adopt(left, None, now, 0.0)

@@ -183,3 +183,43 @@ fn a_deadline_that_has_passed_is_no_reason_to_wake() {
          at 1000",
     );
 }
+
+#[test]
+fn an_engine_that_is_away_costs_nothing_of_the_budget() {
+    let mut story = check(
+        "serve web+64
+         slot n 1 web+64 => start 1/1 web
+         away 1/1 => exited
+         at 1",
+    );
+    let first = story.document().unwrap();
+    assert_eq!((first.restarts, first.retry_at), (0, None));
+    for second in 1..50 {
+        assert_eq!(story.tell(&format!("at {}", 2 * second)), "start 1/1 web");
+        assert_eq!(story.tell("away 1/1"), "", "said once");
+    }
+    assert_eq!(story.tell("at 100"), "start 1/1 web");
+    assert_eq!(story.tell("started 1/1"), "started");
+    assert_eq!(story.document().unwrap().restarts, 0);
+}
+
+#[test]
+fn other_resources_are_given_to_what_runs() {
+    check(
+        "serve web+64
+         slot n 1 web+64 => start 1/1 web
+         serve web+32
+         started 1/1 => started, adjust 1/1 32
+         adjusted 1/1 => adjusted
+         serve web+96 => adjust 1/1 96
+         unadjusted 1/1 => adjusted
+         at 29
+         at 30 => adjust 1/1 96
+         unadjusted 1/1
+         serve web+64 => adjust 1/1 64
+         adjusted 1/1 => adjusted
+         at 1000
+         ended 1/1 => exited, start 1/2 web
+         adjusted 1/1",
+    );
+}

@@ -84,6 +84,7 @@ impl Scene {
             directory: None,
             port: None,
             stop: StopPolicy::default(),
+            image: None,
         };
         Self::new(Backend::Command(command), replicas)
     }

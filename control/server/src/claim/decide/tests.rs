@@ -15,6 +15,7 @@ fn service(text: &str, replicas: u16) -> Service {
             directory: None,
             port: None,
             stop: StopPolicy::default(),
+            image: None,
         }),
         replicas,
         routes: Vec::new(),

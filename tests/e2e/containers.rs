@@ -1,0 +1,200 @@
+//! Services made of images, on a real engine.
+
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the runtime, which use all of it"
+)]
+#[path = "../../control/agent/tests/agent/docker/stage.rs"]
+mod stage;
+
+use crate::support::clock::{now, until};
+use crate::support::http::get;
+use crate::support::site::{AtStop, QUICK, Site};
+use rustix::process::Signal;
+use stage::{Engine, inside};
+use std::fs;
+
+/// A site whose agent runs images of that engine.
+fn site(engine: &Engine) -> Site {
+    let site = Site::new();
+    let settings = fs::read_to_string(site.settings()).unwrap();
+    let docker = format!(
+        "[agent]\nruntime = \"docker\"\ndocker = {{ socket = \"{}\", free_space = 0 }}\n",
+        engine.socket().display()
+    );
+    fs::write(site.settings(), settings.replace("[agent]\n", &docker)).unwrap();
+    site
+}
+
+/// A service file.
+fn library(version: &str, more: &str) -> String {
+    let (interval, fast, timeout) = QUICK;
+    format!(
+        "image = \"test/library:1\"\nport = 8080\ninit = true\nreplicas = 2\nroutes = [\"*\"]\nenv = {{ VERSION = \"{version}\" }}\n\
+         stop = {{ drain = \"2s\", grace = \"1s\" }}\n\
+         health = {{ path = \"/healthz\", interval = \"{interval}ms\", fast = \"{fast}ms\", timeout = \"{timeout}ms\" }}\n{more}"
+    )
+}
+
+fn body(site: &Site, path: &str) -> String {
+    get(site.gateway(), "e2e.test", path).unwrap().text()
+}
+
+#[test]
+fn a_service_made_of_an_image_from_start_to_stop() {
+    let test = "containers::a_service_made_of_an_image_from_start_to_stop";
+    inside(test, async {
+        let engine = Engine::start().await;
+        engine.image(&["test/library:1"]);
+        let mut site = site(&engine);
+        site.write("app", &library("1", ""));
+        site.start();
+        site.wait_ok("app", 2);
+        assert_eq!(body(&site, "/"), "hello 1");
+        let load = site.load();
+        load.wait_for(50);
+
+        // One is killed: nobody notices but the events.
+        let victim = site.pids("app")[0];
+        let (began, before) = (now(), site.latest_event());
+        engine.docker(&["kill", &container(&engine, ".app.0.")]);
+        site.wait_event("the restart", |it| {
+            it.seq > before && it.kind == "started" && it.slot == Some(0)
+        });
+        site.wait_ok("app", 2);
+        println!(
+            "a killed container of two: whole again after {:?}",
+            began.elapsed()
+        );
+        assert!(!site.pids("app").contains(&victim));
+
+        // More, and fewer.
+        site.type_in(&["scale", "app", "3"]);
+        site.wait_ok("app", 3);
+        site.type_in(&["scale", "app", "--reset"]);
+        site.wait_ok("app", 2);
+        until("the third to be gone", || {
+            (running(&engine) == 2).then_some(())
+        });
+
+        // Another environment makes other containers, one at a time; other limits do not.
+        let before = site.pids("app");
+        site.write("app", &library("2", ""));
+        until("the new version", || {
+            (site.service("app")["state"] == "ok"
+                && site.pids("app").iter().all(|it| !before.contains(it)))
+            .then_some(())
+        });
+        site.wait_ok("app", 2);
+        assert_eq!(body(&site, "/"), "hello 2");
+        let (pids, before) = (site.pids("app"), site.latest_event());
+        site.write(
+            "app",
+            &library("2", "resources = { cpu = 2, memory = \"64MiB\" }\n"),
+        );
+        for slot in 0..2 {
+            site.wait_event("other limits", |it| {
+                it.seq > before && it.kind == "adjusted" && it.slot == Some(slot)
+            });
+        }
+        let limits = engine.inspect(
+            &container(&engine, ".app.1."),
+            "{{.HostConfig.CpuShares}} {{.HostConfig.Memory}}",
+        );
+        assert_eq!(limits, format!("2048 {}", 64 << 20));
+        assert_eq!(site.pids("app"), pids);
+        let report = load.stop();
+        println!("{} requests, {} failed", report.sent, report.failed);
+        report.nothing_failed();
+
+        let logs = site.type_in(&["logs", "app", "-n", "5"]);
+        assert!(
+            logs.contains("app/0 | listens on 8080") && logs.contains("app/1 | "),
+            "{logs}"
+        );
+
+        // What is wrong with one service is told with its file, and touches no other.
+        let before = site.latest_event();
+        site.write("none", "image = \"127.0.0.1:9/none:1\"\nport = 80\n");
+        let told = site.wait_event("the refusal", |it| {
+            it.seq > before && it.message.contains("none/0 could not be started")
+        });
+        assert!(
+            told.message
+                .contains("none.toml: image: 127.0.0.1:9/none:1 could not be fetched"),
+            "{told:?}"
+        );
+        assert_eq!(
+            (body(&site, "/"), site.pids("app")),
+            ("hello 2".to_owned(), pids.clone())
+        );
+        fs::remove_file(site.service_file("none")).unwrap();
+
+        // minato goes and comes: the same containers. Stopped with its instances: none.
+        site.crash();
+        assert_eq!(running(&engine), 2);
+        site.start();
+        site.wait_ok("app", 2);
+        assert_eq!(site.pids("app"), pids);
+        site.at_stop = AtStop::StopInstances;
+        site.stop(Signal::TERM);
+        until("the end of all containers", || {
+            (running(&engine) == 0).then_some(())
+        });
+    });
+}
+
+fn running(engine: &Engine) -> usize {
+    engine.docker(&["ps", "-q"]).lines().count()
+}
+
+/// The running container whose name has `part`.
+fn container(engine: &Engine, part: &str) -> String {
+    let names = engine.docker(&["ps", "--format", "{{.Names}}"]);
+    let found = names.lines().find(|it| it.contains(part));
+    found
+        .unwrap_or_else(|| panic!("no {part} in {names}"))
+        .to_owned()
+}
+
+#[test]
+fn visitors_notice_nothing_of_an_engine_that_is_killed() {
+    let test = "containers::visitors_notice_nothing_of_an_engine_that_is_killed";
+    inside(test, async {
+        let mut engine = Engine::start().await;
+        engine.image(&["test/library:1"]);
+        let mut site = site(&engine);
+        site.write("app", &library("1", ""));
+        site.start();
+        site.wait_ok("app", 2);
+        let pids = site.pids("app");
+        let load = site.load();
+        load.wait_for(50);
+        let before = site.latest_event();
+        engine.kill();
+        site.wait_event("the engine's end", |it| {
+            it.seq > before && it.kind == "engine" && it.message.contains("containers go on")
+        });
+        load.wait_for(200);
+        engine.begin().await;
+        site.wait_event("the engine's return", |it| {
+            it.seq > before && it.message.contains("answers again")
+        });
+        load.wait_for(200);
+        let report = load.stop();
+        println!(
+            "{} requests over the end and the return of an engine, {} failed",
+            report.sent, report.failed
+        );
+        report.nothing_failed();
+        site.wait_ok("app", 2);
+        assert_eq!(site.pids("app"), pids, "containers were started again");
+        let harm = ["suspect", "down", "exited", "killed", "started"];
+        let events = site.events();
+        let harmed: Vec<_> = events
+            .iter()
+            .filter(|it| it.seq > before && harm.contains(&it.kind.as_str()))
+            .collect();
+        assert!(harmed.is_empty(), "{harmed:#?}");
+    });
+}
