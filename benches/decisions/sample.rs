@@ -63,6 +63,7 @@ pub(crate) fn service(number: usize, replicas: u16) -> Service {
         name: name(number),
         backend: Backend::Command(command()),
         replicas,
+        scale: None,
         routes: routes(number),
         health: Health::On {
             probe: HealthProbe::Tcp,

@@ -10,6 +10,7 @@ mod limit;
 mod parse;
 mod problem;
 mod route;
+mod scale;
 mod service;
 mod settings;
 mod time;
@@ -27,6 +28,7 @@ pub use parse::{
 };
 pub use problem::Problem;
 pub use route::{HostPattern, PathPrefix, Route, RouteAction, RoutePattern};
+pub use scale::Scale;
 pub use service::{
     Backend, Command, Health, HealthProbe, HealthTiming, HttpProbe, Intent, Restart, Service,
     ServiceRecord, Slot, Source, StatusRange, StopPolicy,

@@ -1,7 +1,8 @@
 //! A service as it should be, and the documents that say so in the store.
 
 use crate::{
-    Generation, Image, Limits, NodeId, Resources, Route, ServiceName, Timeouts, Timestamp, Upstream,
+    Generation, Image, Limits, NodeId, Resources, Route, Scale, ServiceName, Timeouts, Timestamp,
+    Upstream,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,8 +16,11 @@ pub struct Service {
     pub name: ServiceName,
     /// What answers its requests.
     pub backend: Backend,
-    /// Wanted instances of a command; the number of addresses for fixed endpoints.
+    /// Wanted instances of a command, with `scale` the fewest; the number of addresses for fixed endpoints.
     pub replicas: u16,
+    /// Set where control finds the number by itself, from `replicas` up.
+    #[serde(default)]
+    pub scale: Option<Scale>,
     /// Requests that are its own. Sorted by pattern.
     pub routes: Vec<Route>,
     /// How instances are checked.

@@ -12,6 +12,7 @@ mod meta;
 mod node;
 mod plan;
 mod restart;
+mod scale;
 mod world;
 
 pub use clock_text::clock_text;
@@ -22,8 +23,12 @@ pub use node::{
     START_DEADLINE,
 };
 pub use plan::{
-    Action, FAILED_PAUSE, Object, Plan, Relied, STEPS_PER_SERVICE, Settled, Step, plan, settled,
-    wanted,
+    Action, FAILED_PAUSE, Object, Plan, Relied, Room, STEPS_PER_SERVICE, Settled, Step, plan,
+    settled, wanted,
 };
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
+pub use scale::{
+    Decision, LOOK_BACK, Measures, PERIOD, STALE, ScaleRecord, ScaleStep, Scaler, Scaling, Sight,
+    State, TOLERANCE, WINDOW as SCALE_WINDOW,
+};
 pub use world::{InstanceKey, Stored, World};

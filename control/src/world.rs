@@ -1,10 +1,10 @@
 //! What the planner sees: one revision of the store.
 
-use crate::{Meta, Object};
+use crate::{Meta, Object, ScaleRecord};
 use minato_config::{
     GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, Slot, SlotIndex,
 };
-use minato_health::{GatewayAlive, Instance, NodeAlive, NodeInfo, VerdictReport};
+use minato_health::{GatewayAlive, Instance, NodeAlive, NodeInfo, ServiceLoad, VerdictReport};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A document and the commit that wrote it last.
@@ -53,6 +53,10 @@ pub struct World {
     pub gateways: BTreeMap<GatewayId, Stored<GatewayAlive>>,
     /// What gateways think.
     pub verdicts: BTreeMap<(ServiceName, SlotIndex, GatewayId), Stored<VerdictReport>>,
+    /// What gateways measure, of services that follow their load.
+    pub loads: BTreeMap<(ServiceName, GatewayId), Stored<ServiceLoad>>,
+    /// The numbers that followed from it.
+    pub scales: BTreeMap<ServiceName, Stored<ScaleRecord>>,
     /// Documents that are gone although nobody ended them: records that did not say `removed`, and intents of services
     /// that have not ended, whose last value stays in `intents`. Only what was seen before can be known to be gone, and a record only by who watched.
     pub vanished: BTreeSet<Object>,

@@ -4,6 +4,7 @@ use crate::Verdict;
 use minato_config::{Generation, Run, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// The document at `instances/<node>/<service>/<n>/<generation>`, written by that node's agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +69,38 @@ pub struct VerdictReport {
     /// The instance is stopping and no request of this gateway is left on it.
     #[serde(default)]
     pub drained: bool,
+}
+
+/// The document at `loads/<gateway>/<service>`, under the gateway's lease, of a service that follows its load.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceLoad {
+    /// Format version, 1.
+    pub v: u32,
+    /// Requests being served or waiting for a place, the mean of a few seconds.
+    pub in_flight: u32,
+    /// Response time that 95 of 100 requests of the last 30 to 60 s did not pass; `None` without requests.
+    #[serde(rename = "p95_ms", with = "milliseconds", default)]
+    pub p95: Option<Duration>,
+}
+
+mod milliseconds {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::time::Duration;
+
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value
+            .map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX))
+            .serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_millis))
+    }
 }
 
 /// The document at `gateways/<gateway>/alive`, under the gateway's lease.
@@ -148,6 +181,14 @@ mod tests {
                 drained: true,
             },
             r#"{"v":1,"generation":{"era":1,"counter":4},"run":3,"verdict":"suspect","reason":"no answer: no answer in 1s","since":5,"drained":true}"#,
+        );
+        check(
+            &ServiceLoad {
+                v: 1,
+                in_flight: 41,
+                p95: Some(Duration::from_millis(250)),
+            },
+            r#"{"v":1,"in_flight":41,"p95_ms":250}"#,
         );
         check(
             &GatewayAlive {

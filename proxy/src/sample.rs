@@ -40,6 +40,7 @@ pub(crate) fn service(named: &str, routes: &[&str]) -> Service {
         name: name(named),
         backend: Backend::Endpoints(Vec::new()),
         replicas: 1,
+        scale: None,
         routes: routes
             .iter()
             .map(|it| Route {

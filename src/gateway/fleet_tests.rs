@@ -19,6 +19,7 @@ impl Site {
             name: ServiceName::parse("library").expect("a name"),
             backend: Backend::Endpoints(Vec::new()),
             replicas: 1,
+            scale: None,
             routes: Vec::new(),
             health: Health::On {
                 probe: HealthProbe::Tcp,

@@ -111,6 +111,7 @@ mod tests {
                 image: None,
             }),
             replicas: 2,
+            scale: None,
             routes: Vec::new(),
             health: Health::Off,
             upstream: Default::default(),

@@ -5,6 +5,7 @@ use super::document::Report;
 use super::field::{Field, Given, Section, describe};
 use super::image::{self, OF_IMAGE};
 use super::key::{Keys, nearest};
+use super::replicas::{self, MOST_REPLICAS, Replicas};
 use crate::{Backend, Command, Image, StopPolicy};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,8 +18,6 @@ pub(super) const STOP_KEYS: Keys = Keys::known(&["drain", "grace"]);
 /// Keys that only a command has.
 const OF_COMMAND: [&str; 5] = ["port", "replicas", "env", "directory", "stop"];
 
-/// Instances of one service.
-const MOST_REPLICAS: u64 = 1_000;
 /// Bytes of arguments and environment together: what every Linux starts.
 const MOST_BYTES: usize = 96 * 1024;
 /// Arguments, and variables.
@@ -27,7 +26,7 @@ const MOST_ITEMS: usize = 256;
 /// What could be read.
 pub(super) struct Read {
     /// The backend and how many instances it has, where every part is right.
-    pub(super) whole: Option<(Backend, u16)>,
+    pub(super) whole: Option<(Backend, Replicas)>,
     /// The fixed port of a command.
     pub(super) port: Option<u16>,
     /// Those addresses that are right.
@@ -61,7 +60,7 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Read {
         let count = list
             .right()
             .and_then(|()| u16::try_from(endpoints.len()).ok());
-        let whole = count.map(|it| (Backend::Endpoints(endpoints.clone()), it));
+        let whole = count.map(|it| (Backend::Endpoints(endpoints.clone()), Replicas::fixed(it)));
         (whole, None)
     } else if of_image {
         let image = image::read(section, report);
@@ -99,7 +98,7 @@ fn read_command(
     report: &mut Report<'_>,
     argv: Given<Vec<String>>,
     kind: Kind,
-) -> (Option<(Backend, u16)>, Option<u16>) {
+) -> (Option<(Backend, Replicas)>, Option<u16>) {
     let port = match kind {
         Kind::Process => section.read(report, "port", |it, report| {
             it.number::<u16>(report, 1..=65_535)
@@ -107,12 +106,15 @@ fn read_command(
         // It is the program's own, inside.
         Kind::Image(_) => Given::Absent,
     };
-    let replicas = section.read(report, "replicas", replicas);
+    let replicas = section.read(report, "replicas", replicas::read);
     let env = section.read(report, "env", environment);
     let directory = section.read(report, "directory", directory);
     let stop = section.read(report, "stop", stop);
-    if let (Kind::Process, Given::Right(replicas @ 2..), Some(field)) =
-        (&kind, replicas, section.get(report, "port"))
+    let most = match &replicas {
+        Given::Right(replicas) => replicas.most(),
+        Given::Absent | Given::Wrong => 1,
+    };
+    if let (Kind::Process, replicas @ 2.., Some(field)) = (&kind, most, section.get(report, "port"))
     {
         let message = format!(
             "one port cannot serve {replicas} replicas; leave `port` out, and each gets its own as PORT and {{port}}"
@@ -148,7 +150,8 @@ fn read_command(
             stop: stop.in_force(StopPolicy::default())?,
             image,
         };
-        Some((Backend::Command(command), replicas.in_force(1)?))
+        let replicas = replicas.in_force(Replicas::fixed(1))?;
+        Some((Backend::Command(command), replicas))
     };
     (whole(), port.right())
 }
@@ -242,22 +245,6 @@ fn read_endpoints(
         }
     }
     (all.len() == items.len()).then_some(())
-}
-
-fn replicas(field: &Field<'_>, report: &mut Report<'_>) -> Option<u16> {
-    match field.value {
-        DeValue::Table(_) => {
-            let message = format!(
-                "scaling by itself is not served by this version; give a number from 1 to {MOST_REPLICAS}"
-            );
-            field.problem(report, message)
-        }
-        DeValue::Integer(it) if it.as_str() == "0" => {
-            let message = "must be at least 1, got 0; to stop serving type `minato drain`, to change the number for a while `minato scale`, to end the service delete its file";
-            field.problem(report, message)
-        }
-        _ => field.number(report, 1..=MOST_REPLICAS),
-    }
 }
 
 fn environment(field: &Field<'_>, report: &mut Report<'_>) -> Option<BTreeMap<String, String>> {

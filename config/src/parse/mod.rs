@@ -17,6 +17,7 @@ mod key;
 mod limit;
 mod mend;
 mod pattern;
+mod replicas;
 mod route;
 mod service;
 mod settings;

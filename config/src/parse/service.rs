@@ -3,6 +3,7 @@
 use super::document::Report;
 use super::field::Section;
 use super::key::Keys;
+use super::replicas::{self, Replicas};
 use super::{backend, health, image, limit, route, upstream};
 use crate::{Limits, Salvaged, Service, ServiceName, Timeouts};
 
@@ -41,6 +42,7 @@ pub(super) const KEYS: Keys = Keys {
         ("timeouts", &limit::TIMEOUT_KEYS),
         ("stop", &backend::STOP_KEYS),
         ("resources", &image::RESOURCE_KEYS),
+        ("replicas", &replicas::KEYS),
         ("[[route]]", &route::KEYS),
     ],
 };
@@ -71,11 +73,12 @@ pub(super) fn read(
         endpoints: backend.endpoints,
     };
     let whole = || {
-        let (backend, replicas) = backend.whole?;
+        let (backend, Replicas { least, scale }) = backend.whole?;
         Some(Service {
             name: name.clone(),
             backend,
-            replicas,
+            replicas: least,
+            scale,
             routes,
             health: health.in_force(health::default())?,
             upstream: upstream?,

@@ -13,6 +13,7 @@
 mod condition;
 mod decide;
 mod place;
+mod room;
 mod seen;
 mod settled;
 
@@ -23,6 +24,8 @@ mod scene;
 #[cfg(test)]
 mod tests;
 
+pub use room::Room;
+pub(crate) use room::{Sights, Standing};
 pub use settled::{Settled, settled, wanted};
 
 use crate::World;

@@ -48,6 +48,7 @@ impl Scene {
                 name: name(text),
                 backend: Backend::Command(command("1")),
                 replicas,
+                scale: None,
                 routes: Vec::new(),
                 health: Health::On {
                     probe: HealthProbe::Tcp,

@@ -119,7 +119,7 @@ impl<'a> Seen<'a> {
     ) -> Self {
         let record = world.services.get(service);
         let intent = world.intents.get(service);
-        let goal = goal(record, intent);
+        let goal = goal(world, service);
         let all = slots_of(world, service).map(|(n, stored)| {
             let slot = &stored.value;
             let there = instances.at(service, n);
@@ -196,6 +196,11 @@ impl<'a> Seen<'a> {
         self.intent.filter(|_| vanished).map(|it| &it.value)
     }
 
+    /// The operator's number.
+    pub(super) fn by_hand(&self) -> Option<u16> {
+        self.intent?.value.replicas
+    }
+
     /// Whether its record is gone and nobody removed it.
     pub(super) fn record_vanished(&self) -> bool {
         let object = Object::Service(self.service.clone());
@@ -253,8 +258,30 @@ fn slots_of<'a>(
     range.map(|((_, n), stored)| (*n, stored))
 }
 
-fn goal(record: Option<&Stored<ServiceRecord>>, intent: Option<&Stored<Intent>>) -> Goal {
-    let intent = intent.map(|it| &it.value);
+/// How many slots a command has: the operator's number, else what follows the load, else the file's.
+///
+/// Where the document of what follows the load is missing there stays what there is, within the bounds.
+pub(super) fn replicas(world: &World, record: &ServiceRecord) -> u16 {
+    let service = &record.service;
+    let by_hand = || world.intents.get(&service.name)?.value.replicas;
+    if let Some(by_hand) = by_hand() {
+        return by_hand;
+    }
+    let Some(scale) = &service.scale else {
+        return service.replicas;
+    };
+    let number = match world.scales.get(&service.name) {
+        Some(stored) => stored.value.replicas,
+        None => {
+            let kept = slots_of(world, &service.name).filter(|(_, it)| !it.value.removed);
+            u16::try_from(kept.count()).unwrap_or(u16::MAX)
+        }
+    };
+    number.clamp(service.replicas, scale.max.max(service.replicas))
+}
+
+fn goal(world: &World, service: &ServiceName) -> Goal {
+    let intent = world.intents.get(service).map(|it| &it.value);
     let restart = intent.and_then(|it| it.restart);
     let nothing = Goal {
         slots: 0,
@@ -262,13 +289,12 @@ fn goal(record: Option<&Stored<ServiceRecord>>, intent: Option<&Stored<Intent>>)
         restart,
         port: None,
     };
-    let Some(record) = record.map(|it| &it.value) else {
+    let Some(record) = world.services.get(service).map(|it| &it.value) else {
         return nothing;
     };
     match &record.service.backend {
         Backend::Command(command) => {
-            let by_hand = intent.and_then(|it| it.replicas);
-            let slots = usize::from(by_hand.unwrap_or(record.service.replicas));
+            let slots = usize::from(replicas(world, record));
             Goal {
                 slots: if record.removed { 0 } else { slots },
                 digest: command.digest(),

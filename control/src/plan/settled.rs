@@ -1,7 +1,7 @@
 //! Whether a service is what it should be: what `minato scale` and its like wait for.
 
 use super::condition::Condition;
-use super::seen::{Instances, Seen, SlotSeen};
+use super::seen::{Instances, Seen, SlotSeen, replicas};
 use crate::World;
 use minato_config::{Backend, ServiceName};
 
@@ -17,16 +17,15 @@ pub enum Settled {
     Waiting(String),
 }
 
-/// Instances that should run: the operator's number, else the file's. For fixed endpoints the number of addresses.
+/// Instances that should run: the operator's number, else what follows the load, else the file's. For fixed endpoints the number of addresses.
 /// 0 for a service that is removed or not known.
 pub fn wanted(world: &World, service: &ServiceName) -> u16 {
     let Some(record) = world.services.get(service).map(|it| &it.value) else {
         return 0;
     };
-    let by_hand = || world.intents.get(service)?.value.replicas;
     match record.service.backend {
         _ if record.removed => 0,
-        Backend::Command(_) => by_hand().unwrap_or(record.service.replicas),
+        Backend::Command(_) => replicas(world, record),
         Backend::Endpoints(_) => record.service.replicas,
     }
 }

@@ -219,6 +219,7 @@ impl Site {
                 name: name.clone(),
                 backend: Backend::Command(command),
                 replicas,
+                scale: None,
                 routes: Vec::new(),
                 health,
                 upstream: Default::default(),

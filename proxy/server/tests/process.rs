@@ -66,6 +66,7 @@ fn gateway(origin: SocketAddr) -> Arc<Gateway> {
         name: name.clone(),
         backend: Backend::Endpoints(vec![origin]),
         replicas: 1,
+        scale: None,
         routes: vec![Route {
             pattern,
             action: RouteAction::Forward { strip: false },

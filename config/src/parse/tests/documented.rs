@@ -16,7 +16,7 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 14] = [
+    let tables: [(&str, &key::Keys); 15] = [
         ("", &settings::KEYS),
         ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
@@ -31,6 +31,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("timeouts.", &limit::TIMEOUT_KEYS),
         ("stop.", &backend::STOP_KEYS),
         ("resources.", &image::RESOURCE_KEYS),
+        ("replicas.", &replicas::KEYS),
     ];
     let parts = [
         "store",

@@ -170,6 +170,7 @@ pub(crate) fn service(command: Command, health: Health) -> Service {
         name: service_name(),
         backend: Backend::Command(command),
         replicas: 1,
+        scale: None,
         routes: Vec::new(),
         health,
         upstream: Default::default(),

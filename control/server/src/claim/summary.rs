@@ -45,8 +45,8 @@ pub(super) fn changes(old: &ServiceRecord, new: &ServiceRecord) -> String {
             note(true, "a command instead of endpoints");
         }
     }
-    let replicas = format!("replicas {} -> {}", a.replicas, b.replicas);
-    note(a.replicas != b.replicas, &replicas);
+    let replicas = format!("replicas {} -> {}", replicas(a), replicas(b));
+    note((a.replicas, &a.scale) != (b.replicas, &b.scale), &replicas);
     note(a.routes != b.routes, "routes");
     note(a.health != b.health, "health");
     note(a.upstream.protocol != b.upstream.protocol, "protocol");
@@ -59,5 +59,12 @@ pub(super) fn changes(old: &ServiceRecord, new: &ServiceRecord) -> String {
         "changed".to_owned()
     } else {
         words.join(", ")
+    }
+}
+
+fn replicas(service: &Service) -> String {
+    match &service.scale {
+        Some(scale) => scale.text(service.replicas),
+        None => service.replicas.to_string(),
     }
 }

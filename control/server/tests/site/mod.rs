@@ -59,6 +59,7 @@ pub fn command(text: &str, replicas: u16) -> Service {
         name: name(text),
         backend: Backend::Command(command),
         replicas,
+        scale: None,
         routes: Vec::new(),
         health: Health::On {
             probe: HealthProbe::Tcp,

@@ -177,6 +177,7 @@ impl Story {
                     name: name(),
                     backend: Backend::Command(command(program)),
                     replicas: 1,
+                    scale: None,
                     routes: Vec::new(),
                     health,
                     upstream: Default::default(),

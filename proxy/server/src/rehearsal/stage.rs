@@ -316,6 +316,7 @@ fn service(setting: Setting) -> Service {
         name,
         backend: Backend::Endpoints(Vec::new()),
         replicas: 2,
+        scale: None,
         routes: vec![Route {
             pattern,
             action: RouteAction::Forward { strip: false },

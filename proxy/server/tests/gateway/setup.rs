@@ -56,6 +56,7 @@ impl Setup {
                 name: ServiceName::parse("library").unwrap(),
                 backend: Backend::Endpoints(Vec::new()),
                 replicas: 1,
+                scale: None,
                 routes: vec![route("a.test", "/", RouteAction::Forward { strip: false })],
                 health: Health::On {
                     probe: HealthProbe::Tcp,

@@ -49,6 +49,7 @@ impl Scene {
                 name: library(),
                 backend,
                 replicas,
+                scale: None,
                 routes: vec![route],
                 health: Health::On {
                     probe: HealthProbe::Tcp,

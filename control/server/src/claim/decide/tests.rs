@@ -18,6 +18,7 @@ fn service(text: &str, replicas: u16) -> Service {
             image: None,
         }),
         replicas,
+        scale: None,
         routes: Vec::new(),
         health: Health::Off,
         upstream: Default::default(),

@@ -1,0 +1,72 @@
+//! What is measured of one service, and what is missing of it.
+
+use crate::World;
+use minato_config::{GatewayId, ServiceName};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A gateway writes what it measures at least each minute; what is older than this is not known.
+pub const STALE: Duration = Duration::from_secs(150);
+
+/// What is known of one service's load.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Measures {
+    /// Requests being served or waiting, over all gateways that tell. `None`: nobody tells.
+    pub in_flight: Option<u64>,
+    /// The highest of the gateways' 95th percentiles. `None`: nobody saw requests.
+    pub p95: Option<Duration>,
+    /// Hundredths of a processor, over all instances whose agents tell. `None`: nobody tells.
+    pub cpu_percent: Option<u64>,
+    /// What is missing: then the number never falls.
+    pub gap: Option<String>,
+}
+
+/// When each gateway was last heard of one service. Wall clocks of other machines say nothing here.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heard(BTreeMap<GatewayId, (u64, Instant)>);
+
+impl Heard {
+    /// Adds up what the live gateways say.
+    pub(super) fn measures(
+        &mut self,
+        world: &World,
+        service: &ServiceName,
+        now: Instant,
+    ) -> Measures {
+        self.0.retain(|it, _| world.gateways.contains_key(it));
+        let mut measures = Measures::default();
+        let mut silent = Vec::new();
+        for gateway in world.gateways.keys() {
+            let key = (service.clone(), gateway.clone());
+            let Some(load) = world.loads.get(&key) else {
+                silent.push(gateway);
+                continue;
+            };
+            let heard = self
+                .0
+                .entry(gateway.clone())
+                .or_insert((load.modified, now));
+            if heard.0 != load.modified {
+                *heard = (load.modified, now);
+            }
+            if now.saturating_duration_since(heard.1) >= STALE {
+                silent.push(gateway);
+                continue;
+            }
+            let load = &load.value;
+            let sum = measures.in_flight.unwrap_or(0);
+            measures.in_flight = Some(sum.saturating_add(load.in_flight.into()));
+            measures.p95 = measures.p95.max(load.p95);
+        }
+        measures.gap = match silent.as_slice() {
+            _ if world.gateways.is_empty() => Some("no gateway is alive".to_owned()),
+            [] => None,
+            [one] => Some(format!("gateway {one} does not tell its load")),
+            [one, rest @ ..] => Some(format!(
+                "gateway {one} and {} more do not tell their load",
+                rest.len()
+            )),
+        };
+        measures
+    }
+}
