@@ -217,6 +217,8 @@ pub enum EventKind {
     Failed,
     /// Control assigned a slot or a new generation.
     Assigned,
+    /// Control changed a service's number of instances by its load.
+    Scaled,
     /// Control removed a slot or a service.
     Removed,
     /// An operator changed an intent.

@@ -5,6 +5,7 @@
 
 use super::fleet::{Fleet, Update};
 use super::last_good::{LastEndpoint, LastGood};
+use super::load::Loads;
 use super::member::{Member, WatchKey};
 use super::news;
 use super::reports::Reports;
@@ -59,6 +60,7 @@ pub(crate) struct HealthLoop {
     /// The last good ones.
     records: BTreeMap<ServiceName, ServiceRecord>,
     changes: mpsc::Receiver<Report<WatchKey>>,
+    loads: Loads,
     unsaved: Option<Instant>,
     /// One at a time: two would write the same file.
     saving: Option<JoinHandle<()>>,
@@ -75,6 +77,7 @@ impl HealthLoop {
             telling: Telling::default(),
             records: BTreeMap::new(),
             changes,
+            loads: Loads::default(),
             unsaved: None,
             saving: None,
         };
@@ -421,6 +424,33 @@ impl HealthLoop {
             let member = self.fleet.member(&id);
             let failure = member.and_then(|it| it.failure.as_ref());
             self.tell(news::overdue(&id, failure, clock::wall()));
+        }
+        self.measure();
+    }
+
+    /// Tells the load of services that follow it.
+    fn measure(&mut self) {
+        let (table, now) = (self.options.table.load(), clock::now());
+        let reports = &self.options.reports;
+        let mut followed = BTreeSet::new();
+        for (name, _) in self
+            .fleet
+            .services()
+            .filter(|(_, it)| it.service.scale.is_some())
+        {
+            let Some(entry) = table.service(name) else {
+                continue;
+            };
+            let queue = &entry.shared.queue;
+            let in_flight = queue.in_flight().saturating_add(queue.waiting());
+            let p95 = self.options.metrics.traffic(name).p95;
+            if let Some(load) = self.loads.sample(name, in_flight, p95, now) {
+                reports.set_load(name, load);
+            }
+            followed.insert(name);
+        }
+        for gone in self.loads.retain(|it| followed.contains(it)) {
+            reports.remove_load(&gone);
         }
     }
 

@@ -7,6 +7,7 @@
 mod fleet;
 mod health_loop;
 mod last_good;
+mod load;
 mod member;
 mod news;
 mod places;

@@ -1,9 +1,10 @@
-//! Tells the store what this gateway thinks: its own liveness and one verdict for each instance, all on one lease.
+//! Tells the store what this gateway thinks: its own liveness, one verdict for each instance, and the load of services
+//! that follow it, all on one lease.
 
 use minato_config::{GatewayId, ServiceName, SlotIndex, Timestamp};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, LeaseId, SharedStore, StoreError};
-use minato_health::{GatewayAlive, VerdictReport};
+use minato_health::{GatewayAlive, ServiceLoad, VerdictReport};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,20 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Writes in one commit.
 const BATCH: usize = 100;
 
-type Place = (ServiceName, SlotIndex);
+/// What a document speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Verdict(ServiceName, SlotIndex),
+    Load(ServiceName),
+}
+
+/// A document.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
+enum Said {
+    Verdict(VerdictReport),
+    Load(ServiceLoad),
+}
 
 /// What should be said; the health loop's end. Never waits for the store.
 #[derive(Debug, Clone, Default)]
@@ -31,29 +45,46 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     /// What the store should hold.
-    current: BTreeMap<Place, VerdictReport>,
+    current: BTreeMap<Subject, Said>,
     /// What it may not hold yet.
-    unsaid: BTreeSet<Place>,
+    unsaid: BTreeSet<Subject>,
 }
 
 impl Reports {
     /// To be said soon.
     pub(crate) fn set(&self, service: &ServiceName, slot: SlotIndex, report: VerdictReport) {
-        let place = (service.clone(), slot);
-        let mut state = self.state();
-        if state.current.get(&place) != Some(&report) {
-            state.current.insert(place.clone(), report);
-            state.unsaid.insert(place);
-            self.0.changed.notify_one();
+        let subject = Subject::Verdict(service.clone(), slot);
+        if self.state().current.get(&subject) != Some(&Said::Verdict(report.clone())) {
+            self.say(subject, Said::Verdict(report));
         }
     }
 
     /// The instance is gone.
     pub(crate) fn remove(&self, service: &ServiceName, slot: SlotIndex) {
-        let place = (service.clone(), slot);
+        self.end(Subject::Verdict(service.clone(), slot));
+    }
+
+    /// To be said soon, also where it is the same: that it is said shows that it is so still.
+    pub(crate) fn set_load(&self, service: &ServiceName, load: ServiceLoad) {
+        self.say(Subject::Load(service.clone()), Said::Load(load));
+    }
+
+    /// The service does not follow its load any more.
+    pub(crate) fn remove_load(&self, service: &ServiceName) {
+        self.end(Subject::Load(service.clone()));
+    }
+
+    fn say(&self, subject: Subject, said: Said) {
         let mut state = self.state();
-        if state.current.remove(&place).is_some() {
-            state.unsaid.insert(place);
+        state.current.insert(subject.clone(), said);
+        state.unsaid.insert(subject);
+        self.0.changed.notify_one();
+    }
+
+    fn end(&self, subject: Subject) {
+        let mut state = self.state();
+        if state.current.remove(&subject).is_some() {
+            state.unsaid.insert(subject);
             self.0.changed.notify_one();
         }
     }
@@ -63,26 +94,26 @@ impl Reports {
     }
 
     /// The next batch, taken out; what cannot be said goes back with [`Reports::unsaid`].
-    fn take(&self) -> Vec<(Place, Option<VerdictReport>)> {
+    fn take(&self) -> Vec<(Subject, Option<Said>)> {
         let mut state = self.state();
-        let places: Vec<Place> = state.unsaid.iter().take(BATCH).cloned().collect();
-        places
+        let subjects: Vec<Subject> = state.unsaid.iter().take(BATCH).cloned().collect();
+        subjects
             .into_iter()
-            .map(|place| {
-                state.unsaid.remove(&place);
-                let report = state.current.get(&place).cloned();
-                (place, report)
+            .map(|subject| {
+                state.unsaid.remove(&subject);
+                let said = state.current.get(&subject).cloned();
+                (subject, said)
             })
             .collect()
     }
 
-    fn unsaid(&self, places: impl Iterator<Item = Place>) {
-        self.state().unsaid.extend(places);
+    fn unsaid(&self, subjects: impl Iterator<Item = Subject>) {
+        self.state().unsaid.extend(subjects);
     }
 
     fn all_unsaid(&self) {
         let mut state = self.state();
-        let all: Vec<Place> = state.current.keys().cloned().collect();
+        let all: Vec<Subject> = state.current.keys().cloned().collect();
         state.unsaid.extend(all);
     }
 }
@@ -167,16 +198,12 @@ impl Reporter {
                 return Ok(());
             }
             let mut commit = Commit::default();
-            for (place, report) in &batch {
-                let key = self.keys.text(&Key::Verdict(
-                    self.gateway.clone(),
-                    place.0.clone(),
-                    place.1,
-                ));
-                commit = match report {
-                    Some(report) => commit.and_put(
+            for (subject, said) in &batch {
+                let key = self.keys.text(&self.key(subject));
+                commit = match said {
+                    Some(said) => commit.and_put(
                         key,
-                        serde_json::to_vec(report).map_err(|error| invalid(&error))?,
+                        serde_json::to_vec(said).map_err(|error| invalid(&error))?,
                         *lease,
                     ),
                     None => commit.and_delete(key),
@@ -184,12 +211,22 @@ impl Reporter {
             }
             if let Err(error) = self.store.commit(commit).await {
                 self.reports
-                    .unsaid(batch.into_iter().map(|(place, _)| place));
+                    .unsaid(batch.into_iter().map(|(subject, _)| subject));
                 if matches!(error, StoreError::LeaseGone { .. }) {
                     *lease = None;
                 }
                 return Err(error);
             }
+        }
+    }
+}
+
+impl Reporter {
+    fn key(&self, subject: &Subject) -> Key {
+        let gateway = self.gateway.clone();
+        match subject {
+            Subject::Verdict(service, slot) => Key::Verdict(gateway, service.clone(), *slot),
+            Subject::Load(service) => Key::Load(gateway, service.clone()),
         }
     }
 }

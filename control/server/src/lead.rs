@@ -5,6 +5,7 @@
 //! backoff. Deciding is `control`'s; this file only carries.
 
 mod election;
+mod scaling;
 mod transaction;
 
 use crate::clock;
@@ -14,7 +15,7 @@ use crate::stop::stopped;
 use crate::trouble::Trouble;
 use election::{Candidate, Term};
 use minato_config::{NodeId, ServiceName, Timestamp};
-use minato_control::{Event, EventKind, plan};
+use minato_control::{Event, EventKind, PERIOD, SCALE_WINDOW, ScaleStep, Scaling, plan};
 use minato_control_store::keys::Keys;
 use minato_control_store::{Observed, Revision, SharedStore, StoreError};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,10 @@ pub struct LeadOptions {
     pub tick: Duration,
     /// How long after an election nothing that is missing is an alarm. Default 3 s.
     pub settle: Duration,
+    /// How often it is decided how many instances a load asks for. Default 15 s.
+    pub scale_period: Duration,
+    /// For how long fewer must be asked for. Default 300 s.
+    pub scale_window: Duration,
 }
 
 impl LeadOptions {
@@ -50,6 +55,8 @@ impl LeadOptions {
             keep_alive: Duration::from_secs(5),
             tick: Duration::from_secs(1),
             settle: Duration::from_secs(3),
+            scale_period: PERIOD,
+            scale_window: SCALE_WINDOW,
         }
     }
 }
@@ -103,6 +110,7 @@ pub async fn lead(
             said: BTreeSet::new(),
             quiet_until: Instant::now() + options.settle,
             committed: Revision(0),
+            scaling: Scaling::new(options.scale_period, options.scale_window),
         };
         tokio::select! {
             why = leader.run() => {
@@ -137,6 +145,8 @@ struct Leader<'a> {
     quiet_until: Instant,
     /// Our newest commit: planning waits until the watch has brought it.
     committed: Revision,
+    /// What was asked for in this term.
+    scaling: Scaling,
 }
 
 impl Leader<'_> {
@@ -179,7 +189,12 @@ impl Leader<'_> {
             minato_control_store::is_fit(&self.options.keys, &meta.value)?;
         }
         let now = clock::wall();
-        let plan = plan(&observed.world, now);
+        if self.scale(observed, now).await? == Scaled::Changed {
+            // The watch brings it, and the plan follows from it.
+            return Ok(());
+        }
+        let mut plan = plan(&observed.world, now);
+        plan.notes.extend(self.scaling.notes());
         self.alarm(observed, &plan.notes);
         let work = transaction::transactions(&plan, &observed.world, &self.options.keys, now);
         if work.is_empty() && self.trouble.is_open() {
@@ -198,6 +213,33 @@ impl Leader<'_> {
             self.trouble.recovered();
         }
         last
+    }
+
+    /// Decides how many instances there should be of what follows its load, and writes it down.
+    async fn scale(&mut self, observed: &Observed, now: Timestamp) -> Result<Scaled, StoreError> {
+        if Instant::now() < self.quiet_until {
+            // Gateways and agents may be on their way still.
+            return Ok(Scaled::Same);
+        }
+        let steps = self.scaling.turn(&observed.world, clock::monotonic(), now);
+        let mut scaled = Scaled::Same;
+        for step in steps {
+            match self.commit_scale(&step, now).await {
+                Ok(()) => scaled = Scaled::Changed,
+                Err(error) => {
+                    self.scaling.again(&step.service, clock::monotonic());
+                    if !self.is_about_one_service(&error) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(scaled)
+    }
+
+    async fn commit_scale(&mut self, step: &ScaleStep, now: Timestamp) -> Result<(), StoreError> {
+        self.commit(scaling::transaction(step, &self.options.keys, now))
+            .await
     }
 
     async fn commit(
@@ -241,4 +283,11 @@ impl Leader<'_> {
         }
         self.said = now;
     }
+}
+
+/// Whether numbers of instances were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scaled {
+    Changed,
+    Same,
 }

@@ -5,7 +5,7 @@ use super::{PERIOD, ScaleRecord, Scaler, Sight, State, WINDOW};
 use crate::plan::{Object, Relied, Sights, Standing};
 use crate::{Stored, World};
 use minato_config::{ServiceName, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// One leader's memory of what was asked for. A new leader begins anew: nothing shrinks for one window.

@@ -29,6 +29,10 @@ pub enum Key {
     GatewayAlive(GatewayId),
     /// `verdicts/<gateway>/<service>/<n>`
     Verdict(GatewayId, ServiceName, SlotIndex),
+    /// `loads/<gateway>/<service>`
+    Load(GatewayId, ServiceName),
+    /// `scale/<service>`
+    Scale(ServiceName),
     /// `leader`
     Leader,
 }
@@ -66,6 +70,8 @@ impl Keys {
             }
             Key::GatewayAlive(gateway) => format!("{root}gateways/{gateway}/alive"),
             Key::Verdict(gateway, service, n) => format!("{root}verdicts/{gateway}/{service}/{n}"),
+            Key::Load(gateway, service) => format!("{root}loads/{gateway}/{service}"),
+            Key::Scale(service) => format!("{root}scale/{service}"),
             Key::Leader => format!("{root}leader"),
         }
     }
@@ -105,6 +111,8 @@ impl Keys {
             ["verdicts", gateway, name, n] => {
                 Key::Verdict(GatewayId::parse(gateway).ok()?, service(name)?, slot(n)?)
             }
+            ["loads", gateway, name] => Key::Load(GatewayId::parse(gateway).ok()?, service(name)?),
+            ["scale", name] => Key::Scale(service(name)?),
             _ => return None,
         })
     }

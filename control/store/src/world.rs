@@ -64,7 +64,8 @@ impl TouchedSet {
             | Key::Verdict(_, service, _) => drop(self.services.insert(service.clone())),
             Key::NodeAlive(node) | Key::NodeInfo(node) => drop(self.nodes.insert(node.clone())),
             Key::GatewayAlive(gateway) => drop(self.gateways.insert(gateway.clone())),
-            Key::Meta | Key::Leader => {}
+            // Load and what follows from it change often, and only slots follow from that.
+            Key::Meta | Key::Leader | Key::Load(..) | Key::Scale(_) => {}
         }
     }
 }
@@ -205,6 +206,10 @@ fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), String> {
         Key::Verdict(gateway, service, n) => {
             world.verdicts.insert((service, n, gateway), decode(entry)?);
         }
+        Key::Load(gateway, service) => {
+            drop(world.loads.insert((service, gateway), decode(entry)?));
+        }
+        Key::Scale(service) => drop(world.scales.insert(service, decode(entry)?)),
         Key::Meta => world.meta = Some(decode(entry)?),
         Key::Leader => {}
     }
@@ -246,6 +251,9 @@ fn delete(world: &mut World, key: &Key) {
         Key::Verdict(gateway, service, n) => {
             drop(world.verdicts.remove(&(service, n, gateway)));
         }
+        Key::Load(gateway, service) => drop(world.loads.remove(&(service, gateway))),
+        // Without it there stays what there is.
+        Key::Scale(service) => drop(world.scales.remove(&service)),
         // The era of a store whose `meta` vanished is still its era.
         Key::Meta | Key::Leader => {}
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    Backend, Health, HealthProbe, HostPattern, RouteAction, StatusRange, Upstream,
+    Backend, Health, HealthProbe, HostPattern, RouteAction, Scale, StatusRange, Upstream,
     UpstreamProtocol, UpstreamTls, Verify,
 };
 use std::time::Duration;

@@ -52,7 +52,8 @@ fn transaction(
             Action::Forget(n) => commit.and_delete(slot(n)),
             Action::ForgetService => commit
                 .and_delete(keys.text(&Key::Service(service.clone())))
-                .and_delete(keys.text(&Key::Intent(service.clone()))),
+                .and_delete(keys.text(&Key::Intent(service.clone())))
+                .and_delete(keys.text(&Key::Scale(service.clone()))),
         };
         events.extend(event(step, world, now));
     }
@@ -82,7 +83,7 @@ fn slot_of(action: &Action) -> Option<SlotIndex> {
     }
 }
 
-fn compare(relied: &Relied, keys: &Keys) -> Compare {
+pub(super) fn compare(relied: &Relied, keys: &Keys) -> Compare {
     let key = keys.text(&match &relied.object {
         Object::Service(service) => Key::Service(service.clone()),
         Object::Intent(service) => Key::Intent(service.clone()),
