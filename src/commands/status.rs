@@ -216,11 +216,8 @@ fn instance(it: &InstanceStatus, now_ms: u64) -> Vec<(String, Tone)> {
 }
 
 fn detail(service: &ServiceStatus) -> String {
-    match &service.by_hand {
-        Some(by_hand) => format!(
-            "{}; {} by hand ({}), file says {}",
-            service.detail, by_hand.replicas, by_hand.who, by_hand.file_says
-        ),
+    match service.number() {
+        Some(number) => format!("{}; {number}", service.detail),
         None => service.detail.clone(),
     }
 }

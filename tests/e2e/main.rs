@@ -22,6 +22,7 @@ mod overload;
 mod protocol;
 mod refusals;
 mod retries;
+mod scale;
 mod stop;
 mod support;
 mod tls;

@@ -11,7 +11,7 @@ mod service;
 mod upgrade;
 
 pub use change::{ApiError, ChangeAnswer, DrainRequest, RestartRequest, ScaleRequest, Settled};
-pub use service::{ByHand, InstanceStatus, ServiceState, ServiceStatus};
+pub use service::{ByHand, InstanceStatus, Scaled, ServiceState, ServiceStatus};
 pub use upgrade::{UpgradeRequest, UpgradeState, UpgradeStatus};
 
 /// `GET /v1/status`: this process and everything it knows.

@@ -145,7 +145,10 @@ impl Followed {
             record: Some(ScaleRecord {
                 v: 1,
                 replicas: decision.replicas,
-                reason: decision.reason,
+                reason: match decision.reason.as_str() {
+                    "" => "as many as there were".to_owned(),
+                    reason => reason.to_owned(),
+                },
                 since: wall,
             }),
             before: wanted,

@@ -13,7 +13,9 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use http::StatusCode;
-use minato_config::{Backend, Command, Intent, Restart, ServiceName, ServiceRecord, Timestamp};
+use minato_config::{
+    Backend, Command, Intent, Restart, Service, ServiceName, ServiceRecord, Timestamp,
+};
 use minato_control::{Event, EventKind, Object, clock_text};
 use minato_control_store::keys::Key;
 use minato_control_store::{Commit, Compare, Revision, StoreError};
@@ -52,14 +54,22 @@ pub(super) async fn scale(
     change(&shared, &name, &asked.who, |before| {
         command(before, "scale")?;
         before.check_port(asked.replicas)?;
-        let file = before.record.service.replicas;
+        let Service {
+            replicas, scale, ..
+        } = &before.record.service;
+        let file = match scale {
+            Some(scale) => scale.text(*replicas),
+            None => replicas.to_string(),
+        };
         let old = before.intent.and_then(|it| it.replicas);
         let replaced = old.map(|n| format!(", in place of {n} by {}", before.since()));
         let replaced = replaced.unwrap_or_default();
         let message = match (asked.replicas, old) {
             (None, None) => format!("{name} has what its file says already: {file}"),
             (None, Some(_)) => format!("{name} has what its file says again: {file}{replaced}"),
-            (Some(n), _) if n == file => format!("{name}: {n} by hand, as its file says{replaced}"),
+            (Some(n), _) if n.to_string() == file => {
+                format!("{name}: {n} by hand, as its file says{replaced}")
+            }
             (Some(n), _) => format!("{name}: {n} by hand, its file says {file}{replaced}"),
         };
         Ok(Change {

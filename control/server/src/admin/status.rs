@@ -3,7 +3,7 @@
 mod instance;
 
 use super::settle;
-use crate::api::{ByHand, InstanceStatus, ServiceState, ServiceStatus};
+use crate::api::{ByHand, InstanceStatus, Scaled, ServiceState, ServiceStatus};
 use crate::view::{EndpointView, ServiceTraffic};
 use minato_config::{Backend, ServiceName, ServiceRecord, Source, Timestamp};
 use minato_control::{Stored, World, wanted};
@@ -78,6 +78,7 @@ impl<'a> Sources<'a> {
             wanted,
             up,
             by_hand: by_hand(self.world.intents.get(name), record),
+            scaled: scaled(self.world, record),
             draining,
             routes: routes(record),
             in_flight: traffic.map_or(0, |it| it.in_flight),
@@ -170,6 +171,21 @@ fn by_hand(
         who: intent.who.clone(),
         since_ms: intent.since.0,
         file_says: record?.service.replicas,
+    })
+}
+
+fn scaled(world: &World, record: Option<&ServiceRecord>) -> Option<Scaled> {
+    let service = &record?.service;
+    let max = service.scale.as_ref()?.max;
+    let stored = world.scales.get(&service.name).map(|it| &it.value);
+    Some(Scaled {
+        replicas: stored.map_or(wanted(world, &service.name), |it| it.replicas),
+        reason: stored
+            .map_or("nothing measured yet", |it| &it.reason)
+            .to_owned(),
+        since_ms: stored.map_or(0, |it| it.since.0),
+        min: service.replicas,
+        max,
     })
 }
 

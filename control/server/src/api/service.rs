@@ -21,6 +21,9 @@ pub struct ServiceStatus {
     /// Set while an operator's number stands over the file's.
     #[serde(default)]
     pub by_hand: Option<ByHand>,
+    /// Set where its number follows its load.
+    #[serde(default)]
+    pub scaled: Option<Scaled>,
     /// An operator drains it.
     pub draining: bool,
     /// `example.org/library`, sorted.
@@ -79,6 +82,43 @@ impl fmt::Display for ServiceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
+}
+
+impl ServiceStatus {
+    /// Who says how many there should be, where that is not plainly the file: `3 (scaled: 41 in flight of 40 each), file
+    /// says 1 to 4`.
+    pub fn number(&self) -> Option<String> {
+        match (&self.by_hand, &self.scaled) {
+            (Some(by_hand), scaled) => {
+                let file = match scaled {
+                    Some(it) => format!("{} to {}", it.min, it.max),
+                    None => by_hand.file_says.to_string(),
+                };
+                let ByHand { replicas, who, .. } = by_hand;
+                Some(format!("{replicas} by hand ({who}), file says {file}"))
+            }
+            (None, Some(it)) => Some(format!(
+                "{} (scaled: {}), file says {} to {}",
+                it.replicas, it.reason, it.min, it.max
+            )),
+            (None, None) => None,
+        }
+    }
+}
+
+/// A number that follows the load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scaled {
+    /// Instances that the load asks for.
+    pub replicas: u16,
+    /// Why: `41 in flight of 40 each`.
+    pub reason: String,
+    /// Since when.
+    pub since_ms: u64,
+    /// The bounds in the file.
+    pub min: u16,
+    /// As above.
+    pub max: u16,
 }
 
 /// An operator's number over the file's.

@@ -38,14 +38,13 @@ fn service(out: &mut Html, it: &ServiceStatus, now_ms: u64) {
         .text(&it.name)
         .raw("</h3>\n<p class=\"detail\">");
     out.text(&it.detail).raw("</p>\n");
-    if let Some(by_hand) = &it.by_hand {
-        let text = format!(
-            "{} by hand since {} by {}, file says {}",
-            by_hand.replicas,
-            moment(by_hand.since_ms),
-            by_hand.who,
-            by_hand.file_says
-        );
+    if let Some(number) = it.number() {
+        let hand = it.by_hand.as_ref().map(|it| it.since_ms);
+        let since = hand.or(it.scaled.as_ref().map(|it| it.since_ms));
+        let text = match since.unwrap_or(0) {
+            0 => number,
+            since => format!("{number}; since {}", moment(since)),
+        };
         out.raw("<p class=\"hand\">").text(&text).raw("</p>\n");
     }
     out.raw("<p class=\"facts\">")

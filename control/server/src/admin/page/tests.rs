@@ -13,6 +13,7 @@ fn service(name: &str, state: ServiceState) -> ServiceStatus {
         wanted: 2,
         up: 1,
         by_hand: None,
+        scaled: None,
         draining: false,
         routes: vec!["example.org/library".to_owned()],
         in_flight: 3,

@@ -1,0 +1,117 @@
+//! A service that follows its load, with nobody at the keyboard. Default times, so only upwards; back down is tested with
+//! short ones where the leader is.
+
+use crate::support::clock::{now, pause, wall_ms, within};
+use crate::support::http::{Connection, Expect};
+use crate::support::site::Site;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// One decision each 15 s, a mean of 5 s before it, and a busy machine.
+const RELIEF: Duration = Duration::from_secs(60);
+/// What one request takes.
+const SLOW_MS: u64 = 400;
+
+/// Requests one after the other, each slow; those that failed.
+fn visitor(gateway: SocketAddr, stop: Arc<AtomicBool>) -> JoinHandle<(u64, Vec<String>)> {
+    std::thread::spawn(move || {
+        let (mut sent, mut failed) = (0, Vec::new());
+        while !stop.load(Ordering::SeqCst) {
+            sent += 1;
+            let answer = Connection::open(gateway).and_then(|mut it| {
+                it.send(
+                    format!("GET /slow/{SLOW_MS} HTTP/1.1\r\nHost: e2e.test\r\n\r\n").as_bytes(),
+                )?;
+                it.read(Expect::Body)
+            });
+            match answer {
+                Ok(it) if it.status == 200 && it.text() == "slow but whole" => {}
+                Ok(it) => failed.push(format!("{} {}", it.status, it.text())),
+                Err(error) => failed.push(error.to_string()),
+            }
+        }
+        (sent, failed)
+    })
+}
+
+#[test]
+fn overload_brings_instances_and_they_get_requests() {
+    let mut site = Site::new();
+    let text = site.python(1, "").replace(
+        "replicas = 1\n",
+        "replicas = { min = 1, max = 4, in_flight = 4 }\n",
+    );
+    site.write("app", &text);
+    site.start();
+    site.wait_ok("app", 1);
+    let stop = Arc::new(AtomicBool::new(false));
+    let overload = wall_ms();
+    let visitors: Vec<_> = (0..16)
+        .map(|_| visitor(site.gateway(), Arc::clone(&stop)))
+        .collect();
+
+    let decided = within(RELIEF, "the decision", || {
+        let mut events = site.events();
+        events.retain(|it| it.kind == "scaled");
+        events.pop()
+    });
+    assert!(
+        decided
+            .message
+            .starts_with("app: 4 instances in place of 1: 1")
+            && decided.message.ends_with(" in flight of 4 each"),
+        "{decided:?}"
+    );
+    let count = |of: &dyn Fn(&serde_json::Value) -> bool| {
+        let service = site.service("app");
+        let all = service["instances"].as_array().cloned().unwrap_or_default();
+        all.iter().filter(|it| of(it)).count()
+    };
+    let (mut first_ready, mut first_routed) = (None, None);
+    within(RELIEF, "all four to answer requests", || {
+        if first_ready.is_none() && count(&|it| it["verdict"] == "up") > 1 {
+            first_ready = Some(wall_ms());
+        }
+        let routed = count(&|it| it["requests"].as_u64() > Some(0));
+        if first_routed.is_none() && routed > 1 {
+            first_routed = Some(wall_ms());
+        }
+        (routed == 4).then_some(())
+    });
+    let all = wall_ms();
+    // The load is spread: none has much more than it should.
+    pause(Duration::from_millis(SLOW_MS * 3));
+    let began = now();
+    let status = site.type_in(&["status", "app"]);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(
+        status.contains("4 (scaled: ") && status.contains("file says 1 to 4"),
+        "{status}"
+    );
+    stop.store(true, Ordering::SeqCst);
+    let (mut sent, mut failed) = (0, Vec::new());
+    for it in visitors {
+        let (more, bad) = it.join().unwrap();
+        sent += more;
+        failed.extend(bad);
+    }
+    println!(
+        "load step x4: decision {} ms after the step, first more instance ready {} ms, first request to one {} ms, all four serve {} ms; {sent} requests, {} failed",
+        decided.at_ms - overload,
+        first_ready.unwrap_or(all) - overload,
+        first_routed.unwrap_or(all) - overload,
+        all - overload,
+        failed.len()
+    );
+    assert!(failed.is_empty(), "{failed:?}");
+    let by_hand = site.type_in(&["scale", "app", "2"]);
+    assert!(
+        by_hand.contains("app: 2 by hand, its file says 1 to 4"),
+        "{by_hand}"
+    );
+    let status = site.type_in(&["status", "app"]);
+    assert!(status.contains("2 by hand"), "{status}");
+}
