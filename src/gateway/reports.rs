@@ -96,7 +96,12 @@ impl Reports {
     /// The next batch, taken out; what cannot be said goes back with [`Reports::unsaid`].
     fn take(&self) -> Vec<(Subject, Option<Said>)> {
         let mut state = self.state();
-        let subjects: Vec<Subject> = state.unsaid.iter().take(BATCH).cloned().collect();
+        // Verdicts come first and by themselves: whatever refuses a load must not hold them up.
+        let is_load = |it: &Subject| matches!(it, Subject::Load(_));
+        let first = state.unsaid.first().map(is_load);
+        let alike = state.unsaid.iter();
+        let alike = alike.take_while(|it| Some(is_load(it)) == first);
+        let subjects: Vec<Subject> = alike.take(BATCH).cloned().collect();
         subjects
             .into_iter()
             .map(|subject| {

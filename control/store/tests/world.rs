@@ -73,6 +73,8 @@ fn documents() -> Vec<(&'static str, Key)> {
         ("node_alive.json", Key::NodeAlive(node())),
         ("node_info.json", Key::NodeInfo(node())),
         ("gateway_alive.json", Key::GatewayAlive(gateway())),
+        ("load.json", Key::Load(gateway(), service("library"))),
+        ("scale.json", Key::Scale(service("library"))),
     ]
 }
 
@@ -93,6 +95,8 @@ fn count(world: &World) -> usize {
         + world.nodes.len()
         + world.node_infos.len()
         + world.gateways.len()
+        + world.loads.len()
+        + world.scales.len()
 }
 
 #[test]

@@ -223,6 +223,8 @@ async fn roles_give_each_key_one_writer() {
         ("gateways/node2/alive", false, true),
         ("verdicts/node2/library/0", false, true),
         ("verdicts/node1/library/0", true, false),
+        ("loads/node2/library", false, true),
+        ("scale/library", true, false),
         ("voids/1", true, true),
         ("else", false, false),
     ] {
