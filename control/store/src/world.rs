@@ -207,7 +207,7 @@ fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), String> {
             world.verdicts.insert((service, n, gateway), decode(entry)?);
         }
         Key::Load(gateway, service) => {
-            drop(world.loads.insert((service, gateway), decode(entry)?));
+            world.loads.insert((service, gateway), decode(entry)?);
         }
         Key::Scale(service) => drop(world.scales.insert(service, decode(entry)?)),
         Key::Meta => world.meta = Some(decode(entry)?),
@@ -251,7 +251,9 @@ fn delete(world: &mut World, key: &Key) {
         Key::Verdict(gateway, service, n) => {
             drop(world.verdicts.remove(&(service, n, gateway)));
         }
-        Key::Load(gateway, service) => drop(world.loads.remove(&(service, gateway))),
+        Key::Load(gateway, service) => {
+            world.loads.remove(&(service, gateway));
+        }
         // Without it there stays what there is.
         Key::Scale(service) => drop(world.scales.remove(&service)),
         // The era of a store whose `meta` vanished is still its era.

@@ -13,8 +13,11 @@ pub(super) fn transaction(
     now: Timestamp,
 ) -> Result<Transaction, StoreError> {
     let key = keys.text(&Key::Scale(step.service.clone()));
-    let mut commit = Commit::default();
-    commit.compare = step.relies_on.iter().map(|it| compare(it, keys)).collect();
+    let relied = step.relies_on.iter();
+    let mut commit = Commit {
+        compare: relied.map(|it| compare(it, keys)).collect(),
+        ..Commit::default()
+    };
     commit.compare.push(match step.modified {
         Some(revision) => Compare::Modified {
             key: key.clone(),
