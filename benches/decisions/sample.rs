@@ -72,6 +72,7 @@ pub(crate) fn service(number: usize, replicas: u16) -> Service {
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         retries: 1,
+        nodes: Default::default(),
     }
 }
 

@@ -32,7 +32,7 @@ pub use service::{
     ServiceRecord, Slot, Source, StatusRange, StopPolicy,
 };
 pub use settings::{
-    AgentSettings, ClientAuth, DockerSettings, EtcdSettings, GatewaySettings, HttpsListener,
+    AgentSettings, ClientAuth, DockerSettings, EtcdSettings, GatewaySettings, HttpsListener, Overcommit,
     PortRange, Reaping, Role, RuntimeSettings, Settings,
 };
 pub use time::Timestamp;

@@ -14,7 +14,9 @@ mod schedule;
 mod watch;
 
 pub use combine::{Combined, combine};
-pub use document::{GatewayAlive, Instance, NodeAlive, NodeInfo, Phase, VerdictReport};
+pub use document::{
+    GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, Phase, VerdictReport,
+};
 pub use judge::{Change, Judge, ProbeNumber, Verdict};
 pub use outcome::{Failure, Layer, Outcome};
 pub use passive::{

@@ -55,6 +55,7 @@ pub(crate) fn service(named: &str, routes: &[&str]) -> Service {
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         retries: 1,
+        nodes: Default::default(),
     }
 }
 

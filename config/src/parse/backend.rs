@@ -15,7 +15,7 @@ use toml::de::DeValue;
 pub(super) const STOP_KEYS: Keys = Keys::known(&["drain", "grace"]);
 
 /// Keys that only a command has.
-const OF_COMMAND: [&str; 5] = ["port", "replicas", "env", "directory", "stop"];
+const OF_COMMAND: [&str; 6] = ["port", "replicas", "env", "directory", "stop", "nodes"];
 
 /// Instances of one service.
 const MOST_REPLICAS: u64 = 1_000;

@@ -340,6 +340,7 @@ fn service(setting: Setting) -> Service {
             tunnel: Duration::from_secs(3),
         },
         retries: setting.retries,
+        nodes: Default::default(),
     }
 }
 
