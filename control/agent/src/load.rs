@@ -203,7 +203,8 @@ mod tests {
             received_per_s: 0,
             sent_per_s: 0,
         };
-        let table: [(&str, fn(&mut NodeLoad), bool); 5] = [
+        type Change = fn(&mut NodeLoad);
+        let table: [(&str, Change, bool); 5] = [
             ("nothing", |_| {}, false),
             ("a little", |it| it.cpu_permille = 399, false),
             ("processors", |it| it.cpu_permille = 400, true),

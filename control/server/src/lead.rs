@@ -14,7 +14,7 @@ use crate::stop::stopped;
 use crate::trouble::Trouble;
 use election::{Candidate, Term};
 use minato_config::{NodeId, ServiceName, Timestamp};
-use minato_control::{Event, EventKind, plan};
+use minato_control::{Absences, Clocks, Event, EventKind, Losses, Patience, World, plan_with};
 use minato_control_store::keys::Keys;
 use minato_control_store::{Observed, Revision, SharedStore, StoreError};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,8 @@ pub struct LeadOptions {
     pub tick: Duration,
     /// How long after an election nothing that is missing is an alarm. Default 3 s.
     pub settle: Duration,
+    /// When nodes that are gone are given up.
+    pub patience: Patience,
 }
 
 impl LeadOptions {
@@ -50,6 +52,7 @@ impl LeadOptions {
             keep_alive: Duration::from_secs(5),
             tick: Duration::from_secs(1),
             settle: Duration::from_secs(3),
+            patience: Patience::default(),
         }
     }
 }
@@ -102,6 +105,10 @@ pub async fn lead(
             term: &term,
             said: BTreeSet::new(),
             quiet_until: Instant::now() + options.settle,
+            elected: Instant::now(),
+            absences: Absences::default(),
+            clocks: Clocks::default(),
+            lost: BTreeSet::new(),
             committed: Revision(0),
         };
         tokio::select! {
@@ -135,6 +142,11 @@ struct Leader<'a> {
     said: BTreeSet<(Option<ServiceName>, String)>,
     /// A site that has just begun is not complete yet: agents are still on their way.
     quiet_until: Instant,
+    elected: Instant,
+    absences: Absences,
+    clocks: Clocks,
+    /// Nodes that were given up and are not back.
+    lost: BTreeSet<NodeId>,
     /// Our newest commit: planning waits until the watch has brought it.
     committed: Revision,
 }
@@ -179,8 +191,9 @@ impl Leader<'_> {
             minato_control_store::is_fit(&self.options.keys, &meta.value)?;
         }
         let now = clock::wall();
-        let plan = plan(&observed.world, now);
-        self.alarm(observed, &plan.notes);
+        let losses = self.look_at_nodes(&observed.world, now);
+        let plan = plan_with(&observed.world, &losses, now);
+        self.alarm(observed, &plan.notes, losses.alarm.as_deref());
         let work = transaction::transactions(&plan, &observed.world, &self.options.keys, now);
         if work.is_empty() && self.trouble.is_open() {
             // Nothing to do would never show whether the store writes again.
@@ -198,6 +211,35 @@ impl Leader<'_> {
             self.trouble.recovered();
         }
         last
+    }
+
+    /// Who is there, who is given up, and whose clock is wrong.
+    fn look_at_nodes(&mut self, world: &World, now: Timestamp) -> Losses {
+        let office = self.elected.elapsed();
+        self.absences.observe(world, office);
+        let losses = self.absences.judge(world, office, self.options.patience);
+        for node in losses.lost.difference(&self.lost) {
+            let text = format!("node {node} is lost: what it had goes to other nodes");
+            let event = Event::warn(now, EventKind::Node, text).hint("minato node list");
+            emit(self.events, event);
+        }
+        self.lost.extend(losses.lost.iter().cloned());
+        let back: Vec<NodeId> = self.lost.iter().cloned().collect();
+        for node in back.into_iter().filter(|it| world.nodes.contains_key(it)) {
+            self.lost.remove(&node);
+            let text = format!(
+                "node {node} is back: it takes new instances, and nothing that runs elsewhere moves to it"
+            );
+            emit(self.events, Event::info(now, EventKind::Node, text));
+        }
+        for (node, text) in self.clocks.observe(world, now) {
+            let hint = format!("on {node}: timedatectl");
+            emit(
+                self.events,
+                Event::warn(now, EventKind::Alarm, text).hint(hint),
+            );
+        }
+        losses
     }
 
     async fn commit(
@@ -222,7 +264,7 @@ impl Leader<'_> {
     }
 
     /// Tells each alarm once, and again only after it had ended.
-    fn alarm(&mut self, observed: &Observed, notes: &[(ServiceName, String)]) {
+    fn alarm(&mut self, observed: &Observed, notes: &[(ServiceName, String)], site: Option<&str>) {
         let notes = notes
             .iter()
             .map(|(service, text)| (Some(service.clone()), text.clone()));
@@ -230,7 +272,10 @@ impl Leader<'_> {
         if Instant::now() < self.quiet_until {
             return;
         }
-        let now: BTreeSet<_> = notes.chain(odd).collect();
+        let now: BTreeSet<_> = notes
+            .chain(odd)
+            .chain(site.map(|it| (None, it.to_owned())))
+            .collect();
         for (service, text) in now.difference(&self.said) {
             let event = Event::warn(clock::wall(), EventKind::Alarm, text.clone());
             let event = match service {
