@@ -32,8 +32,13 @@ pub use service::{
     ServiceRecord, Slot, Source, StatusRange, StopPolicy,
 };
 pub use settings::{
+<<<<<<< HEAD
     AgentSettings, ClientAuth, DockerSettings, EtcdSettings, GatewaySettings, HttpsListener, Overcommit,
     PortRange, Reaping, Role, RuntimeSettings, Settings,
+=======
+    AgentSettings, ClientAuth, EtcdSettings, GatewaySettings, HttpsListener, Overcommit, PortRange,
+    Role, Settings,
+>>>>>>> eb075d0 (Formatting)
 };
 pub use time::Timestamp;
 pub use upstream::{Upstream, UpstreamProtocol, UpstreamTls, Verify};

@@ -1,6 +1,6 @@
 //! What is left of one node: promised to instances, and used by whatever runs there.
 
-use minato_config::Service;
+use minato_config::{Backend, Command, Service};
 use minato_health::{NodeInfo, NodeLoad};
 use std::fmt;
 
@@ -18,9 +18,18 @@ pub(in crate::plan) struct Demand {
 }
 
 impl Demand {
-    /// A process is promised nothing: it has what its user may have.
-    pub(in crate::plan) fn of(_service: &Service) -> Self {
-        Self::default()
+    /// What a container may use. A process is promised nothing: it has what its user may have.
+    pub(in crate::plan) fn of(service: &Service) -> Self {
+        let Backend::Command(Command {
+            image: Some(image), ..
+        }) = &service.backend
+        else {
+            return Self::default();
+        };
+        Self {
+            cpu_milli: image.resources.cpu_milli.map_or(0, u64::from),
+            memory_bytes: image.resources.memory_bytes.unwrap_or(0),
+        }
     }
 }
 
