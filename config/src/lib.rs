@@ -32,13 +32,8 @@ pub use service::{
     ServiceRecord, Slot, Source, StatusRange, StopPolicy,
 };
 pub use settings::{
-<<<<<<< HEAD
-    AgentSettings, ClientAuth, DockerSettings, EtcdSettings, GatewaySettings, HttpsListener, Overcommit,
-    PortRange, Reaping, Role, RuntimeSettings, Settings,
-=======
-    AgentSettings, ClientAuth, EtcdSettings, GatewaySettings, HttpsListener, Overcommit, PortRange,
-    Role, Settings,
->>>>>>> eb075d0 (Formatting)
+    AgentSettings, ClientAuth, DockerSettings, EtcdSettings, GatewaySettings, HttpsListener,
+    Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
 };
 pub use time::Timestamp;
 pub use upstream::{Upstream, UpstreamProtocol, UpstreamTls, Verify};

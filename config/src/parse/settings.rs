@@ -27,10 +27,19 @@ pub(super) const KEYS: Keys = Keys {
 /// Of `[agent]`.
 pub(super) const AGENT_KEYS: Keys = Keys {
     known: &[
-        "runtime", "ports", "log_size", "advertise", "labels", "overcommit", "docker",
+        "runtime",
+        "ports",
+        "log_size",
+        "advertise",
+        "labels",
+        "overcommit",
+        "docker",
     ],
     later: &[],
-    below: &[("overcommit", &label::OVERCOMMIT_KEYS), ("docker", &docker::KEYS)],
+    below: &[
+        ("overcommit", &label::OVERCOMMIT_KEYS),
+        ("docker", &docker::KEYS),
+    ],
 };
 /// Of `[admin]`.
 pub(super) const ADMIN_KEYS: Keys = Keys::known(&["listen"]);
