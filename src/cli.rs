@@ -57,6 +57,11 @@ enum Command {
     Restart(commands::change::RestartArgs),
     /// Take a service out of traffic: new requests get the sorry page, those in flight end.
     Drain(commands::change::DrainArgs),
+    /// Show the machines of the site, or empty one.
+    #[command(subcommand)]
+    Node(commands::node::NodeCommand),
+    /// Tell why each instance of a service is where it is, and what would have to change.
+    Explain(commands::node::ExplainArgs),
     /// Put another minato in place of the running one, without a lost request.
     Upgrade(commands::upgrade::UpgradeArgs),
     /// Move the site to another store, or look at the one that it has.
@@ -103,6 +108,8 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Scale(args) => commands::change::scale(&args, &client, global).await,
             Command::Restart(args) => commands::change::restart(&args, &client, global).await,
             Command::Drain(args) => commands::change::drain(&args, &client, global).await,
+            Command::Node(command) => commands::node::run(&command, &client, global).await,
+            Command::Explain(args) => commands::node::explain(&args, &client, global).await,
             Command::Upgrade(args) => commands::upgrade::run(&args, &client, global).await,
             Command::Store(command) => commands::store::run(&command, &client, global).await,
             Command::Route(args) => commands::route::run(&args, &client, global).await,

@@ -17,7 +17,7 @@ use minato_control_agent::{AgentError, AgentOptions, Stop};
 use minato_control_server::{About, Admin, ClaimOptions, Journal, JournalOptions, LeadOptions};
 use minato_control_store::keys::Keys;
 use minato_control_store::{Follower, SharedStore};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -272,7 +272,9 @@ impl Charge {
             ports: self.settings.agent.ports,
             log_bytes: self.settings.agent.log_bytes,
             shim: vec![self.keeper.clone().into_os_string(), "shim".into()],
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            address: self.settings.agent.advertise,
+            labels: self.settings.agent.labels.clone(),
+            overcommit: self.settings.agent.overcommit,
         })
     }
 }

@@ -73,6 +73,7 @@ pub(crate) fn service(number: usize, replicas: u16) -> Service {
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         retries: 1,
+        nodes: Default::default(),
     }
 }
 

@@ -35,7 +35,7 @@ pub use service::{
 };
 pub use settings::{
     AgentSettings, ClientAuth, DockerSettings, EtcdSettings, GatewaySettings, HttpsListener,
-    PortRange, Reaping, Role, RuntimeSettings, Settings,
+    Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
 };
 pub use time::Timestamp;
 pub use upstream::{Upstream, UpstreamProtocol, UpstreamTls, Verify};

@@ -36,6 +36,9 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// Retries of one request; 0 turns them off. Default 1.
     pub retries: u8,
+    /// Labels that a node must have to run an instance. Default none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nodes: BTreeMap<String, String>,
 }
 
 /// What answers the requests of a service.

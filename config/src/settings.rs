@@ -1,8 +1,9 @@
 //! What `minato.toml` says about this process.
 
 use crate::{NodeId, SiteId};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,9 @@ impl Settings {
                 },
                 log_bytes: 10 << 20,
                 runtime: RuntimeSettings::Process,
+                advertise: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                labels: BTreeMap::new(),
+                overcommit: Overcommit::default(),
             },
             admin: loopback(7070),
         }
@@ -158,6 +162,12 @@ pub struct AgentSettings {
     pub ports: PortRange,
     /// Captured output kept for one instance, in bytes, over two files. Default 10 MiB.
     pub log_bytes: u64,
+    /// Where gateways reach the instances of this machine. Default `127.0.0.1`: a site of one machine.
+    pub advertise: IpAddr,
+    /// What this machine is, for services that ask for it by `nodes`. Default none.
+    pub labels: BTreeMap<String, String>,
+    /// How far more than the machine has may be promised.
+    pub overcommit: Overcommit,
     /// Default: processes.
     pub runtime: RuntimeSettings,
 }
@@ -211,6 +221,24 @@ pub enum Reaping {
     On,
     /// An event tells what would be.
     Report,
+}
+
+/// How much of a machine's processors and memory instances may be promised together, in percent of what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overcommit {
+    /// Default 200: few programs need their share all the time.
+    pub cpu_percent: u32,
+    /// Default 100: memory that is not there kills.
+    pub memory_percent: u32,
+}
+
+impl Default for Overcommit {
+    fn default() -> Self {
+        Self {
+            cpu_percent: 200,
+            memory_percent: 100,
+        }
+    }
 }
 
 /// Ports from `first` to `last`, both included.

@@ -233,6 +233,8 @@ pub enum EventKind {
     Leader,
     /// The store refused or failed.
     Store,
+    /// A node was lost, came back, or was told to be empty.
+    Node,
     /// minato itself started or stopped.
     Process,
     /// Something needs a person.

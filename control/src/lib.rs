@@ -10,6 +10,7 @@ mod clock_text;
 mod event;
 mod meta;
 mod node;
+mod node_clock;
 mod plan;
 mod restart;
 mod scale;
@@ -22,8 +23,10 @@ pub use node::{
     ADOPTION_PATIENCE, Left, LeftState, Moment, Node, NodeAction, PlaceKey, Refusal, RunName,
     START_DEADLINE,
 };
+pub use node_clock::Clocks;
 pub use plan::{
-    Action, FAILED_PAUSE, Object, Plan, Relied, Room, STEPS_PER_SERVICE, Settled, Step, plan,
+    Absences, Action, Explanation, FAILED_PAUSE, Losses, NodeExplained, Object, Patience, Plan,
+    Relied, Room, STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, plan, plan_with,
     settled, wanted,
 };
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};

@@ -4,7 +4,9 @@ use crate::{Meta, Object, ScaleRecord};
 use minato_config::{
     GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, Slot, SlotIndex,
 };
-use minato_health::{GatewayAlive, Instance, NodeAlive, NodeInfo, ServiceLoad, VerdictReport};
+use minato_health::{
+    GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, ServiceLoad, VerdictReport,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A document and the commit that wrote it last.
@@ -49,6 +51,10 @@ pub struct World {
     pub nodes: BTreeMap<NodeId, Stored<NodeAlive>>,
     /// What agents said of their machines.
     pub node_infos: BTreeMap<NodeId, Stored<NodeInfo>>,
+    /// How busy agents say that their machines are.
+    pub node_loads: BTreeMap<NodeId, Stored<NodeLoad>>,
+    /// What operators said of nodes. A document that is gone counts as if it had never been.
+    pub drains: BTreeMap<NodeId, Stored<NodeDrain>>,
     /// Live gateways.
     pub gateways: BTreeMap<GatewayId, Stored<GatewayAlive>>,
     /// What gateways think.

@@ -1,8 +1,9 @@
 //! The documents by which agents and gateways say what they see.
 
 use crate::Verdict;
-use minato_config::{Generation, Run, Timestamp};
+use minato_config::{Generation, Overcommit, Run, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -132,6 +133,48 @@ pub struct NodeInfo {
     pub cpus: u32,
     /// Bytes of memory.
     pub memory_bytes: u64,
+    /// What the operator says of the machine; services ask for labels by `nodes`.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// How far more than the machine has may be promised to instances.
+    #[serde(default)]
+    pub overcommit: Overcommit,
+}
+
+/// The document at `nodes/<node>/load`: how busy the machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLoad {
+    /// Format version, 1.
+    pub v: u32,
+    /// When it was measured, by the machine's own clock: a wrong clock shows in it.
+    pub at: Timestamp,
+    /// Processor time in use, in thousandths of all processors together.
+    pub cpu_permille: u16,
+    /// Bytes of memory that programs could still have.
+    pub memory_free_bytes: u64,
+    /// Bytes that may still be written where minato keeps its data.
+    pub disk_free_bytes: u64,
+    /// Size of that file system in bytes.
+    pub disk_bytes: u64,
+    /// Bytes received in a second, loopback left out.
+    pub received_per_s: u64,
+    /// Bytes sent in a second, loopback left out.
+    pub sent_per_s: u64,
+}
+
+/// The document at `drains/<node>`, written by operators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeDrain {
+    /// Format version, 1.
+    pub v: u32,
+    /// The node is to be empty: nothing new goes there, what is there moves elsewhere.
+    pub drain: bool,
+    /// Who said it.
+    #[serde(default)]
+    pub who: String,
+    /// When.
+    #[serde(default)]
+    pub since: Timestamp,
 }
 
 #[cfg(test)]
@@ -210,8 +253,32 @@ mod tests {
                 version: "0.1.0".to_owned(),
                 cpus: 2,
                 memory_bytes: 1 << 30,
+                labels: [("zone".to_owned(), "a".to_owned())].into(),
+                overcommit: Overcommit::default(),
             },
-            r#"{"v":1,"version":"0.1.0","cpus":2,"memory_bytes":1073741824}"#,
+            r#"{"v":1,"version":"0.1.0","cpus":2,"memory_bytes":1073741824,"labels":{"zone":"a"},"overcommit":{"cpu_percent":200,"memory_percent":100}}"#,
+        );
+        check(
+            &NodeLoad {
+                v: 1,
+                at: Timestamp(5),
+                cpu_permille: 125,
+                memory_free_bytes: 4,
+                disk_free_bytes: 3,
+                disk_bytes: 6,
+                received_per_s: 2,
+                sent_per_s: 1,
+            },
+            r#"{"v":1,"at":5,"cpu_permille":125,"memory_free_bytes":4,"disk_free_bytes":3,"disk_bytes":6,"received_per_s":2,"sent_per_s":1}"#,
+        );
+        check(
+            &NodeDrain {
+                v: 1,
+                drain: true,
+                who: "alice".to_owned(),
+                since: Timestamp(5),
+            },
+            r#"{"v":1,"drain":true,"who":"alice","since":5}"#,
         );
     }
 
@@ -227,6 +294,14 @@ mod tests {
         let text = r#"{"v":1,"generation":{"era":0,"counter":0},"run":0,"verdict":"up","since":5}"#;
         let report: VerdictReport = serde_json::from_str(text).unwrap();
         assert_eq!((report.reason.as_str(), report.drained), ("", false));
+    }
+
+    #[test]
+    fn a_node_of_an_older_minato_has_no_labels_and_the_default_overcommit() {
+        let text = r#"{"v":1,"version":"0.1.0","cpus":2,"memory_bytes":1073741824}"#;
+        let info: NodeInfo = serde_json::from_str(text).unwrap();
+        assert!(info.labels.is_empty());
+        assert_eq!(info.overcommit, Overcommit::default());
     }
 
     #[test]

@@ -15,7 +15,8 @@ mod watch;
 
 pub use combine::{Combined, combine};
 pub use document::{
-    GatewayAlive, Instance, NodeAlive, NodeInfo, Phase, ServiceLoad, VerdictReport,
+    GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, Phase, ServiceLoad,
+    VerdictReport,
 };
 pub use judge::{Change, Judge, ProbeNumber, Verdict};
 pub use outcome::{Failure, Layer, Outcome};

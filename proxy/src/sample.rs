@@ -56,6 +56,7 @@ pub(crate) fn service(named: &str, routes: &[&str]) -> Service {
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         retries: 1,
+        nodes: Default::default(),
     }
 }
 

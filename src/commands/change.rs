@@ -53,7 +53,7 @@ pub(crate) struct DrainArgs {
 }
 
 #[derive(Debug, clap::Args)]
-struct WaitArgs {
+pub(super) struct WaitArgs {
     /// Return as soon as the change is accepted, not when it is true.
     #[arg(long)]
     no_wait: bool,
@@ -111,25 +111,38 @@ async fn change(
     request: &impl Serialize,
     wait: &WaitArgs,
 ) -> anyhow::Result<ExitCode> {
-    let answer: ChangeAnswer = client
-        .post(&format!("/v1/services/{}/{verb}", encode(service)), request)
-        .await?;
+    let of = format!("/v1/services/{}", encode(service));
+    let told = Told {
+        change: format!("{of}/{verb}"),
+        settled: format!("{of}/settled?change={verb}"),
+        more: format!("minato events --service {service}"),
+    };
+    make(client, global, &told, request, wait).await
+}
+
+/// Where a change goes, where to ask whether it is true, and what tells more.
+pub(super) struct Told {
+    pub(super) change: String,
+    pub(super) settled: String,
+    pub(super) more: String,
+}
+
+pub(super) async fn make(
+    client: &Client,
+    global: &Global,
+    told: &Told,
+    request: &impl Serialize,
+    wait: &WaitArgs,
+) -> anyhow::Result<ExitCode> {
+    let answer: ChangeAnswer = client.post(&told.change, request).await?;
     if !global.json {
         print(&format!("{}\n", answer.message))?;
     }
     let settled = if wait.no_wait {
         None
     } else {
-        Some(
-            settle(
-                client,
-                global,
-                service,
-                verb,
-                Duration::from_secs(wait.timeout),
-            )
-            .await?,
-        )
+        let limit = Duration::from_secs(wait.timeout);
+        Some(settle(client, global, told, limit).await?)
     };
     if global.json {
         print(&format!(
@@ -154,23 +167,22 @@ async fn change(
 async fn settle(
     client: &Client,
     global: &Global,
-    service: &str,
-    verb: &str,
+    told: &Told,
     limit: Duration,
 ) -> anyhow::Result<Settled> {
-    let path = format!("/v1/services/{}/settled?change={verb}", encode(service));
     let began = crate::clock::now();
     let mut shown = String::new();
     loop {
-        let settled: Settled = client.get(&path).await?;
+        let settled: Settled = client.get(&told.settled).await?;
         if settled.done {
             return Ok(settled);
         }
         if crate::clock::now() >= began + limit {
             bail!(
-                "not true after {}s: {}; it stays asked for. `minato events --service {service}` tells more",
+                "not true after {}s: {}; it stays asked for. `{}` tells more",
                 limit.as_secs(),
-                settled.detail
+                settled.detail,
+                told.more
             );
         }
         if settled.detail != shown

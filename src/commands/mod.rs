@@ -4,6 +4,7 @@ pub(crate) mod change;
 pub(crate) mod check;
 pub(crate) mod events;
 pub(crate) mod logs;
+pub(crate) mod node;
 pub(crate) mod route;
 pub(crate) mod status;
 pub(crate) mod store;

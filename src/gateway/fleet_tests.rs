@@ -29,6 +29,7 @@ impl Site {
             limits: Default::default(),
             timeouts: Default::default(),
             retries: 1,
+            nodes: Default::default(),
         };
         Self {
             fleet: Fleet::new(4, sender),

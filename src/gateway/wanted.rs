@@ -118,6 +118,7 @@ mod tests {
             limits: Default::default(),
             timeouts: Default::default(),
             retries: 1,
+            nodes: Default::default(),
         };
         let record = ServiceRecord {
             v: 1,

@@ -14,6 +14,7 @@ mod gateway;
 mod health;
 mod image;
 mod key;
+mod label;
 mod limit;
 mod mend;
 mod pattern;

@@ -4,8 +4,9 @@ use super::document::Report;
 use super::field::Section;
 use super::key::Keys;
 use super::replicas::{self, Replicas};
-use super::{backend, health, image, limit, route, upstream};
+use super::{backend, health, image, label, limit, route, upstream};
 use crate::{Limits, Salvaged, Service, ServiceName, Timeouts};
+use std::collections::BTreeMap;
 
 /// Of a service file.
 pub(super) const KEYS: Keys = Keys {
@@ -23,6 +24,7 @@ pub(super) const KEYS: Keys = Keys {
         "limits",
         "timeouts",
         "retries",
+        "nodes",
         "env",
         "directory",
         "stop",
@@ -65,6 +67,7 @@ pub(super) fn read(
     let limits = section.read(report, "limits", limit::limits);
     let timeouts = section.read(report, "timeouts", limit::timeouts);
     let retries = section.read(report, "retries", |it, to| it.number::<u8>(to, 0..=3));
+    let nodes = section.read(report, "nodes", label::read);
     let salvaged = Salvaged {
         problems: Vec::new(),
         name: name.clone(),
@@ -85,6 +88,7 @@ pub(super) fn read(
             limits: limits.in_force(Limits::default())?,
             timeouts: timeouts.in_force(Timeouts::default())?,
             retries: retries.in_force(1)?,
+            nodes: nodes.in_force(BTreeMap::new())?,
         })
     };
     (whole(), salvaged)

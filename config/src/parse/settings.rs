@@ -3,7 +3,7 @@
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use super::{address, docker, gateway, store};
+use super::{address, docker, gateway, label, store};
 use crate::{
     AgentSettings, DockerSettings, NodeId, PortRange, Role, RuntimeSettings, Settings, SiteId,
 };
@@ -26,9 +26,20 @@ pub(super) const KEYS: Keys = Keys {
 };
 /// Of `[agent]`.
 pub(super) const AGENT_KEYS: Keys = Keys {
-    known: &["runtime", "ports", "log_size", "docker"],
+    known: &[
+        "runtime",
+        "ports",
+        "log_size",
+        "advertise",
+        "labels",
+        "overcommit",
+        "docker",
+    ],
     later: &[],
-    below: &[("docker", &docker::KEYS)],
+    below: &[
+        ("overcommit", &label::OVERCOMMIT_KEYS),
+        ("docker", &docker::KEYS),
+    ],
 };
 /// Of `[admin]`.
 pub(super) const ADMIN_KEYS: Keys = Keys::known(&["listen"]);
@@ -167,6 +178,22 @@ fn agent(section: &Section<'_>, report: &mut Report<'_>, folder: &Path, to: &mut
     }
     let size = section.read(report, "log_size", |it, report| it.size(report, LOG_SIZES));
     to.log_bytes = size.or(to.log_bytes);
+    let advertise = section.read(report, "advertise", advertise);
+    to.advertise = advertise.or(to.advertise);
+    let labels = section.read(report, "labels", label::read);
+    to.labels = labels.or(std::mem::take(&mut to.labels));
+    let overcommit = section.read(report, "overcommit", label::overcommit);
+    to.overcommit = overcommit.or(to.overcommit);
+}
+
+/// Where others reach this machine.
+fn advertise(field: &Field<'_>, report: &mut Report<'_>) -> Option<IpAddr> {
+    const FORM: &str = "the address at which the gateways reach this machine, like \"10.0.0.2\"";
+    let text = field.text(report, FORM)?;
+    match text.parse::<IpAddr>() {
+        Ok(it) if !it.is_unspecified() && !it.is_multicast() => Some(it),
+        _ => field.wrong(report, FORM),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

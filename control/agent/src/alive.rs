@@ -1,5 +1,6 @@
 //! Says that this node lives, under a lease, and once what it is.
 
+use crate::AgentOptions;
 use crate::clock::now;
 use minato_config::NodeId;
 use minato_control_store::keys::{Key, Keys};
@@ -14,11 +15,12 @@ const EACH: Duration = Duration::from_secs(5);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Runs until dropped, or until the store is closed.
-pub(crate) async fn stay_alive(store: SharedStore, keys: Keys, node: NodeId) {
+pub(crate) async fn stay_alive(store: SharedStore, keys: Keys, node: NodeId, info: NodeInfo) {
     let since = now().wall;
     let mut lease = None;
     loop {
-        let pause = match keep(&store, &keys, &node, NodeAlive { v: 1, since }, &mut lease).await {
+        let alive = NodeAlive { v: 1, since };
+        let pause = match keep(&store, &keys, &node, alive, &info, &mut lease).await {
             Ok(()) => EACH,
             Err(StoreError::Closed) => return,
             Err(StoreError::LeaseGone { .. }) if lease.take().is_some() => continue,
@@ -36,6 +38,7 @@ async fn keep(
     keys: &Keys,
     node: &NodeId,
     alive: NodeAlive,
+    info: &NodeInfo,
     lease: &mut Option<LeaseId>,
 ) -> Result<(), StoreError> {
     let key = keys.text(&Key::NodeAlive(node.clone()));
@@ -52,7 +55,7 @@ async fn keep(
     let granted = store.grant(LEASE).await?;
     let commit = Commit::put(
         keys.text(&Key::NodeInfo(node.clone())),
-        serde_json::to_vec(&about_this_machine()).map_err(json)?,
+        serde_json::to_vec(info).map_err(json)?,
     )
     .and_put(
         key,
@@ -64,7 +67,8 @@ async fn keep(
     Ok(())
 }
 
-fn about_this_machine() -> NodeInfo {
+/// What this machine has, as far as it tells.
+pub(crate) fn about_this_machine(options: &AgentOptions) -> NodeInfo {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     NodeInfo {
         v: 1,
@@ -74,12 +78,18 @@ fn about_this_machine() -> NodeInfo {
             .ok()
             .and_then(|it| memory_bytes(&it))
             .unwrap_or_default(),
+        labels: options.labels.clone(),
+        overcommit: options.overcommit,
     }
 }
 
-/// `MemTotal:       24576000 kB`
 fn memory_bytes(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|it| it.strip_prefix("MemTotal:"))?;
+    field_bytes(text, "MemTotal:")
+}
+
+/// Of `MemTotal:       24576000 kB` and its like.
+pub(crate) fn field_bytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|it| it.strip_prefix(name))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kilobytes.checked_mul(1024)
 }

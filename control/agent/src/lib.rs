@@ -9,6 +9,7 @@ mod agent;
 mod alive;
 mod clock;
 mod error;
+mod load;
 mod local;
 mod log;
 mod options;

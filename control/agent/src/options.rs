@@ -1,7 +1,8 @@
 //! What the composition hands to the agent.
 
-use minato_config::{NodeId, PortRange, RuntimeSettings, SiteId};
+use minato_config::{NodeId, Overcommit, PortRange, RuntimeSettings, SiteId};
 use minato_control_store::keys::Keys;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -27,6 +28,10 @@ pub struct AgentOptions {
     pub shim: Vec<OsString>,
     /// The address at which instances of this node are reached.
     pub address: IpAddr,
+    /// What this machine is, for services that ask for it.
+    pub labels: BTreeMap<String, String>,
+    /// How far more than the machine has may be promised.
+    pub overcommit: Overcommit,
 }
 
 /// What the owner of an agent wants of it.

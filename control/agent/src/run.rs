@@ -1,8 +1,9 @@
 //! The node loop: waits for what happens and has it taken in, decided on, and said.
 
 use crate::agent::{Agent, Seen};
-use crate::alive::stay_alive;
+use crate::alive::{about_this_machine, stay_alive};
 use crate::clock::now;
+use crate::load::tell_load;
 use crate::local::LocalProbes;
 use crate::port_file::PortFile;
 use crate::publish::{Publication, publish};
@@ -112,7 +113,14 @@ impl Agent {
             receiver,
             self.events.clone(),
         ));
-        let alive = tokio::spawn(stay_alive(store, keys, self.options.node.clone()));
+        let load = tokio::spawn(tell_load(
+            store.clone(),
+            keys.clone(),
+            self.options.node.clone(),
+            self.options.data.clone(),
+        ));
+        let info = about_this_machine(&self.options);
+        let alive = tokio::spawn(stay_alive(store, keys, self.options.node.clone(), info));
         let (mut probes, mut changes) = LocalProbes::new();
         let (mut following, mut deadline) = (true, None);
         let mut tidy_at = now().instant + FIRST_TIDY;
@@ -149,6 +157,7 @@ impl Agent {
             }
         }
         alive.abort();
+        load.abort();
         drop(publications);
         if timeout(FLUSH, &mut publisher).await.is_err() {
             publisher.abort();

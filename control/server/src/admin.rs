@@ -9,6 +9,7 @@ mod change;
 mod events;
 mod guard;
 mod metrics;
+mod nodes;
 mod page;
 mod routes;
 mod serve;

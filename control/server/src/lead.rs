@@ -15,7 +15,10 @@ use crate::stop::stopped;
 use crate::trouble::Trouble;
 use election::{Candidate, Term};
 use minato_config::{NodeId, ServiceName, Timestamp};
-use minato_control::{Event, EventKind, PERIOD, SCALE_WINDOW, ScaleStep, Scaling, plan};
+use minato_control::{
+    Absences, Clocks, Event, EventKind, Losses, PERIOD, Patience, SCALE_WINDOW, ScaleStep, Scaling,
+    World, plan_with,
+};
 use minato_control_store::keys::Keys;
 use minato_control_store::{Observed, Revision, SharedStore, StoreError};
 use serde::{Deserialize, Serialize};
@@ -43,6 +46,8 @@ pub struct LeadOptions {
     pub scale_period: Duration,
     /// For how long fewer must be asked for. Default 300 s.
     pub scale_window: Duration,
+    /// When nodes that are gone are given up.
+    pub patience: Patience,
 }
 
 impl LeadOptions {
@@ -57,6 +62,7 @@ impl LeadOptions {
             settle: Duration::from_secs(3),
             scale_period: PERIOD,
             scale_window: SCALE_WINDOW,
+            patience: Patience::default(),
         }
     }
 }
@@ -109,6 +115,10 @@ pub async fn lead(
             term: &term,
             said: BTreeSet::new(),
             quiet_until: Instant::now() + options.settle,
+            elected: Instant::now(),
+            absences: Absences::default(),
+            clocks: Clocks::default(),
+            lost: BTreeSet::new(),
             committed: Revision(0),
             scaling: Scaling::new(options.scale_period, options.scale_window),
         };
@@ -143,6 +153,11 @@ struct Leader<'a> {
     said: BTreeSet<(Option<ServiceName>, String)>,
     /// A site that has just begun is not complete yet: agents are still on their way.
     quiet_until: Instant,
+    elected: Instant,
+    absences: Absences,
+    clocks: Clocks,
+    /// Nodes that were given up and are not back.
+    lost: BTreeSet<NodeId>,
     /// Our newest commit: planning waits until the watch has brought it.
     committed: Revision,
     /// What was asked for in this term.
@@ -189,13 +204,14 @@ impl Leader<'_> {
             minato_control_store::is_fit(&self.options.keys, &meta.value)?;
         }
         let now = clock::wall();
-        if self.scale(observed, now).await? == Scaled::Changed {
+        let losses = self.look_at_nodes(&observed.world, now);
+        if self.scale(observed, &losses, now).await? == Scaled::Changed {
             // The watch brings it, and the plan follows from it.
             return Ok(());
         }
-        let mut plan = plan(&observed.world, now);
+        let mut plan = plan_with(&observed.world, &losses, now);
         plan.notes.extend(self.scaling.notes());
-        self.alarm(observed, &plan.notes);
+        self.alarm(observed, &plan.notes, losses.alarm.as_deref());
         let work = transaction::transactions(&plan, &observed.world, &self.options.keys, now);
         if work.is_empty() && self.trouble.is_open() {
             // Nothing to do would never show whether the store writes again.
@@ -216,12 +232,19 @@ impl Leader<'_> {
     }
 
     /// Decides how many instances there should be of what follows its load, and writes it down.
-    async fn scale(&mut self, observed: &Observed, now: Timestamp) -> Result<Scaled, StoreError> {
+    async fn scale(
+        &mut self,
+        observed: &Observed,
+        losses: &Losses,
+        now: Timestamp,
+    ) -> Result<Scaled, StoreError> {
         if Instant::now() < self.quiet_until {
             // Gateways and agents may be on their way still.
             return Ok(Scaled::Same);
         }
-        let steps = self.scaling.turn(&observed.world, clock::monotonic(), now);
+        let steps = self
+            .scaling
+            .turn(&observed.world, losses, clock::monotonic(), now);
         let mut scaled = Scaled::Same;
         for step in steps {
             match self.commit_scale(&step, now).await {
@@ -240,6 +263,35 @@ impl Leader<'_> {
     async fn commit_scale(&mut self, step: &ScaleStep, now: Timestamp) -> Result<(), StoreError> {
         self.commit(scaling::transaction(step, &self.options.keys, now))
             .await
+    }
+
+    /// Who is there, who is given up, and whose clock is wrong.
+    fn look_at_nodes(&mut self, world: &World, now: Timestamp) -> Losses {
+        let office = self.elected.elapsed();
+        self.absences.observe(world, office);
+        let losses = self.absences.judge(world, office, self.options.patience);
+        for node in losses.lost.difference(&self.lost) {
+            let text = format!("node {node} is lost: what it had goes to other nodes");
+            let event = Event::warn(now, EventKind::Node, text).hint("minato node list");
+            emit(self.events, event);
+        }
+        self.lost.extend(losses.lost.iter().cloned());
+        let back: Vec<NodeId> = self.lost.iter().cloned().collect();
+        for node in back.into_iter().filter(|it| world.nodes.contains_key(it)) {
+            self.lost.remove(&node);
+            let text = format!(
+                "node {node} is back: it takes new instances, and nothing that runs elsewhere moves to it"
+            );
+            emit(self.events, Event::info(now, EventKind::Node, text));
+        }
+        for (node, text) in self.clocks.observe(world, now) {
+            let hint = format!("on {node}: timedatectl");
+            emit(
+                self.events,
+                Event::warn(now, EventKind::Alarm, text).hint(hint),
+            );
+        }
+        losses
     }
 
     async fn commit(
@@ -264,7 +316,7 @@ impl Leader<'_> {
     }
 
     /// Tells each alarm once, and again only after it had ended.
-    fn alarm(&mut self, observed: &Observed, notes: &[(ServiceName, String)]) {
+    fn alarm(&mut self, observed: &Observed, notes: &[(ServiceName, String)], site: Option<&str>) {
         let notes = notes
             .iter()
             .map(|(service, text)| (Some(service.clone()), text.clone()));
@@ -272,7 +324,10 @@ impl Leader<'_> {
         if Instant::now() < self.quiet_until {
             return;
         }
-        let now: BTreeSet<_> = notes.chain(odd).collect();
+        let now: BTreeSet<_> = notes
+            .chain(odd)
+            .chain(site.map(|it| (None, it.to_owned())))
+            .collect();
         for (service, text) in now.difference(&self.said) {
             let event = Event::warn(clock::wall(), EventKind::Alarm, text.clone());
             let event = match service {

@@ -1,7 +1,8 @@
 //! What to change for one service.
 
 use super::condition::Condition;
-use super::place::{PerNode, Places};
+use super::lost::Losses;
+use super::place::{Nowhere, Places};
 use super::seen::{Seen, SlotSeen};
 use super::{Action, FAILED_PAUSE, Object, Plan, Relied, STEPS_PER_SERVICE, Step};
 use minato_config::{Generation, NodeId, Restart, Slot, SlotIndex, Timestamp};
@@ -14,14 +15,17 @@ const STUCK: Duration = Duration::from_secs(60);
 /// Adds the steps and notes of one service.
 pub(super) fn decide<'a>(
     seen: &Seen<'a>,
+    losses: &Losses,
     places: &mut Places<'a>,
     now: Timestamp,
     plan: &mut Plan,
 ) {
     let mut decision = Decision {
         seen,
+        losses,
         places,
         now,
+        held: false,
         steps: Vec::new(),
         notes: Vec::new(),
     };
@@ -34,8 +38,11 @@ pub(super) fn decide<'a>(
 
 struct Decision<'s, 'a, 'p> {
     seen: &'s Seen<'a>,
+    losses: &'s Losses,
     places: &'p mut Places<'a>,
     now: Timestamp,
+    /// Nothing takes what should leave its node.
+    held: bool,
     steps: Vec<Step>,
     notes: Vec<String>,
 }
@@ -54,6 +61,7 @@ impl<'a> Decision<'_, 'a, '_> {
         }
         self.forget();
         self.remove_surplus();
+        self.move_lost();
         self.place_missing();
         self.retry_failed();
         self.replace_outdated();
@@ -114,15 +122,19 @@ impl<'a> Decision<'_, 'a, '_> {
     fn note_lost_nodes(&mut self) {
         let mut waiting: BTreeMap<&NodeId, Vec<String>> = BTreeMap::new();
         for it in self.seen.kept.iter().chain(&self.seen.removed) {
-            if !it.node_lives {
+            if !it.node_lives && (it.slot.removed || !self.losses.lost.contains(&it.slot.node)) {
                 let slots = waiting.entry(&it.slot.node).or_default();
                 slots.push(self.name(it.n));
             }
         }
         for (node, slots) in waiting {
             let (slots, verb) = listed(&slots);
+            let why = match self.losses.waiting.get(node).map(String::as_str) {
+                None | Some("") => String::new(),
+                Some(why) => format!(", since {why}"),
+            };
             self.notes
-                .push(format!("node {node} is gone: {slots} {verb} for it"));
+                .push(format!("node {node} is gone: {slots} {verb} for it{why}"));
         }
     }
 
@@ -174,34 +186,89 @@ impl<'a> Decision<'_, 'a, '_> {
         }
     }
 
+    /// What a lost node had, and what does not serve on one that is drained, goes elsewhere at once.
+    fn move_lost(&mut self) {
+        for it in self.seen.wanted() {
+            let node = &it.slot.node;
+            let lost = self.losses.lost.contains(node);
+            let why = match it.leaving {
+                true if lost || it.condition.is_broken(self.now) => "is drained",
+                false if lost => "is lost: its lease ended, and nothing there answers",
+                _ => continue,
+            };
+            let here = self.slots_by_node();
+            match self.places.best(&here, self.seen.goal.need()) {
+                Ok(choice) => {
+                    let also = joined(&it.detail);
+                    let also = also + &joined(&choice.to_string());
+                    let target = choice.node.clone();
+                    self.replace(it, &target, format!("node {node} {why}{also}"));
+                }
+                Err(nowhere) => {
+                    self.held = true;
+                    let name = self.name(it.n);
+                    let note = format!("{name} stays, although node {node} {why}: {nowhere}");
+                    self.notes.push(note);
+                }
+            }
+        }
+    }
+
+    /// What takes the place of one that leaves its node comes first: one more than wanted for that time.
     fn place_missing(&mut self) {
         let (wanted, have) = (self.seen.goal.slots, self.seen.kept.len());
+        let staying = self
+            .seen
+            .kept
+            .iter()
+            .filter(|it| !it.leaving || self.is_moved(it.n));
         let missing = wanted.saturating_sub(have);
+        let leaving = wanted.saturating_sub(staying.count()) > missing;
+        let more = usize::from(leaving && have <= wanted);
         let mut here = self.slots_by_node();
-        let free: Vec<SlotIndex> = self.seen.free().take(missing).collect();
+        let free: Vec<SlotIndex> = self.seen.free().take(missing + more).collect();
         for (placed, n) in free.into_iter().take(STEPS_PER_SERVICE).enumerate() {
-            let Some(node) = self.places.best(&here, self.per_node()) else {
-                self.note_unplaced(wanted, have + placed);
-                break;
+            let choice = match self.places.best(&here, self.seen.goal.need()) {
+                Ok(choice) => choice,
+                Err(nowhere) => {
+                    self.note_unplaced(wanted, have + placed, &nowhere);
+                    break;
+                }
             };
-            *here.entry(node).or_default() += 1;
-            self.places.take(node);
+            *here.entry(choice.node).or_default() += 1;
+            self.places.take(choice.node, self.seen.goal.demand);
             let generation = self.seen.unused(n, Generation::default());
-            let slot = self.slot(node, generation);
-            let reason = format!("{wanted} wanted, {} assigned", have + placed);
+            let slot = self.slot(choice.node, generation);
+            let also = joined(&choice.to_string());
+            let assigned = have + placed;
+            let reason = match placed < missing {
+                true => format!("{wanted} wanted, {assigned} assigned{also}"),
+                false => format!("in place of one on a drained node{also}"),
+            };
             let relied = self.relied_with(n);
             self.step(Action::Assign(n, slot), reason, relied);
         }
     }
 
-    fn note_unplaced(&mut self, wanted: usize, have: usize) {
-        let why = match self.seen.goal.port {
-            _ if self.places.is_empty() => "no node is alive".to_owned(),
-            Some(port) => format!("port {port} is fixed, so a node takes one at most"),
-            None => "no node takes it".to_owned(),
-        };
-        self.notes
-            .push(format!("{have} of {wanted} slots have a node: {why}"));
+    /// Whether a step of this plan assigns the slot already.
+    fn is_moved(&self, n: SlotIndex) -> bool {
+        let assigned = |it: &Step| matches!(it.action, Action::Assign(other, _) if other == n);
+        self.steps.iter().any(assigned)
+    }
+
+    fn note_unplaced(&mut self, wanted: usize, have: usize, nowhere: &Nowhere) {
+        if have >= wanted {
+            self.held = true;
+            let leaving = self.seen.kept.iter().filter(|it| it.leaving);
+            let names: Vec<String> = leaving.map(|it| self.name(it.n)).collect();
+            let (names, verb) = listed(&names);
+            let stay = if verb == "waits" { "stays" } else { "stay" };
+            let note = format!("{names} {stay} on a drained node: {nowhere}");
+            self.notes.push(note);
+        } else {
+            let note = format!("{have} of {wanted} slots have a node: {nowhere}");
+            self.notes.push(note);
+        }
     }
 
     /// A slot whose agent has given up gets a new generation, at most one in [`FAILED_PAUSE`].
@@ -210,7 +277,7 @@ impl<'a> Decision<'_, 'a, '_> {
             let Condition::Failed(since) = it.condition else {
                 continue;
             };
-            if it.outdated.is_some() || !it.node_lives {
+            if it.outdated.is_some() || !it.node_lives || it.leaving {
                 continue;
             }
             let pause = FAILED_PAUSE.as_secs();
@@ -236,8 +303,10 @@ impl<'a> Decision<'_, 'a, '_> {
         if let Some(count) = elsewhere.get_mut(&it.slot.node) {
             *count = usize::MAX;
         }
-        match self.places.best(&elsewhere, self.per_node()) {
-            Some(node) if self.places.on(node) < self.places.on(&it.slot.node) => node.clone(),
+        match self.places.best(&elsewhere, self.seen.goal.need()) {
+            Ok(choice) if self.places.on(choice.node) < self.places.on(&it.slot.node) => {
+                choice.node.clone()
+            }
             _ => it.slot.node.clone(),
         }
     }
@@ -248,6 +317,7 @@ impl<'a> Decision<'_, 'a, '_> {
         let mut outdated: Vec<&SlotSeen<'_>> = Vec::new();
         for &it in &wanted {
             match it.outdated {
+                _ if self.is_moved(it.n) => {}
                 Some(why) if it.node_lives && it.condition.is_broken(self.now) => {
                     let reason = format!("{why}; {}", it.detail);
                     self.replace(it, &it.slot.node.clone(), reason);
@@ -256,17 +326,21 @@ impl<'a> Decision<'_, 'a, '_> {
                 None => {}
             }
         }
-        let candidates = outdated.iter().filter(|it| it.node_lives);
+        // What leaves its node is of the new version where it goes.
+        let stays = |it: &&&SlotSeen<'_>| it.node_lives && (!it.leaving || self.held);
+        let candidates = outdated.iter().filter(stays);
         let Some(next) = candidates.min_by_key(|it| (it.condition.rank(), it.n)) else {
             return;
         };
         let others = || wanted.iter().filter(|it| it.n != next.n);
-        let ready = others().filter(|it| it.condition == Condition::Ready);
+        let ready = others()
+            .filter(|it| it.condition == Condition::Ready)
+            .count();
         if !self.steps.iter().all(is_forget) {
             // Slots come or go: first things first.
             return;
         }
-        if ready.count() + 1 == self.seen.goal.slots {
+        if ready == others().count() && ready + 1 >= self.seen.goal.slots {
             let left = outdated.len() - 1;
             let why = next.outdated.unwrap_or_default();
             let reason = format!("{why}; {left} more to come");
@@ -300,7 +374,7 @@ impl<'a> Decision<'_, 'a, '_> {
 
     fn replace(&mut self, it: &SlotSeen<'_>, node: &NodeId, reason: String) {
         self.places.give_back(&it.slot.node);
-        self.places.take(node);
+        self.places.take(node, self.seen.goal.demand);
         let generation = self.seen.unused(it.n, it.slot.generation);
         let slot = self.slot(node, generation);
         let relied = self.seen.relied();
@@ -321,22 +395,29 @@ impl<'a> Decision<'_, 'a, '_> {
 
     /// Slots of this service by node. Those told to go count where they still hold the fixed port.
     fn slots_by_node(&self) -> BTreeMap<&'a NodeId, usize> {
-        let going = match self.per_node() {
-            PerNode::One => self.seen.removed.as_slice(),
-            PerNode::Many => &[],
+        let going = match self.seen.goal.port {
+            Some(_) => self.seen.removed.as_slice(),
+            None => &[],
         };
-        let mut counts = BTreeMap::new();
+        let mut counts: BTreeMap<&NodeId, usize> = BTreeMap::new();
         for it in self.seen.kept.iter().chain(going) {
             *counts.entry(&it.slot.node).or_default() += 1;
         }
-        counts
-    }
-
-    fn per_node(&self) -> PerNode {
-        match self.seen.goal.port {
-            Some(_) => PerNode::One,
-            None => PerNode::Many,
+        // What this plan moved counts where it goes.
+        for step in &self.steps {
+            let Action::Assign(n, slot) = &step.action else {
+                continue;
+            };
+            let node = self.seen.world.nodes.get_key_value(&slot.node);
+            let old = self.seen.kept.iter().find(|it| it.n == *n);
+            if let (Some((node, _)), Some(old)) = (node, old) {
+                *counts.entry(node).or_default() += 1;
+                if let Some(count) = counts.get_mut(&old.slot.node) {
+                    *count = count.saturating_sub(1);
+                }
+            }
         }
+        counts
     }
 
     fn name(&self, n: SlotIndex) -> String {
@@ -362,6 +443,14 @@ impl<'a> Decision<'_, 'a, '_> {
             relied.sort();
         }
         relied
+    }
+}
+
+/// What follows in a sentence.
+fn joined(text: &str) -> String {
+    match text {
+        "" => String::new(),
+        text => format!("; {text}"),
     }
 }
 

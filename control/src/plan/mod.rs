@@ -2,16 +2,18 @@
 //!
 //! Input: [`World`] and `now`. Output: [`Plan`]. Equal inputs give equal plans.
 //!
-//! Rules, one module each: what a service has (`seen`), how a slot does (`condition`), where a slot goes (`place`), what
-//! to change (`decide`), whether a change has come true (`settled`).
+//! Rules, one module each: what a service has (`seen`), how a slot does (`condition`), where a slot goes (`place`), which
+//! nodes are given up (`lost`), what to change (`decide`), how many instances would fit (`room`), whether a change has come true (`settled`), why it is so (`explain`).
 //!
 //! Invariants: a ready instance is replaced only while all others of its service are ready; no ready instance is removed
 //! while one that is not ready is surplus too; what vanished from the store without a document that says removed stops
-//! nothing; a slot never moves because its node's lease is gone.
+//! nothing; a slot never moves because its node's lease is gone alone (`lost`).
 //! Not here: the transactions that carry a plan out (`control/server`), local restarts (`node`).
 
 mod condition;
 mod decide;
+mod explain;
+mod lost;
 mod place;
 mod room;
 mod seen;
@@ -24,6 +26,8 @@ mod scene;
 #[cfg(test)]
 mod tests;
 
+pub use explain::{Explanation, NodeExplained, SlotExplained, explain};
+pub use lost::{Absences, Losses, Patience};
 pub use room::Room;
 pub(crate) use room::{Sights, Standing};
 pub use settled::{Settled, settled, wanted};
@@ -101,13 +105,20 @@ pub enum Object {
 ///
 /// Call it again after every change of the world and each second: some rules wait for time to pass. A leader shows it no
 /// world from before its own last commit: [`Relied`] finds what changed since, but not a slot that came and went.
+///
+/// No node is given up: see [`plan_with`].
 pub fn plan(world: &World, now: Timestamp) -> Plan {
+    plan_with(world, &Losses::default(), now)
+}
+
+/// As [`plan`], by a leader that has watched the nodes: what the lost ones had goes elsewhere.
+pub fn plan_with(world: &World, losses: &Losses, now: Timestamp) -> Plan {
     let instances = seen::Instances::of(world);
     let mut places = place::Places::of(world);
     let mut plan = Plan::default();
     for service in instances.services(world) {
         let seen = seen::Seen::of(world, &instances, service);
-        decide::decide(&seen, &mut places, now, &mut plan);
+        decide::decide(&seen, losses, &mut places, now, &mut plan);
     }
     plan
 }

@@ -4,7 +4,7 @@ use super::condition::Condition;
 use super::decide::decide;
 use super::place::Places;
 use super::seen::{Instances, Seen};
-use super::{Action, Plan};
+use super::{Action, Losses, Plan};
 use crate::World;
 use minato_config::{ServiceName, Timestamp};
 
@@ -33,13 +33,15 @@ pub(crate) struct Standing {
 /// Answers about many services of one world.
 pub(crate) struct Sights<'a> {
     world: &'a World,
+    losses: &'a Losses,
     instances: Instances<'a>,
 }
 
 impl<'a> Sights<'a> {
-    pub(crate) fn of(world: &'a World) -> Self {
+    pub(crate) fn of(world: &'a World, losses: &'a Losses) -> Self {
         Self {
             world,
+            losses,
             instances: Instances::of(world),
         }
     }
@@ -71,7 +73,13 @@ impl<'a> Sights<'a> {
         let wanted = usize::from(number);
         seen.goal.slots = wanted;
         let mut plan = Plan::default();
-        decide(&seen, &mut Places::of(self.world), now, &mut plan);
+        decide(
+            &seen,
+            self.losses,
+            &mut Places::of(self.world),
+            now,
+            &mut plan,
+        );
         let is_new = |it: &Action| match it {
             Action::Assign(n, _) => !seen.kept.iter().any(|kept| kept.n == *n),
             Action::Remove(_) | Action::Forget(_) | Action::ForgetService => false,

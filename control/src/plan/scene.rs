@@ -6,7 +6,9 @@ use minato_config::{
     Backend, Command, GatewayId, Generation, Health, HealthProbe, HealthTiming, Intent, Limits,
     NodeId, Run, Service, ServiceRecord, Source, StopPolicy, Timeouts,
 };
-use minato_health::{GatewayAlive, Instance, NodeAlive, Phase, Verdict, VerdictReport};
+use minato_health::{
+    GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, Phase, Verdict, VerdictReport,
+};
 
 /// The time in every test; long after everything began.
 pub(in crate::plan) const NOW: Timestamp = Timestamp(1_000_000);
@@ -58,6 +60,7 @@ impl Scene {
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
                 retries: 1,
+                nodes: Default::default(),
             },
             removed: false,
         };
@@ -85,6 +88,53 @@ impl Scene {
             since: Timestamp(0),
         });
         self.world.nodes.insert(NodeId::parse(text).unwrap(), alive);
+        self
+    }
+
+    /// What the agent says of its machine: 2 processors and no memory, changed by `change`.
+    pub(in crate::plan) fn info(mut self, text: &str, change: impl FnOnce(&mut NodeInfo)) -> Self {
+        let node = NodeId::parse(text).unwrap();
+        let fresh = self.stored(NodeInfo {
+            v: 1,
+            version: "0.1.0".to_owned(),
+            cpus: 2,
+            memory_bytes: 0,
+            labels: Default::default(),
+            overcommit: Default::default(),
+        });
+        change(&mut self.world.node_infos.entry(node).or_insert(fresh).value);
+        self
+    }
+
+    pub(in crate::plan) fn label(self, node: &str, label: &str, value: &str) -> Self {
+        self.info(node, |it| {
+            it.labels.insert(label.to_owned(), value.to_owned());
+        })
+    }
+
+    /// The service asks for a label.
+    pub(in crate::plan) fn label_wanted(self, label: &str, value: &str) -> Self {
+        self.record(|it| {
+            let nodes = &mut it.service.nodes;
+            nodes.insert(label.to_owned(), value.to_owned());
+        })
+    }
+
+    pub(in crate::plan) fn load(mut self, node: &str, load: NodeLoad) -> Self {
+        let node = NodeId::parse(node).unwrap();
+        self.world.node_loads.insert(node, self.stored(load));
+        self
+    }
+
+    pub(in crate::plan) fn drained(mut self, node: &str) -> Self {
+        let drain = self.stored(NodeDrain {
+            v: 1,
+            drain: true,
+            who: "alice".to_owned(),
+            since: Timestamp(0),
+        });
+        let node = NodeId::parse(node).unwrap();
+        self.world.drains.insert(node, drain);
         self
     }
 

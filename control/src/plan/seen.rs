@@ -1,6 +1,7 @@
 //! What one service should have and has, gathered from the world.
 
 use super::condition::{Condition, condition};
+use super::place::{Demand, Need, is_drained};
 use super::{Object, Relied};
 use crate::{InstanceKey, Stored, World};
 use minato_config::{
@@ -65,6 +66,21 @@ pub(super) struct Goal {
     pub(super) restart: Option<Restart>,
     /// The port that the file fixes: one instance on a node at most.
     pub(super) port: Option<u16>,
+    /// What each instance is promised.
+    pub(super) demand: Demand,
+    /// Labels of a node that may run it.
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+impl Goal {
+    /// What one slot asks of its node.
+    pub(super) fn need(&self) -> Need<'_> {
+        Need {
+            demand: self.demand,
+            labels: &self.labels,
+            port: self.port,
+        }
+    }
 }
 
 /// A slot and how it does.
@@ -79,6 +95,8 @@ pub(super) struct SlotSeen<'a> {
     pub(super) detail: String,
     /// Why it should be replaced.
     pub(super) outdated: Option<&'static str>,
+    /// Whether an operator wants its node to be empty.
+    pub(super) leaving: bool,
     /// Whether its node's agent lives.
     pub(super) node_lives: bool,
     /// Instance documents of any generation.
@@ -135,6 +153,7 @@ impl<'a> Seen<'a> {
                 condition,
                 detail,
                 outdated: outdated(slot, &goal),
+                leaving: is_drained(world, &slot.node),
                 node_lives: world.nodes.contains_key(&slot.node),
                 instances: there.len(),
             }
@@ -232,12 +251,24 @@ impl<'a> Seen<'a> {
         relied
     }
 
-    /// Kept slots past the goal, worst first: those that do worst, then the highest index.
+    /// Kept slots past the goal, worst first: those that do worst, then the highest index. Of drained nodes first, and
+    /// one of these that may serve only when all that stay are ready: what takes its place serves before it goes.
     pub(super) fn surplus(&self) -> Vec<&SlotSeen<'a>> {
-        let mut worst: Vec<&SlotSeen<'a>> = self.kept.iter().collect();
-        worst.sort_by_key(|it| (it.condition.rank(), std::cmp::Reverse(it.n)));
-        worst.truncate(self.kept.len().saturating_sub(self.goal.slots));
-        worst
+        let (leaving, staying): (Vec<&SlotSeen<'a>>, Vec<&SlotSeen<'a>>) =
+            self.worst_first().into_iter().partition(|it| it.leaving);
+        let past = |have: usize| have.saturating_sub(self.goal.slots);
+        let is_replaced = staying.iter().all(|it| it.condition == Condition::Ready);
+        let serves = |it: &SlotSeen<'_>| it.condition.rank() >= Condition::Unsure.rank();
+        let go = leaving.iter().filter(|it| is_replaced || !serves(it));
+        let mut all: Vec<&SlotSeen<'a>> = go.take(past(self.kept.len())).copied().collect();
+        all.extend(staying.iter().take(past(staying.len())));
+        all
+    }
+
+    fn worst_first(&self) -> Vec<&SlotSeen<'a>> {
+        let mut all: Vec<&SlotSeen<'a>> = self.kept.iter().collect();
+        all.sort_by_key(|it| (it.condition.rank(), std::cmp::Reverse(it.n)));
+        all
     }
 
     /// Kept slots within the goal, by index.
@@ -288,6 +319,8 @@ fn goal(world: &World, service: &ServiceName) -> Goal {
         digest: String::new(),
         restart,
         port: None,
+        demand: Demand::default(),
+        labels: BTreeMap::new(),
     };
     let Some(record) = world.services.get(service).map(|it| &it.value) else {
         return nothing;
@@ -300,6 +333,8 @@ fn goal(world: &World, service: &ServiceName) -> Goal {
                 digest: command.digest(),
                 restart,
                 port: command.port,
+                demand: Demand::of(&record.service),
+                labels: record.service.nodes.clone(),
             }
         }
         Backend::Endpoints(_) => nothing,

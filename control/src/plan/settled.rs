@@ -64,12 +64,18 @@ pub fn settled(world: &World, service: &ServiceName) -> Settled {
 fn of_command(seen: &Seen<'_>) -> Settled {
     let wanted = seen.wanted();
     let ready = |it: &&&SlotSeen<'_>| it.condition == Condition::Ready;
-    let up = wanted.iter().filter(ready).count();
+    // While one takes the place of another both may be up.
+    let up = wanted.iter().filter(ready).count().min(seen.goal.slots);
     let mut head = format!("{up} of {} up", seen.goal.slots);
     let name = |it: &SlotSeen<'_>| format!("{}/{}", seen.service, it.n);
     let mut problems: Vec<String> = Vec::new();
     for it in &wanted {
         match (it.outdated, it.detail.as_str()) {
+            _ if it.leaving => problems.push(format!(
+                "{} to be moved: node {} is drained",
+                name(it),
+                it.slot.node
+            )),
             (None, _) if it.condition == Condition::Ready => {}
             _ if !it.node_lives && it.condition != Condition::Ready => problems.push(format!(
                 "{} waits for node {}, which is gone",

@@ -2,7 +2,7 @@
 
 use super::measure::Heard;
 use super::{PERIOD, ScaleRecord, Scaler, Sight, State, WINDOW};
-use crate::plan::{Object, Relied, Sights, Standing};
+use crate::plan::{Losses, Object, Relied, Sights, Standing};
 use crate::{Stored, World};
 use minato_config::{ServiceName, Timestamp};
 use std::collections::BTreeMap;
@@ -57,8 +57,14 @@ impl Scaling {
         }
     }
 
-    /// What to write now, sorted by service. `now` and `wall` are the same moment.
-    pub fn turn(&mut self, world: &World, now: Instant, wall: Timestamp) -> Vec<ScaleStep> {
+    /// What to write now, sorted by service. `losses`: the nodes that are given up. `now` and `wall` are the same moment.
+    pub fn turn(
+        &mut self,
+        world: &World,
+        losses: &Losses,
+        now: Instant,
+        wall: Timestamp,
+    ) -> Vec<ScaleStep> {
         self.services.retain(|it, _| follows(world, it));
         let mut sights = None;
         let mut steps: Vec<ScaleStep> = world
@@ -73,7 +79,7 @@ impl Scaling {
                 continue;
             }
             followed.due = now + self.period;
-            let sights = sights.get_or_insert_with(|| Sights::of(world));
+            let sights = sights.get_or_insert_with(|| Sights::of(world, losses));
             steps.extend(followed.decide(world, sights, name, now, wall));
         }
         steps.sort_by(|one, other| one.service.cmp(&other.service));

@@ -23,6 +23,10 @@ pub enum Key {
     NodeAlive(NodeId),
     /// `nodes/<node>/info`
     NodeInfo(NodeId),
+    /// `nodes/<node>/load`
+    NodeLoad(NodeId),
+    /// `drains/<node>`
+    Drain(NodeId),
     /// `instances/<node>/<service>/<n>/<generation>`
     Instance(NodeId, ServiceName, SlotIndex, Generation),
     /// `gateways/<gateway>/alive`
@@ -65,6 +69,8 @@ impl Keys {
             Key::Slot(service, n) => format!("{root}slots/{service}/{n}"),
             Key::NodeAlive(node) => format!("{root}nodes/{node}/alive"),
             Key::NodeInfo(node) => format!("{root}nodes/{node}/info"),
+            Key::NodeLoad(node) => format!("{root}nodes/{node}/load"),
+            Key::Drain(node) => format!("{root}drains/{node}"),
             Key::Instance(node, service, n, generation) => {
                 format!("{root}instances/{node}/{service}/{n}/{generation}")
             }
@@ -94,6 +100,8 @@ impl Keys {
             ["slots", name, n] => Key::Slot(service(name)?, slot(n)?),
             ["nodes", node, "alive"] => Key::NodeAlive(NodeId::parse(node).ok()?),
             ["nodes", node, "info"] => Key::NodeInfo(NodeId::parse(node).ok()?),
+            ["nodes", node, "load"] => Key::NodeLoad(NodeId::parse(node).ok()?),
+            ["drains", node] => Key::Drain(NodeId::parse(node).ok()?),
             ["instances", node, name, n, generation] => {
                 let (era, counter) = generation.split_once('.')?;
                 let generation = Generation {

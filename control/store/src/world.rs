@@ -48,7 +48,7 @@ pub enum Touched {
 pub struct TouchedSet {
     /// Record, intent, slots, instances or verdicts of these.
     pub services: BTreeSet<ServiceName>,
-    /// `alive` or `info` of these.
+    /// `alive`, `info`, `load` or drain of these.
     pub nodes: BTreeSet<NodeId>,
     /// `alive` of these.
     pub gateways: BTreeSet<GatewayId>,
@@ -62,7 +62,9 @@ impl TouchedSet {
             | Key::Slot(service, _)
             | Key::Instance(_, service, _, _)
             | Key::Verdict(_, service, _) => drop(self.services.insert(service.clone())),
-            Key::NodeAlive(node) | Key::NodeInfo(node) => drop(self.nodes.insert(node.clone())),
+            Key::NodeAlive(node) | Key::NodeInfo(node) | Key::NodeLoad(node) | Key::Drain(node) => {
+                self.nodes.insert(node.clone());
+            }
             Key::GatewayAlive(gateway) => drop(self.gateways.insert(gateway.clone())),
             // Load and what follows from it change often, and only slots follow from that.
             Key::Meta | Key::Leader | Key::Load(..) | Key::Scale(_) => {}
@@ -193,6 +195,8 @@ fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), String> {
         Key::Slot(service, n) => drop(world.slots.insert((service, n), decode(entry)?)),
         Key::NodeAlive(node) => drop(world.nodes.insert(node, decode(entry)?)),
         Key::NodeInfo(node) => drop(world.node_infos.insert(node, decode(entry)?)),
+        Key::NodeLoad(node) => drop(world.node_loads.insert(node, decode(entry)?)),
+        Key::Drain(node) => drop(world.drains.insert(node, decode(entry)?)),
         Key::GatewayAlive(gateway) => drop(world.gateways.insert(gateway, decode(entry)?)),
         Key::Instance(node, service, slot, generation) => {
             let key = InstanceKey {
@@ -239,6 +243,8 @@ fn delete(world: &mut World, key: &Key) {
         Key::Slot(service, n) => drop(world.slots.remove(&(service, n))),
         Key::NodeAlive(node) => drop(world.nodes.remove(&node)),
         Key::NodeInfo(node) => drop(world.node_infos.remove(&node)),
+        Key::NodeLoad(node) => drop(world.node_loads.remove(&node)),
+        Key::Drain(node) => drop(world.drains.remove(&node)),
         Key::GatewayAlive(gateway) => drop(world.gateways.remove(&gateway)),
         Key::Instance(node, service, slot, generation) => {
             drop(world.instances.remove(&InstanceKey {

@@ -72,6 +72,8 @@ fn documents() -> Vec<(&'static str, Key)> {
         ),
         ("node_alive.json", Key::NodeAlive(node())),
         ("node_info.json", Key::NodeInfo(node())),
+        ("node_load.json", Key::NodeLoad(node())),
+        ("node_drain.json", Key::Drain(node())),
         ("gateway_alive.json", Key::GatewayAlive(gateway())),
         ("load.json", Key::Load(gateway(), service("library"))),
         ("scale.json", Key::Scale(service("library"))),
@@ -94,6 +96,8 @@ fn count(world: &World) -> usize {
         + world.verdicts.len()
         + world.nodes.len()
         + world.node_infos.len()
+        + world.node_loads.len()
+        + world.drains.len()
         + world.gateways.len()
         + world.loads.len()
         + world.scales.len()
@@ -383,7 +387,7 @@ fn a_batch_tells_whom_it_touched() {
             touched.gateways.len(),
         );
         let wanted = match key {
-            Key::NodeAlive(_) | Key::NodeInfo(_) => (0, 1, 0),
+            Key::NodeAlive(_) | Key::NodeInfo(_) | Key::NodeLoad(_) | Key::Drain(_) => (0, 1, 0),
             Key::GatewayAlive(_) => (0, 0, 1),
             // Only slots follow from these.
             Key::Load(..) | Key::Scale(_) => (0, 0, 0),

@@ -226,6 +226,7 @@ impl Site {
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
                 retries: 1,
+                nodes: Default::default(),
             },
             removed: false,
         };

@@ -76,6 +76,7 @@ fn gateway(origin: SocketAddr) -> Arc<Gateway> {
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         retries: 0,
+        nodes: Default::default(),
     };
     let id = EndpointId {
         service: name,

@@ -16,13 +16,14 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 15] = [
+    let tables: [(&str, &key::Keys); 16] = [
         ("", &settings::KEYS),
         ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
         ("gateway.https.", &gateway::HTTPS_KEYS),
         ("agent.", &settings::AGENT_KEYS),
         ("agent.docker.", &docker::KEYS),
+        ("agent.overcommit.", &label::OVERCOMMIT_KEYS),
         ("admin.", &settings::ADMIN_KEYS),
         ("", &service::KEYS),
         ("health.", &health::KEYS),
@@ -47,9 +48,12 @@ fn every_key_has_a_row_and_every_row_a_key() {
     ];
     let mut known: Vec<String> = Vec::new();
     for (path, keys) in tables {
-        let own = keys.known.iter().filter(|it| {
-            !(path.is_empty() && parts.contains(it) || path == "agent." && **it == "docker")
-        });
+        let is_table = |it: &&str| match path {
+            "" => parts.contains(it),
+            "agent." => matches!(*it, "overcommit" | "docker"),
+            _ => false,
+        };
+        let own = keys.known.iter().filter(|it| !is_table(it));
         known.extend(own.map(|it| format!("{path}{it}")));
         for (later, _) in keys.later {
             let last = TEXT.split("## Not served").last().unwrap();
@@ -114,6 +118,21 @@ fn defaults_are_those_of_the_code() {
             format!("`\"{}\"`", size::show(docker.free_bytes)),
         ),
         ("agent.docker.reap", "`\"on\"`".to_owned()),
+        ("agent.advertise", quote(&settings.agent.advertise)),
+        (
+            "agent.overcommit.cpu",
+            format!(
+                "`{:.1}`",
+                f64::from(settings.agent.overcommit.cpu_percent) / 100.0
+            ),
+        ),
+        (
+            "agent.overcommit.memory",
+            format!(
+                "`{:.1}`",
+                f64::from(settings.agent.overcommit.memory_percent) / 100.0
+            ),
+        ),
         ("admin.listen", quote(&settings.admin)),
         ("replicas", format!("`{}`", service.replicas)),
         ("retries", format!("`{}`", service.retries)),

@@ -177,6 +177,7 @@ pub(crate) fn service(command: Command, health: Health) -> Service {
         limits: Default::default(),
         timeouts: Default::default(),
         retries: 1,
+        nodes: Default::default(),
     }
 }
 
@@ -264,6 +265,8 @@ impl Site {
             log_bytes: 1 << 20,
             shim: shim(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            labels: Default::default(),
+            overcommit: Default::default(),
         };
         change(&mut options);
         let (stop, stopped) = watch::channel(Stop::Run);

@@ -63,6 +63,8 @@ async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
             OsString::from("slow-shim"),
         ],
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        labels: Default::default(),
+        overcommit: Default::default(),
     };
     let (events, mut listener) = mpsc::channel(256);
     tokio::spawn(async move { while listener.recv().await.is_some() {} });

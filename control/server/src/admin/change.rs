@@ -26,7 +26,7 @@ const TRIES: usize = 20;
 /// Instances of one service.
 const MOST: u16 = 1000;
 
-type Body = Result<Bytes, BytesRejection>;
+pub(super) type Body = Result<Bytes, BytesRejection>;
 type Answer = Result<Json<ChangeAnswer>, Refusal>;
 
 pub(super) async fn scale(
@@ -319,7 +319,7 @@ fn tell(shared: &Shared, service: &ServiceName, who: &str, now: Timestamp, answe
 }
 
 /// The caller's name as it may be stored: at most 64 letters without control characters; `api` where there is none.
-fn caller(who: &str) -> String {
+pub(super) fn caller(who: &str) -> String {
     let who: String = who.chars().filter(|it| !it.is_control()).take(64).collect();
     match who.trim() {
         "" => "api".to_owned(),

@@ -7,7 +7,7 @@ use super::page::{self, Refresh};
 use super::settle;
 use super::state::{Seen, Shared, known};
 use super::status::Sources;
-use super::{change, events, upgrade};
+use super::{change, events, nodes, upgrade};
 use crate::LeaderRecord;
 use crate::api::{ConfigStatus, LogLines, RouteTest, ServiceStatus, Settled, Status, StoreStatus};
 use crate::claim::Gone;
@@ -48,6 +48,10 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/services/{name}/scale", post(change::scale))
         .route("/v1/services/{name}/restart", post(change::restart))
         .route("/v1/services/{name}/drain", post(change::drain))
+        .route("/v1/services/{name}/explain", get(nodes::explain))
+        .route("/v1/nodes", get(nodes::list))
+        .route("/v1/nodes/{name}/drain", post(nodes::drain))
+        .route("/v1/nodes/{name}/settled", get(nodes::settled))
         .route("/v1/upgrade", get(upgrade::status).post(upgrade::begin))
         .route("/v1/events", get(events::list))
         .route("/v1/logs/{name}", get(logs))

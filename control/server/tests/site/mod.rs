@@ -69,6 +69,7 @@ pub fn command(text: &str, replicas: u16) -> Service {
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         retries: 1,
+        nodes: Default::default(),
     }
 }
 

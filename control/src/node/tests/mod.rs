@@ -184,6 +184,7 @@ impl Story {
                     limits: Default::default(),
                     timeouts: Default::default(),
                     retries: 1,
+                    nodes: Default::default(),
                 };
                 let source = Source::File {
                     path: "services/a.toml".into(),

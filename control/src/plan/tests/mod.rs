@@ -1,6 +1,7 @@
 //! One test for each rule, on small worlds.
 
 mod lost;
+mod nodes;
 mod place;
 mod ready;
 mod remove;

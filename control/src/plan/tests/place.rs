@@ -30,16 +30,16 @@ fn a_service_spreads_first_then_the_nodes_fill_evenly() {
         .service("library", 3)
         .up(0, "b", 1)
         .plans(&[
-            "library/1: assign 0.1 on node c: 3 wanted, 1 assigned",
-            "library/2: assign 0.1 on node a: 3 wanted, 2 assigned",
+            "library/1: assign 0.1 on node c: 3 wanted, 1 assigned; c of 3 nodes: 0 of it there, 0% in use",
+            "library/2: assign 0.1 on node a: 3 wanted, 2 assigned; a of 3 nodes: 0 of it there, 0% in use",
         ]);
 }
 
 #[test]
 fn services_of_one_plan_see_each_others_slots() {
     Scene::of(1).node("b").service("archive", 1).plans(&[
-        "archive/0: assign 0.1 on node a: 1 wanted, 0 assigned",
-        "library/0: assign 0.1 on node b: 1 wanted, 0 assigned",
+        "archive/0: assign 0.1 on node a: 1 wanted, 0 assigned; a of 2 nodes: 0 of it there, 0% in use",
+        "library/0: assign 0.1 on node b: 1 wanted, 0 assigned; b of 2 nodes: 0 of it there, 0% in use",
     ]);
 }
 
@@ -60,16 +60,15 @@ fn a_fixed_port_takes_one_instance_on_a_node() {
             .record(|it| it.service.backend = Backend::Command(command.clone()))
             .change_slot(0, |it| it.digest = digest)
     };
-    let note =
-        "library: note: 1 of 2 slots have a node: port 9000 is fixed, so a node takes one at most";
+    let note = "library: note: 1 of 2 slots have a node: port 9000 is fixed, so a node takes one at most (a)";
     fixed(Scene::of(2).up(0, "a", 1)).plans(&[note]);
     fixed(Scene::of(2).up(0, "a", 1))
         .node("b")
-        .plans(&["library/1: assign 0.1 on node b: 2 wanted, 1 assigned"]);
+        .plans(&["library/1: assign 0.1 on node b: 2 wanted, 1 assigned; b of 2 nodes: 0 of it there, 0% in use"]);
     fixed(Scene::of(1).up(0, "a", 1))
         .change_slot(0, |it| it.removed = true)
         .plans(&[
-            "library: note: 0 of 1 slots have a node: port 9000 is fixed, so a node takes one at most",
+            "library: note: 0 of 1 slots have a node: port 9000 is fixed, so a node takes one at most (a)",
         ]);
 }
 

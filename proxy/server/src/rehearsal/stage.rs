@@ -341,6 +341,7 @@ fn service(setting: Setting) -> Service {
             tunnel: Duration::from_secs(3),
         },
         retries: setting.retries,
+        nodes: Default::default(),
     }
 }
 

@@ -66,6 +66,7 @@ impl Setup {
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
                 retries: 1,
+                nodes: Default::default(),
             },
             deadlines: Deadlines::default(),
             connections: 10_000,

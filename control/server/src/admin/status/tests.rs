@@ -59,6 +59,7 @@ impl Scene {
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
                 retries: 1,
+                nodes: Default::default(),
             },
             removed: false,
         };

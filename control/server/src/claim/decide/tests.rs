@@ -25,6 +25,7 @@ fn service(text: &str, replicas: u16) -> Service {
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         retries: 1,
+        nodes: Default::default(),
     }
 }
 

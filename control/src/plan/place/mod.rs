@@ -1,0 +1,249 @@
+//! Which node a slot goes to: one that fits; of these the one with the fewest of the service, then the least busy, then
+//! the one with the fewest slots, then the first by name.
+//!
+//! What fits and how busy a node is, is `room`'s. Not here: whether a slot must go anywhere (`decide`).
+
+mod room;
+#[cfg(test)]
+mod tests;
+
+pub(super) use room::{Demand, Lack};
+
+use crate::World;
+use minato_config::{NodeId, ServiceName};
+use room::Room;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Nodes that one sentence names.
+const NAMED: usize = 5;
+
+/// Live nodes and what is left of each, kept current while a plan grows.
+pub(super) struct Places<'a> {
+    nodes: BTreeMap<&'a NodeId, Spot<'a>>,
+}
+
+/// One live node.
+struct Spot<'a> {
+    slots: usize,
+    room: Room,
+    labels: Option<&'a BTreeMap<String, String>>,
+    drained: bool,
+}
+
+/// What a slot asks of its node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Need<'n> {
+    pub(super) demand: Demand,
+    pub(super) labels: &'n BTreeMap<String, String>,
+    /// A fixed port: a node takes one at most.
+    pub(super) port: Option<u16>,
+}
+
+/// The node that was found, and what spoke for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Choice<'a> {
+    pub(super) node: &'a NodeId,
+    /// Instances of the service there before this one.
+    here: usize,
+    /// How busy it is, tenths.
+    tenths: u64,
+    nodes: usize,
+}
+
+/// Why no node takes a slot: each live node and what it lacks; empty without a live node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Nowhere(pub(super) BTreeMap<NodeId, Lack>);
+
+impl<'a> Places<'a> {
+    pub(super) fn of(world: &'a World) -> Self {
+        let mut nodes: BTreeMap<&NodeId, Spot<'a>> = BTreeMap::new();
+        for node in world.nodes.keys() {
+            let info = world.node_infos.get(node).map(|it| &it.value);
+            let load = world.node_loads.get(node).map(|it| &it.value);
+            let spot = Spot {
+                slots: 0,
+                room: Room::of(info, load),
+                labels: info.map(|it| &it.labels),
+                drained: is_drained(world, node),
+            };
+            nodes.insert(node, spot);
+        }
+        let mut demands: BTreeMap<&ServiceName, Demand> = BTreeMap::new();
+        for ((service, _), slot) in &world.slots {
+            let Some(spot) = nodes.get_mut(&slot.value.node) else {
+                continue;
+            };
+            let demand = *demands.entry(service).or_insert_with(|| {
+                let record = world.services.get(service);
+                record
+                    .map(|it| Demand::of(&it.value.service))
+                    .unwrap_or_default()
+            });
+            // One that is told to go has what it has until it is gone.
+            spot.room.promise(demand);
+            let measured = world.node_loads.get(&slot.value.node);
+            if measured.is_some_and(|it| it.modified < slot.modified) {
+                spot.room.expect_load();
+            }
+            if !slot.value.removed {
+                spot.slots += 1;
+            }
+        }
+        Self { nodes }
+    }
+
+    /// Slots on a live node.
+    pub(super) fn on(&self, node: &NodeId) -> usize {
+        self.nodes.get(node).map_or(0, |it| it.slots)
+    }
+
+    /// The best of the live nodes for one more slot of a service that has `here` slots on them.
+    pub(super) fn best(
+        &self,
+        here: &BTreeMap<&NodeId, usize>,
+        need: Need<'_>,
+    ) -> Result<Choice<'a>, Nowhere> {
+        let mut lacks = BTreeMap::new();
+        let mut best: Option<((usize, u64, usize), Choice<'a>)> = None;
+        for (node, spot) in &self.nodes {
+            let of_service = here.get(*node).copied().unwrap_or(0);
+            if let Some(lack) = spot.lack(of_service, need) {
+                lacks.insert((*node).clone(), lack);
+                continue;
+            }
+            let tenths = spot.room.busy_permille(need.demand) / 100;
+            let rank = (of_service, tenths, spot.slots);
+            if best.as_ref().is_none_or(|(other, _)| rank < *other) {
+                let choice = Choice {
+                    node,
+                    here: of_service,
+                    tenths,
+                    nodes: self.nodes.len(),
+                };
+                best = Some((rank, choice));
+            }
+        }
+        best.map(|(_, choice)| choice).ok_or(Nowhere(lacks))
+    }
+
+    /// Every live node by name: what it lacks for one more, or the choice that it would be.
+    pub(super) fn each(
+        &self,
+        here: &BTreeMap<&NodeId, usize>,
+        need: Need<'_>,
+    ) -> Vec<(&'a NodeId, Result<Choice<'a>, Lack>)> {
+        let nodes = self.nodes.iter().map(|(node, spot)| {
+            let of_service = here.get(*node).copied().unwrap_or(0);
+            let choice = Choice {
+                node,
+                here: of_service,
+                tenths: spot.room.busy_permille(need.demand) / 100,
+                nodes: self.nodes.len(),
+            };
+            let fits = spot.lack(of_service, need).map_or(Ok(choice), Err);
+            (*node, fits)
+        });
+        nodes.collect()
+    }
+
+    /// One slot more.
+    pub(super) fn take(&mut self, node: &NodeId, demand: Demand) {
+        if let Some(spot) = self.nodes.get_mut(node) {
+            spot.slots += 1;
+            spot.room.promise(demand);
+            spot.room.expect_load();
+        }
+    }
+
+    /// One slot fewer; what it uses is free only when it is gone.
+    pub(super) fn give_back(&mut self, node: &NodeId) {
+        if let Some(spot) = self.nodes.get_mut(node) {
+            spot.slots = spot.slots.saturating_sub(1);
+        }
+    }
+
+    /// As if a slot had never been there.
+    pub(super) fn without(&mut self, node: &NodeId, demand: Demand) {
+        if let Some(spot) = self.nodes.get_mut(node) {
+            spot.slots = spot.slots.saturating_sub(1);
+            spot.room.release(demand);
+        }
+    }
+}
+
+/// Whether an operator wants the node to be empty.
+pub(super) fn is_drained(world: &World, node: &NodeId) -> bool {
+    world.drains.get(node).is_some_and(|it| it.value.drain)
+}
+
+impl Spot<'_> {
+    fn lack(&self, of_service: usize, need: Need<'_>) -> Option<Lack> {
+        if self.drained {
+            return Some(Lack::Drained);
+        }
+        let missing = need.labels.iter().find(|(name, value)| {
+            let has = self.labels.and_then(|it| it.get(*name));
+            has != Some(*value)
+        });
+        if let Some((name, value)) = missing {
+            return Some(Lack::Label {
+                name: name.clone(),
+                value: value.clone(),
+            });
+        }
+        match need.port {
+            Some(port) if of_service > 0 => Some(Lack::Port(port)),
+            _ => self.room.lack(need.demand),
+        }
+    }
+}
+
+/// `kobe of 3 nodes: 0 of it there, 10% in use`; empty where there was no choice.
+impl fmt::Display for Choice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { node, here, .. } = self;
+        let percent = self.tenths * 10;
+        match self.nodes {
+            0 | 1 => Ok(()),
+            nodes => write!(
+                f,
+                "{node} of {nodes} nodes: {here} of it there, {percent}% in use"
+            ),
+        }
+    }
+}
+
+/// What is missing, and on which nodes. It changes only with its cause.
+impl fmt::Display for Nowhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(lacks) = self;
+        if lacks.is_empty() {
+            return f.write_str("no node is alive");
+        }
+        let mut groups: BTreeMap<String, Vec<&NodeId>> = BTreeMap::new();
+        for (node, lack) in lacks {
+            groups.entry(lack.to_string()).or_default().push(node);
+        }
+        for (n, (lack, nodes)) in groups.iter().enumerate() {
+            if n > 0 {
+                f.write_str("; ")?;
+            }
+            f.write_str(lack)?;
+            let shown = nodes.iter().take(NAMED).map(|it| it.as_str());
+            write!(f, " ({}", shown.collect::<Vec<_>>().join(", "))?;
+            if nodes.len() > NAMED {
+                write!(f, " and {} more", nodes.len() - NAMED)?;
+            }
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+impl Choice<'_> {
+    /// `0 of it there, 10% in use`
+    pub(super) fn standing(&self) -> String {
+        format!("{} of it there, {}% in use", self.here, self.tenths * 10)
+    }
+}
