@@ -65,6 +65,7 @@ async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         labels: Default::default(),
         overcommit: Default::default(),
+        lease: Duration::from_secs(20),
     };
     let (events, mut listener) = mpsc::channel(256);
     tokio::spawn(async move { while listener.recv().await.is_some() {} });
