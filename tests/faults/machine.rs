@@ -3,9 +3,7 @@
 use crate::network::Host;
 use crate::support::clock::{now, pause, until, within};
 use crate::support::http::{self, Answer};
-use crate::support::processes;
 use crate::support::view::{Event, event};
-use rustix::process::Signal;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -96,23 +94,22 @@ impl Machine {
         self.folder.join("minato.log")
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        processes::signal(self.child.as_ref().unwrap().id(), signal);
-    }
-
     /// Kills minato and everything that it started, as a power cut does.
     pub(crate) fn power_off(&mut self) {
         self.host.link("down");
+        self.host.kill_all();
         self.crash();
-        for (pid, _) in processes::of(&self.folder) {
-            processes::signal(pid, Signal::KILL);
-        }
+    }
+
+    /// What it kept on its disk is gone.
+    pub(crate) fn forget(&self) {
+        let _ = fs::remove_dir_all(self.folder.join("data"));
     }
 
     /// Kills minato alone.
     pub(crate) fn crash(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
+            let _ = child.kill();
             child.wait().unwrap();
         }
     }
@@ -211,7 +208,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.crash();
-        processes::end_all(&self.folder);
+        self.host.kill_all();
         if std::thread::panicking() {
             let log = self.log_text();
             let last: Vec<&str> = log.lines().rev().take(40).collect();

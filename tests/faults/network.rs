@@ -1,11 +1,16 @@
 //! Machines as network namespaces on one bridge, and cuts between them. Dropping it removes them, also when a test panics.
 
+use crate::support::clock::{now, pause};
+use crate::support::processes::is_alive;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use std::fs::File;
+use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Of every machine; what a test makes is seen by nobody else.
 const PREFIX: [u8; 3] = [10, 77, 0];
@@ -140,6 +145,38 @@ impl Host {
         std::thread::scope(|scope| scope.spawn(enter).join()).unwrap_or_else(|panic| {
             std::panic::resume_unwind(panic);
         })
+    }
+
+    /// Living processes on this machine: pid and command line.
+    pub(crate) fn processes(&self) -> Vec<(u32, String)> {
+        let Ok(own) = fs::metadata(self.path()) else {
+            return Vec::new();
+        };
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        all.filter_map(|it| {
+            let pid: u32 = it.file_name().to_str()?.parse().ok()?;
+            let is_here = fs::metadata(it.path().join("ns/net")).ok()?.ino() == own.ino();
+            let line = fs::read(it.path().join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            (is_here && is_alive(pid)).then_some((pid, line))
+        })
+        .collect()
+    }
+
+    /// Kills everything on this machine.
+    pub(crate) fn kill_all(&self) {
+        let patience = now();
+        loop {
+            let left = self.processes();
+            if left.is_empty() || patience.elapsed() > Duration::from_secs(5) {
+                return;
+            }
+            for (pid, _) in left {
+                let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+                let _ = pid.map(|it| kill_process(it, Signal::KILL));
+            }
+            pause(Duration::from_millis(20));
+        }
     }
 
     /// No packet goes between this machine and `other`.

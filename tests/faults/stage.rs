@@ -6,7 +6,6 @@ use crate::machine::Machine;
 use crate::network::{Host, Network};
 use crate::store::Cluster;
 use crate::support::load::{Ask, Load};
-use crate::support::processes;
 use crate::support::site::python_service;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -144,11 +143,10 @@ impl Stage {
 
     /// Living processes of the service on one node.
     pub(crate) fn processes(&self, node: usize) -> usize {
-        let folder = self.folder.path().join(&self.nodes[node].host.name);
-        let all = processes::of(&folder);
-        all.iter()
-            .filter(|(_, line)| line.contains("service.py") && !line.contains("minato"))
-            .count()
+        let all = self.nodes[node].host.processes();
+        // A keeper names the program that it keeps.
+        let is_instance = |line: &String| line.contains("service.py") && !line.contains(" shim");
+        all.iter().filter(|(_, line)| is_instance(line)).count()
     }
 
     /// Until a lease that nobody keeps alive has ended for everybody, and a little more.

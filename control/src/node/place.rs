@@ -64,9 +64,10 @@ pub(super) enum Stage {
 /// One run's life.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Life {
-    /// Before it, being down for all gateways does not count unless one had it up.
+    /// Before it, being down for all gateways does not count unless it was up for them together.
     pub(super) patience: Instant,
-    /// A gateway had it up. The agent's own probe is often the first that passes, while the gateways' are on their way.
+    /// It was up for the gateways together. The agent's own probe, or one gateway's, is the first that passes, while the
+    /// others' are on their way.
     pub(super) met: bool,
     /// When some observer first saw it up.
     pub(super) up_since: Option<Instant>,
@@ -244,9 +245,9 @@ impl Place {
         let seen = turn.reports(self.generation, self.run);
         let verdicts: Vec<Verdict> = seen.iter().map(|it| it.verdict).collect();
         let is_up = |it: &Verdict| *it != Verdict::Down;
-        let met = verdicts.iter().any(is_up);
-        life.met |= met;
-        let up = met || self.local.as_ref().is_some_and(is_up);
+        let combined = combine(&verdicts, self.local);
+        life.met |= combined == Combined::Up;
+        let up = verdicts.iter().chain(&self.local).any(is_up);
         self.recovering &= !up;
         match life.up_since {
             None if up => life.up_since = Some(now),
@@ -257,7 +258,6 @@ impl Place {
         }
         let patient = !life.met && now < life.patience;
         let never = life.up_since.is_none();
-        let combined = combine(&verdicts, self.local);
         self.spared &= combined != Combined::Up;
         if patient || !turn.is_probed() || combined != Combined::Down {
             return None;

@@ -61,3 +61,40 @@ fn one_gateway_of_three_that_sees_nothing_stops_nothing() {
         ]
     });
 }
+
+#[test]
+fn gateways_that_join_and_have_seen_nothing_yet_stop_nothing() {
+    measure("two gateways join one", |timers| {
+        let cast = Cast {
+            members: 1,
+            control: 1,
+            gateways: 3,
+            nodes: 2,
+        };
+        let mut stage = Stage::build(cast, timers);
+        stage.open(4);
+        let pids = stage.pids();
+        let load = stage.load(0);
+        for gateway in &mut stage.gateways[1..] {
+            gateway.crash();
+            gateway.forget();
+        }
+        until("their leases to end", || {
+            let alive = stage.store.list("gateways/");
+            (alive.len() == 1).then_some(())
+        });
+        let began = now();
+        stage.gateways[1..].iter_mut().for_each(|it| it.start());
+        stage.gateways[1..].iter().for_each(|it| it.wait());
+        stage.wait_ok(4);
+        let joined = began.elapsed();
+        load.wait_for(100);
+        let report = load.stop();
+        report.nothing_failed();
+        assert_eq!(stage.pids(), pids, "an instance was replaced");
+        vec![
+            ("both serve all", Figure::Time(joined)),
+            ("failed", Figure::Count(report.failed)),
+        ]
+    });
+}

@@ -96,6 +96,7 @@ fn a_drained_machine_is_empty_and_nobody_notices() {
         let recorders = stage.record();
         let load = stage.load(1);
         let node = stage.nodes[1].host.name.clone();
+        assert_eq!(stage.processes(1), 1, "one of three should be there");
         let began = now();
         stage.control[0].type_in(&["node", "drain", &node]);
         until("the machine to be empty", || {
