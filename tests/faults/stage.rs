@@ -5,6 +5,7 @@ use crate::history::{Look, Recorder};
 use crate::machine::Machine;
 use crate::network::{Host, Network};
 use crate::store::Cluster;
+use crate::support::clock::until;
 use crate::support::load::{Ask, Load};
 use crate::support::site::python_service;
 use std::time::Duration;
@@ -71,6 +72,17 @@ impl Stage {
         };
         stage.machines().for_each(Machine::start);
         stage.machines().for_each(|it| it.wait());
+        // Instances go to the nodes that are there.
+        until("every machine to have joined", || {
+            let alive = |prefix| {
+                let all = stage.store.list(prefix);
+                all.iter()
+                    .filter(|(key, _)| key.ends_with("/alive"))
+                    .count()
+            };
+            let joined = alive("nodes/") == cast.nodes && alive("gateways/") == cast.gateways;
+            joined.then_some(())
+        });
         stage
     }
 

@@ -35,10 +35,7 @@ fn a_clock_ten_minutes_off_is_named_and_changes_nothing() {
             it.message.contains(&name) && it.message.contains("clock")
         });
         let named = began.elapsed();
-        assert!(
-            told.message.contains("600") || told.message.contains("10m"),
-            "{told:?}"
-        );
+        assert!(told.message.contains("s ahead of"), "{told:?}");
         stage.wait_ok(2);
         load.wait_for(200);
         let report = load.stop();

@@ -38,8 +38,13 @@ fn one_gateway_of_three_that_sees_nothing_stops_nothing() {
         let seen = stage.control[0].service("app");
         assert_eq!(
             (&seen["state"], &seen["up"]),
-            (&"ok".into(), &2.into()),
+            (&"degraded".into(), &2.into()),
             "{seen:#}"
+        );
+        let detail = seen["detail"].as_str().unwrap();
+        assert!(
+            detail.starts_with("2 of 2 up") && detail.contains("down for gateway gateway-3"),
+            "{detail}"
         );
         let mut failed = 0;
         for load in loads {
