@@ -26,6 +26,7 @@ pub(crate) enum Timers {
 
 /// Runs one row as often as `MINATO_FAULT_RUNS` says (once), with the timers that `MINATO_FAULT_TIMERS` names (`short` or
 /// `default`), and prints median and worst of each figure.
+#[expect(clippy::print_stdout, reason = "the figures are what comes of it")]
 pub(crate) fn measure(row: &str, run: impl Fn(Timers) -> Figures) {
     if !crate::network::is_here() {
         return;
