@@ -401,6 +401,7 @@ fn fixed_endpoints_come_from_the_record_and_are_judged_by_the_gateways() {
         "1 of 2 fixed endpoints up; 10.0.0.8:80 down: connect refused"
     );
     scene.endpoints[1].verdict = Verdict::Up;
+    scene.endpoints[1].reason.clear();
     assert_eq!(scene.status().state, ServiceState::Ok);
 }
 
