@@ -105,7 +105,14 @@ impl Stage {
     /// A service file, with instances that gateways of other machines reach.
     pub(crate) fn app(&self, replicas: u16) -> String {
         let ledger = self.folder.path().join("ledger");
-        python_service(&ledger, replicas, "env = { BIND = \"0.0.0.0\" }\n")
+        let health = match self.timers {
+            Timers::Short => "interval = \"1s\", fast = \"200ms\", timeout = \"800ms\"",
+            Timers::Default => "interval = \"2s\"",
+        };
+        let more = format!(
+            "env = {{ BIND = \"0.0.0.0\" }}\nhealth = {{ path = \"/healthz\", {health} }}\n"
+        );
+        python_service(&ledger, replicas, &more)
     }
 
     pub(crate) fn wait_ok(&self, replicas: u16) {
