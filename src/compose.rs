@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 use minato_config::{NodeId, Role, Settings};
 use minato_config_files::Watcher;
+use minato_control_agent::Figures;
 use minato_control_store::keys::Keys;
 use minato_proxy::Table;
 use minato_proxy_server::{AccessLog, Evidence, Gateway, GatewayOptions, Metrics, SorryPage};
@@ -111,6 +112,7 @@ pub(crate) fn parts(
         },
         reports,
         upgrade: Arc::new(upgrade),
+        figures: Figures::default(),
         keeper: std::env::current_exe()
             .context("this program's own path is unknown; it is needed to keep instances")?,
         sources,

@@ -12,8 +12,13 @@ use crate::view::ProcessView;
 use anyhow::{Context as _, anyhow, bail};
 use minato_config::{GatewayId, NodeId, Role, Settings, Timestamp};
 use minato_config_files::{Folder, Watcher};
+<<<<<<< HEAD
 use minato_control::{Event, EventKind, Patience};
 use minato_control_agent::{AgentError, AgentOptions, Stop};
+=======
+use minato_control::{Event, EventKind};
+use minato_control_agent::{AgentError, AgentOptions, Figures, Stop};
+>>>>>>> ce05015 (Each instance's processor time, memory, disk and network: measured by its agent, told to the site, shown in status and metrics)
 use minato_control_server::{About, Admin, ClaimOptions, Journal, JournalOptions, LeadOptions};
 use minato_control_store::keys::Keys;
 use minato_control_store::{Follower, SharedStore};
@@ -42,6 +47,8 @@ pub(crate) struct Charge {
     pub(crate) gateway: GatewayView,
     pub(crate) reports: Reports,
     pub(crate) upgrade: Arc<Progress>,
+    /// What instances of this node use, from the agent to the metrics.
+    pub(crate) figures: Figures,
     /// This program's file; keepers of instances are started from it.
     pub(crate) keeper: PathBuf,
     /// To the health loop.
@@ -256,6 +263,7 @@ impl Charge {
                 gateway: self.gateway.clone(),
                 data: settings.data.clone(),
                 upgrade: Arc::clone(&self.upgrade),
+                figures: self.figures.clone(),
             }),
         })
     }
@@ -292,6 +300,7 @@ impl Charge {
             lease: self.settings.lease,
             labels: self.settings.agent.labels.clone(),
             overcommit: self.settings.agent.overcommit,
+            figures: self.figures.clone(),
         })
     }
 }

@@ -3,6 +3,7 @@
 use crate::gateway::GatewayView;
 use crate::upgrade::Progress;
 use minato_config::{ServiceName, SlotIndex};
+use minato_control_agent::Figures;
 use minato_control_server::api::{RouteTest, UpgradeRequest, UpgradeStatus};
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub(crate) struct ProcessView {
     /// Data folder; the agent's logs are in it.
     pub(crate) data: PathBuf,
     pub(crate) upgrade: Arc<Progress>,
+    pub(crate) figures: Figures,
 }
 
 impl View for ProcessView {
@@ -47,7 +49,9 @@ impl View for ProcessView {
     }
 
     fn metrics(&self) -> String {
-        self.gateway.metrics_text()
+        let mut text = self.gateway.metrics_text();
+        text.push_str(&self.figures.metrics());
+        text
     }
 
     fn upgrade(&self) -> UpgradeStatus {

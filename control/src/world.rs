@@ -5,7 +5,8 @@ use minato_config::{
     GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, Slot, SlotIndex,
 };
 use minato_health::{
-    GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, ServiceLoad, VerdictReport,
+    GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, NodeUsage, ServiceLoad,
+    VerdictReport,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +54,8 @@ pub struct World {
     pub node_infos: BTreeMap<NodeId, Stored<NodeInfo>>,
     /// How busy agents say that their machines are.
     pub node_loads: BTreeMap<NodeId, Stored<NodeLoad>>,
+    /// What agents say that each of their instances uses.
+    pub usages: BTreeMap<NodeId, Stored<NodeUsage>>,
     /// What operators said of nodes. A document that is gone counts as if it had never been.
     pub drains: BTreeMap<NodeId, Stored<NodeDrain>>,
     /// Live gateways.

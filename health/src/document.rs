@@ -1,7 +1,7 @@
 //! The documents by which agents and gateways say what they see.
 
 use crate::Verdict;
-use minato_config::{Generation, Overcommit, Run, Timestamp};
+use minato_config::{Generation, Overcommit, Run, ServiceName, SlotIndex, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -162,6 +162,48 @@ pub struct NodeLoad {
     pub sent_per_s: u64,
 }
 
+/// The document at `nodes/<node>/usage`: what each instance of a node uses, as its agent measures it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeUsage {
+    /// Format version, 1.
+    pub v: u32,
+    /// Living instances, sorted by service and slot.
+    #[serde(default)]
+    pub instances: Vec<InstanceUsage>,
+}
+
+/// What one instance used over the last seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceUsage {
+    /// Of what.
+    pub service: ServiceName,
+    /// Which place.
+    pub slot: SlotIndex,
+    /// Under which assignment.
+    pub generation: Generation,
+    /// Which start.
+    pub run: Run,
+    /// Thousandths of a processor.
+    pub cpu_milli: u32,
+    /// Bytes of memory in use, without what could be dropped at once.
+    pub memory_bytes: u64,
+    /// Bytes from and to disks in a second; `None` where its runtime cannot tell.
+    #[serde(default)]
+    pub disk: Option<Flow>,
+    /// Bytes from and to networks in a second; `None` where its runtime cannot tell.
+    #[serde(default)]
+    pub network: Option<Flow>,
+}
+
+/// Bytes towards an instance and away from it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Read or received.
+    pub inward: u64,
+    /// Written or sent.
+    pub outward: u64,
+}
+
 /// The document at `drains/<node>`, written by operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeDrain {
@@ -270,6 +312,25 @@ mod tests {
                 sent_per_s: 1,
             },
             r#"{"v":1,"at":5,"cpu_permille":125,"memory_free_bytes":4,"disk_free_bytes":3,"disk_bytes":6,"received_per_s":2,"sent_per_s":1}"#,
+        );
+        check(
+            &NodeUsage {
+                v: 1,
+                instances: vec![InstanceUsage {
+                    service: ServiceName::parse("library").unwrap(),
+                    slot: SlotIndex(1),
+                    generation: Generation { era: 1, counter: 5 },
+                    run: Run(3),
+                    cpu_milli: 750,
+                    memory_bytes: 1 << 20,
+                    disk: Some(Flow {
+                        inward: 7,
+                        outward: 8,
+                    }),
+                    network: None,
+                }],
+            },
+            r#"{"v":1,"instances":[{"service":"library","slot":1,"generation":{"era":1,"counter":5},"run":3,"cpu_milli":750,"memory_bytes":1048576,"disk":{"inward":7,"outward":8},"network":null}]}"#,
         );
         check(
             &NodeDrain {

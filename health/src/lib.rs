@@ -15,8 +15,8 @@ mod watch;
 
 pub use combine::{Combined, combine};
 pub use document::{
-    GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, Phase, ServiceLoad,
-    VerdictReport,
+    Flow, GatewayAlive, Instance, InstanceUsage, NodeAlive, NodeDrain, NodeInfo, NodeLoad,
+    NodeUsage, Phase, ServiceLoad, VerdictReport,
 };
 pub use judge::{Change, Judge, ProbeNumber, Verdict};
 pub use outcome::{Failure, Layer, Outcome};

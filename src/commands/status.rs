@@ -175,6 +175,8 @@ fn one(service: &ServiceStatus, now_ms: u64) -> String {
         "VERDICT",
         "STANDING",
         "SINCE",
+        "CPU",
+        "MEMORY",
         "IN FLIGHT",
         "REQUESTS",
         "FAILURES",
@@ -207,6 +209,8 @@ fn instance(it: &InstanceStatus, now_ms: u64) -> Vec<(String, Tone)> {
         (it.verdict.clone(), tone),
         (it.standing.clone(), Tone::Plain),
         (since(it.since_ms, now_ms), Tone::Plain),
+        (it.cpu_milli.map_or_else(none, processors), Tone::Plain),
+        (it.memory_bytes.map_or_else(none, mebibytes), Tone::Plain),
         (it.in_flight.to_string(), Tone::Plain),
         (it.requests.to_string(), Tone::Plain),
         (it.failures.to_string(), Tone::Plain),
@@ -245,6 +249,19 @@ fn tone(state: ServiceState) -> Tone {
     }
 }
 
+fn none() -> String {
+    "-".to_owned()
+}
+
+/// `0.75`: so many processors.
+fn processors(milli: u32) -> String {
+    format!("{:.2}", f64::from(milli) / 1_000.0)
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
+}
+
 fn milliseconds(it: Option<f64>) -> String {
     it.map_or_else(|| "-".to_owned(), |it| format!("{it:.1}ms"))
 }
@@ -270,12 +287,18 @@ fn duration(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{duration, since};
+    use super::{duration, mebibytes, processors, since};
 
     #[test]
     fn what_has_not_begun_has_no_age() {
         assert_eq!(since(0, 5_000), "-");
         assert_eq!(since(2_000, 5_000), "3s");
+    }
+
+    #[test]
+    fn figures_have_their_units() {
+        assert_eq!(processors(1_254), "1.25");
+        assert_eq!(mebibytes(300 << 20), "300 MiB");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) enum Seen {
 
 pub(crate) struct Agent {
     pub(crate) options: AgentOptions,
-    runtime: Arc<dyn Runtime>,
+    pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) node: Node,
     ports: PortFile,
     pub(crate) events: mpsc::Sender<Event>,

@@ -9,6 +9,7 @@ mod agent;
 mod alive;
 mod clock;
 mod error;
+mod figures;
 mod load;
 mod local;
 mod log;
@@ -21,8 +22,10 @@ mod run;
 pub mod runtime;
 pub mod shim;
 mod stray;
+mod usage;
 
 pub use error::AgentError;
+pub use figures::Figures;
 pub use log::{LogCursor, logs, logs_after};
 pub use options::{AgentOptions, Stop};
 pub use run::run;

@@ -1,5 +1,6 @@
 //! What the composition hands to the agent.
 
+use crate::Figures;
 use minato_config::{NodeId, Overcommit, PortRange, RuntimeSettings, SiteId};
 use minato_control_store::keys::Keys;
 use std::collections::BTreeMap;
@@ -35,6 +36,8 @@ pub struct AgentOptions {
     pub labels: BTreeMap<String, String>,
     /// How far more than the machine has may be promised.
     pub overcommit: Overcommit,
+    /// Where what instances use is shown.
+    pub figures: Figures,
 }
 
 /// What the owner of an agent wants of it.

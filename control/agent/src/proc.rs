@@ -1,5 +1,7 @@
 //! What /proc says of processes. A process is named by its id and its start time, so that a reused id is no other's.
 
+use crate::runtime::Usage;
+use minato_health::Flow;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -52,22 +54,23 @@ impl Process {
             .saturating_sub(start)
     }
 
-    /// Processor time since its start, and resident memory in bytes without what it shares; `None` when it is gone.
-    pub(crate) fn usage(self) -> Option<(Duration, u64)> {
+    /// What it used since its start, children that it has buried included, and its resident memory without what it shares;
+    /// `None` when it is gone.
+    pub(crate) fn usage(self) -> Option<Usage> {
         let text = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
-        let (_, rest) = text.rsplit_once(')')?;
-        let mut times = rest.split_ascii_whitespace().skip(11);
-        let mut ticks = || times.next()?.parse::<u64>().ok();
-        let ticks = ticks()?.checked_add(ticks()?)?;
+        let ticks = processor_ticks(&text)?;
         let pages = fs::read_to_string(format!("/proc/{}/statm", self.pid)).ok()?;
         let mut pages = pages.split_ascii_whitespace().skip(1);
         let mut count = || pages.next()?.parse::<u64>().ok();
         let own = count()?.saturating_sub(count()?);
         let page = u64::try_from(rustix::param::page_size()).unwrap_or(4_096);
-        let usage = (
-            Duration::from_millis(ticks.saturating_mul(1_000 / TICKS)),
-            own.saturating_mul(page),
-        );
+        let disk = fs::read_to_string(format!("/proc/{}/io", self.pid)).ok();
+        let usage = Usage {
+            cpu: Duration::from_millis(ticks.saturating_mul(1_000 / TICKS)),
+            memory_bytes: own.saturating_mul(page),
+            disk: disk.as_deref().and_then(disk_bytes),
+            network: None,
+        };
         self.is_alive().then_some(usage)
     }
 
@@ -75,6 +78,27 @@ impl Process {
     pub(crate) fn id(self) -> Option<Pid> {
         id(self.pid)
     }
+}
+
+/// Of `/proc/PID/stat` fields 14 to 17: user and system time of the process, and of the children that it has buried.
+fn processor_ticks(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let times = rest.split_ascii_whitespace().skip(11).take(4);
+    let times: Option<Vec<u64>> = times.map(|it| it.parse().ok()).collect();
+    let times = times.filter(|it| it.len() == 4)?;
+    times.into_iter().try_fold(0_u64, u64::checked_add)
+}
+
+/// Of `/proc/PID/io`, what went from and to the disks themselves.
+fn disk_bytes(io: &str) -> Option<Flow> {
+    let field = |name: &str| {
+        let line = io.lines().find_map(|it| it.strip_prefix(name))?;
+        line.trim().parse().ok()
+    };
+    Some(Flow {
+        inward: field("read_bytes:")?,
+        outward: field("write_bytes:")?,
+    })
 }
 
 /// Ids 0 and 1 name no instance, and must never be signalled.

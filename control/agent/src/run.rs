@@ -8,6 +8,7 @@ use crate::local::LocalProbes;
 use crate::port_file::PortFile;
 use crate::publish::{Publication, publish};
 use crate::runtime::{DockerOptions, DockerRuntime, ProcessRuntime, Runtimes};
+use crate::usage::tell_usage;
 use crate::{AgentError, AgentOptions, Stop};
 use minato_config::RuntimeSettings;
 use minato_control::{Event, EventKind, InstanceKey, Stored, World};
@@ -119,6 +120,14 @@ impl Agent {
             self.options.node.clone(),
             self.options.data.clone(),
         ));
+        let (living, runs) = watch::channel(Vec::new());
+        let usage = tokio::spawn(tell_usage(
+            store.clone(),
+            (keys.clone(), self.options.node.clone()),
+            self.runtime.clone(),
+            runs,
+            self.options.figures.clone(),
+        ));
         let liveness = Liveness {
             store,
             keys,
@@ -135,6 +144,12 @@ impl Agent {
             if deadline.is_some_and(|it| self.node.is_idle() || it <= now().instant) {
                 break;
             }
+            living.send_if_modified(|it| {
+                let now: Vec<_> = self.node.running().into_keys().collect();
+                let differs = *it != now;
+                *it = now;
+                differs
+            });
             let wake = self.wake(decided, deadline).min(tidy_at);
             if tidy_at <= now().instant {
                 tidy_at = now().instant + TIDY;
@@ -164,6 +179,9 @@ impl Agent {
         }
         alive.abort();
         load.abort();
+        usage.abort();
+        // Another agent may measure them from now on, or nobody.
+        self.options.figures.show(BTreeMap::new());
         drop(publications);
         if timeout(FLUSH, &mut publisher).await.is_err() {
             publisher.abort();

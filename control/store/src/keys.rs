@@ -25,6 +25,8 @@ pub enum Key {
     NodeInfo(NodeId),
     /// `nodes/<node>/load`
     NodeLoad(NodeId),
+    /// `nodes/<node>/usage`
+    NodeUsage(NodeId),
     /// `drains/<node>`
     Drain(NodeId),
     /// `instances/<node>/<service>/<n>/<generation>`
@@ -70,6 +72,7 @@ impl Keys {
             Key::NodeAlive(node) => format!("{root}nodes/{node}/alive"),
             Key::NodeInfo(node) => format!("{root}nodes/{node}/info"),
             Key::NodeLoad(node) => format!("{root}nodes/{node}/load"),
+            Key::NodeUsage(node) => format!("{root}nodes/{node}/usage"),
             Key::Drain(node) => format!("{root}drains/{node}"),
             Key::Instance(node, service, n, generation) => {
                 format!("{root}instances/{node}/{service}/{n}/{generation}")
@@ -101,6 +104,7 @@ impl Keys {
             ["nodes", node, "alive"] => Key::NodeAlive(NodeId::parse(node).ok()?),
             ["nodes", node, "info"] => Key::NodeInfo(NodeId::parse(node).ok()?),
             ["nodes", node, "load"] => Key::NodeLoad(NodeId::parse(node).ok()?),
+            ["nodes", node, "usage"] => Key::NodeUsage(NodeId::parse(node).ok()?),
             ["drains", node] => Key::Drain(NodeId::parse(node).ok()?),
             ["instances", node, name, n, generation] => {
                 let (era, counter) = generation.split_once('.')?;

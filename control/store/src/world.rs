@@ -67,7 +67,7 @@ impl TouchedSet {
             }
             Key::GatewayAlive(gateway) => drop(self.gateways.insert(gateway.clone())),
             // Load and what follows from it change often, and only slots follow from that.
-            Key::Meta | Key::Leader | Key::Load(..) | Key::Scale(_) => {}
+            Key::Meta | Key::Leader | Key::Load(..) | Key::NodeUsage(_) | Key::Scale(_) => {}
         }
     }
 }
@@ -196,6 +196,7 @@ fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), String> {
         Key::NodeAlive(node) => drop(world.nodes.insert(node, decode(entry)?)),
         Key::NodeInfo(node) => drop(world.node_infos.insert(node, decode(entry)?)),
         Key::NodeLoad(node) => drop(world.node_loads.insert(node, decode(entry)?)),
+        Key::NodeUsage(node) => drop(world.usages.insert(node, decode(entry)?)),
         Key::Drain(node) => drop(world.drains.insert(node, decode(entry)?)),
         Key::GatewayAlive(gateway) => drop(world.gateways.insert(gateway, decode(entry)?)),
         Key::Instance(node, service, slot, generation) => {
@@ -244,6 +245,7 @@ fn delete(world: &mut World, key: &Key) {
         Key::NodeAlive(node) => drop(world.nodes.remove(&node)),
         Key::NodeInfo(node) => drop(world.node_infos.remove(&node)),
         Key::NodeLoad(node) => drop(world.node_loads.remove(&node)),
+        Key::NodeUsage(node) => drop(world.usages.remove(&node)),
         Key::Drain(node) => drop(world.drains.remove(&node)),
         Key::GatewayAlive(gateway) => drop(world.gateways.remove(&gateway)),
         Key::Instance(node, service, slot, generation) => {

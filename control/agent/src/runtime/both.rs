@@ -6,7 +6,7 @@ use super::{
 };
 use async_trait::async_trait;
 use minato_config::Resources;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a node runs instances with.
 #[derive(Debug)]
@@ -90,6 +90,17 @@ impl Runtime for Runtimes {
 
     async fn usage(&self, run: &RunName) -> Result<Usage, RuntimeError> {
         self.of_run(run).usage(run).await
+    }
+
+    async fn usages(&self, runs: &[RunName]) -> BTreeMap<RunName, Usage> {
+        let Some(docker) = &self.docker else {
+            return self.process.usages(runs).await;
+        };
+        let (contained, bare): (Vec<RunName>, Vec<RunName>) =
+            runs.iter().cloned().partition(|it| docker.knows(it));
+        let mut all = self.process.usages(&bare).await;
+        all.extend(docker.usages(&contained).await);
+        all
     }
 
     async fn strays(&self, known: &BTreeSet<RunName>) -> Vec<Stray> {

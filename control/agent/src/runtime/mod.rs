@@ -16,8 +16,9 @@ pub(crate) use record::{Durable, Record, Records, private_folder, write_whole};
 
 use async_trait::async_trait;
 use minato_config::{Command, Resources};
+use minato_health::Flow;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -243,6 +244,20 @@ pub trait Runtime: Send + Sync + 'static {
     /// What a living run has used and uses; an error when it does not live.
     async fn usage(&self, run: &RunName) -> Result<Usage, RuntimeError>;
 
+    /// As [`Runtime::usage`] for many: those that live and can be measured now.
+    async fn usages(&self, runs: &[RunName]) -> BTreeMap<RunName, Usage> {
+        let mut all = BTreeMap::new();
+        for run in runs {
+            match self.usage(run).await {
+                Ok(usage) => drop(all.insert(run.clone(), usage)),
+                // The others would wait for the same answer.
+                Err(RuntimeError::Away(_)) => break,
+                Err(_) => {}
+            }
+        }
+        all
+    }
+
     /// What this runtime once began and nobody knows of any more, those in `known` excepted.
     async fn strays(&self, known: &BTreeSet<RunName>) -> Vec<Stray> {
         let _ = known;
@@ -260,12 +275,16 @@ pub trait Runtime: Send + Sync + 'static {
 }
 
 /// One look at what a run uses, on the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Processor time since its start, of all its processes that are still there, of all cores.
+    /// Processor time since its start, of all its processes and of all cores.
     pub cpu: Duration,
     /// Memory in use, without what could be dropped at once.
     pub memory_bytes: u64,
+    /// Bytes from and to disks since its start; `None` where that cannot be told.
+    pub disk: Option<Flow>,
+    /// Bytes from and to networks since its start; `None` where that cannot be told.
+    pub network: Option<Flow>,
 }
 
 /// Something of ours that the agent does not know.

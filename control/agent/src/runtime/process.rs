@@ -14,7 +14,9 @@ use crate::proc::{self, Process};
 use crate::shim::{Answer, INSTANCE_VARIABLE, LONGEST_ORDER, Order, marker};
 use async_trait::async_trait;
 use minato_config::Resources;
+use minato_health::Flow;
 use rustix::process::kill_process_group;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -259,23 +261,44 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn usage(&self, run: &RunName) -> Result<Usage, RuntimeError> {
-        let processes = self.processes(run);
-        if processes.is_empty() {
-            return Err(RuntimeError::Machine {
-                doing: format!("measuring {run}"),
-                cause: io::Error::other("it does not run"),
-            });
-        }
-        let mut usage = Usage {
-            cpu: Duration::ZERO,
-            memory_bytes: 0,
-        };
-        for (cpu, memory) in processes.into_iter().filter_map(Process::usage) {
-            usage.cpu += cpu;
-            usage.memory_bytes = usage.memory_bytes.saturating_add(memory);
-        }
-        Ok(usage)
+        sum(self.processes(run)).ok_or_else(|| RuntimeError::Machine {
+            doing: format!("measuring {run}"),
+            cause: io::Error::other("it does not run"),
+        })
     }
+
+    async fn usages(&self, runs: &[RunName]) -> BTreeMap<RunName, Usage> {
+        let marks: BTreeMap<String, &RunName> = runs.iter().map(|it| (self.mark(it), it)).collect();
+        let mut processes: BTreeMap<&RunName, Vec<Process>> = BTreeMap::new();
+        // One look at /proc for all of them.
+        for (process, mark) in proc::with_variable(INSTANCE_VARIABLE) {
+            if let Some(run) = marks.get(&mark) {
+                processes.entry(run).or_default().push(process);
+            }
+        }
+        let measured = processes
+            .into_iter()
+            .filter_map(|(run, of)| Some((run.clone(), sum(of)?)));
+        measured.collect()
+    }
+}
+
+/// `None` where none lives.
+fn sum(processes: Vec<Process>) -> Option<Usage> {
+    let add = |a: Option<Flow>, b: Option<Flow>| match (a, b) {
+        (Some(a), Some(b)) => Some(Flow {
+            inward: a.inward.saturating_add(b.inward),
+            outward: a.outward.saturating_add(b.outward),
+        }),
+        (a, b) => a.or(b),
+    };
+    let each = processes.into_iter().filter_map(Process::usage);
+    each.reduce(|a, b| Usage {
+        cpu: a.cpu.saturating_add(b.cpu),
+        memory_bytes: a.memory_bytes.saturating_add(b.memory_bytes),
+        disk: add(a.disk, b.disk),
+        network: None,
+    })
 }
 
 /// Ends when a keeper whose instance has ended does not say so: it is frozen, and is killed.

@@ -268,6 +268,7 @@ impl Site {
             labels: Default::default(),
             overcommit: Default::default(),
             lease: Duration::from_secs(20),
+            figures: minato_control_agent::Figures::default(),
         };
         change(&mut options);
         let (stop, stopped) = watch::channel(Stop::Run);

@@ -1,5 +1,6 @@
 //! One service and its instances, as status shows them.
 
+use minato_health::Flow;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -171,6 +172,18 @@ pub struct InstanceStatus {
     /// When its agent starts it again, while it waits.
     #[serde(default)]
     pub retry_at_ms: Option<u64>,
+    /// Thousandths of a processor that it uses; `None` where its agent does not tell.
+    #[serde(default)]
+    pub cpu_milli: Option<u32>,
+    /// Bytes of memory that it uses; likewise.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// Bytes in a second that it reads from and writes to disks; `None` where its runtime cannot tell.
+    #[serde(default)]
+    pub disk: Option<Flow>,
+    /// Bytes in a second that it receives and sends; likewise.
+    #[serde(default)]
+    pub network: Option<Flow>,
     /// It is on its way out.
     pub removed: bool,
 }

@@ -78,6 +78,7 @@ fn documents() -> Vec<(&'static str, Key)> {
         ("node_alive.json", Key::NodeAlive(node())),
         ("node_info.json", Key::NodeInfo(node())),
         ("node_load.json", Key::NodeLoad(node())),
+        ("node_usage.json", Key::NodeUsage(node())),
         ("node_drain.json", Key::Drain(node())),
         ("gateway_alive.json", Key::GatewayAlive(gateway())),
         ("load.json", Key::Load(gateway(), service("library"))),
@@ -102,6 +103,7 @@ fn count(world: &World) -> usize {
         + world.nodes.len()
         + world.node_infos.len()
         + world.node_loads.len()
+        + world.usages.len()
         + world.drains.len()
         + world.gateways.len()
         + world.loads.len()

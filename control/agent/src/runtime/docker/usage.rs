@@ -3,9 +3,10 @@
 use super::engine::EngineError;
 use super::{ASK, DockerRuntime};
 use crate::runtime::Usage;
-use bollard::models::ContainerStatsResponse;
+use bollard::models::{ContainerBlkioStatEntry, ContainerNetworkStats, ContainerStatsResponse};
 use bollard::query_parameters::StatsOptionsBuilder;
 use futures_util::StreamExt as _;
+use minato_health::Flow;
 use std::time::Duration;
 
 impl DockerRuntime {
@@ -35,8 +36,36 @@ fn usage(stats: ContainerStatsResponse) -> Option<Usage> {
             .or_else(|| it.get("inactive_file"))
             .copied()
     });
+    let disk = stats.blkio_stats.and_then(|it| {
+        let entries = it.io_service_bytes_recursive?;
+        let all = |op: &str| {
+            let of = |it: &&ContainerBlkioStatEntry| {
+                it.op
+                    .as_deref()
+                    .is_some_and(|it| it.eq_ignore_ascii_case(op))
+            };
+            let values = entries.iter().filter(of).filter_map(|it| it.value);
+            values.fold(0, u64::saturating_add)
+        };
+        Some(Flow {
+            inward: all("read"),
+            outward: all("write"),
+        })
+    });
+    // A container on the machine's own network has none of its own.
+    let network = stats.networks.map(|it| {
+        let all = |which: fn(&ContainerNetworkStats) -> Option<u64>| {
+            it.values().filter_map(which).fold(0, u64::saturating_add)
+        };
+        Flow {
+            inward: all(|it| it.rx_bytes),
+            outward: all(|it| it.tx_bytes),
+        }
+    });
     Some(Usage {
         cpu: Duration::from_nanos(cpu.unwrap_or(0)),
         memory_bytes: memory.usage?.saturating_sub(idle.unwrap_or(0)),
+        disk,
+        network,
     })
 }

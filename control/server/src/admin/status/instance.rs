@@ -7,7 +7,7 @@ use minato_config::{
     Backend, GatewayId, Generation, Run, ServiceName, ServiceRecord, SlotIndex, Timestamp,
 };
 use minato_control::InstanceKey;
-use minato_health::{Instance, Phase, Verdict, VerdictReport};
+use minato_health::{Instance, InstanceUsage, Phase, Verdict, VerdictReport};
 use std::net::SocketAddr;
 
 impl Sources<'_> {
@@ -99,7 +99,25 @@ impl Sources<'_> {
         it.reason.clone_from(&instance.reason);
         it.retry_at_ms = instance.retry_at.map(|it| it.0);
         self.judge(&mut it, key, instance.run);
+        if let Some(usage) = self.usage(key, instance.run) {
+            it.cpu_milli = Some(usage.cpu_milli);
+            it.memory_bytes = Some(usage.memory_bytes);
+            it.disk = usage.disk;
+            it.network = usage.network;
+        }
         it
+    }
+
+    /// What its agent last told of this very run. An agent that is gone tells nothing.
+    fn usage(&self, key: &InstanceKey, run: Run) -> Option<&InstanceUsage> {
+        self.world.nodes.get(&key.node)?;
+        let told = self.world.usages.get(&key.node)?;
+        told.value.instances.iter().find(|it| {
+            it.service == key.service
+                && it.slot == key.slot
+                && it.generation == key.generation
+                && it.run == run
+        })
     }
 
     fn fixed(&self, service: &ServiceName, n: SlotIndex, address: SocketAddr) -> InstanceStatus {
