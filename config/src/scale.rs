@@ -16,7 +16,8 @@ pub struct Scale {
     /// The response time that 95 of 100 requests should not pass.
     #[serde(rename = "p95_ms", with = "crate::duration::optional", default)]
     pub p95: Option<Duration>,
-    /// Processor time that each instance should use, in hundredths of one processor.
+    /// Processor time that each instance should use, in hundredths of what it is promised, or of one processor where nothing
+    /// is.
     #[serde(default)]
     pub cpu_percent: Option<u32>,
 }

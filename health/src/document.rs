@@ -168,7 +168,6 @@ pub struct NodeUsage {
     /// Format version, 1.
     pub v: u32,
     /// Living instances, sorted by service and slot.
-    #[serde(default)]
     pub instances: Vec<InstanceUsage>,
 }
 

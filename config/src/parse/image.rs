@@ -261,6 +261,15 @@ fn resources(field: &Field<'_>, report: &mut Report<'_>) -> Option<Resources> {
 /// A number of processors, in thousandths.
 fn processors(field: &Field<'_>, report: &mut Report<'_>) -> Option<u32> {
     let wanted = "a number of processors from 0.01 to 1024, like 0.5";
+    let milli = decimal(field, report, wanted)?;
+    match milli {
+        it if CPUS.contains(&it) => Some(it),
+        _ => field.wrong(report, wanted),
+    }
+}
+
+/// A number with at most three digits after its point, in thousandths.
+pub(super) fn decimal(field: &Field<'_>, report: &mut Report<'_>, wanted: &str) -> Option<u32> {
     let text = match field.value {
         DeValue::Integer(it) if it.radix() == 10 => it.as_str(),
         DeValue::Float(it) => it.as_str(),
@@ -269,7 +278,7 @@ fn processors(field: &Field<'_>, report: &mut Report<'_>) -> Option<u32> {
             return field.problem(report, message);
         }
     };
-    match milli(text).filter(|it| CPUS.contains(it)) {
+    match milli(text) {
         Some(it) => Some(it),
         None => field.wrong(report, wanted),
     }

@@ -2,20 +2,14 @@
 
 use super::document::Report;
 use super::field::{Field, Given, Section};
+use super::image::decimal;
 use super::key::Keys;
 use crate::Scale;
 use std::time::Duration;
 use toml::de::DeValue;
 
 /// Of `replicas` as a table.
-pub(super) const KEYS: Keys = Keys {
-    known: &["min", "max", "in_flight", "p95"],
-    later: &[(
-        "cpu",
-        "scaling by processor time comes later: use `in_flight` or `p95`",
-    )],
-    below: &[],
-};
+pub(super) const KEYS: Keys = Keys::known(&["min", "max", "in_flight", "p95", "cpu"]);
 
 /// Instances of one service.
 pub(super) const MOST_REPLICAS: u64 = 1_000;
@@ -69,10 +63,9 @@ fn scaled(field: &Field<'_>, report: &mut Report<'_>) -> Option<Replicas> {
     let p95 = section.read(report, "p95", |it, to| {
         it.duration(to, Duration::from_millis(1)..=Duration::from_secs(60))
     });
-    let has_target = !in_flight.is_absent() || !p95.is_absent();
-    let has_later = section.get(report, "cpu").is_some();
-    if !has_target && !has_later {
-        let message = "needs a target, like in_flight = 40 (requests that each instance should have at once) or p95 = \"500ms\"";
+    let cpu = section.read(report, "cpu", share);
+    if in_flight.is_absent() && p95.is_absent() && cpu.is_absent() {
+        let message = "needs a target, like in_flight = 40 (requests that each instance should have at once), p95 = \"500ms\" or cpu = 0.7 (of the processors that each is promised)";
         return field.problem(report, message);
     }
     let max = needed(field, &section, report, max)?;
@@ -89,9 +82,20 @@ fn scaled(field: &Field<'_>, report: &mut Report<'_>) -> Option<Replicas> {
             max,
             in_flight: optional(in_flight)?,
             p95: optional(p95)?,
-            cpu_percent: None,
+            cpu_percent: optional(cpu)?,
         }),
     })
+}
+
+/// A part of what each instance is promised, in hundredths.
+fn share(field: &Field<'_>, report: &mut Report<'_>) -> Option<u32> {
+    let wanted =
+        "a part of the processors that each instance is promised, from 0.05 to 10, like 0.7";
+    let milli = decimal(field, report, wanted)?;
+    match milli {
+        50..=10_000 if milli % 10 == 0 => Some(milli / 10),
+        _ => field.wrong(report, wanted),
+    }
 }
 
 fn needed(

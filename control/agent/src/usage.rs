@@ -51,10 +51,7 @@ pub(crate) async fn tell_usage(
         let fresh = document(&before, &looked);
         let at = now().instant;
         before = looked;
-        let is_due = told.as_ref().is_none_or(|(last, when)| {
-            at.saturating_duration_since(*when) >= AT_LEAST || differs(last, &fresh)
-        });
-        if !is_due {
+        if !is_due(told.as_ref(), &fresh, at) {
             continue;
         }
         match write(&store, &key, &fresh).await {
@@ -121,6 +118,12 @@ fn rate(before: Option<Flow>, after: Option<Flow>, span: Duration) -> Option<Flo
     Some(Flow {
         inward: each_second(before.inward, after.inward),
         outward: each_second(before.outward, after.outward),
+    })
+}
+
+fn is_due(told: Option<&(NodeUsage, Instant)>, fresh: &NodeUsage, now: Instant) -> bool {
+    told.is_none_or(|(last, at)| {
+        now.saturating_duration_since(*at) >= AT_LEAST || differs(last, fresh)
     })
 }
 
@@ -204,6 +207,23 @@ mod tests {
             document(&Looked::default(), &after).instances,
             Vec::<InstanceUsage>::new()
         );
+    }
+
+    #[test]
+    fn at_rest_the_store_is_written_once_a_minute_however_often_it_is_looked() {
+        let first = now().instant;
+        let (mut told, mut writes) = (None, 0);
+        for look in 0..120_u32 {
+            let at = first + EACH * look;
+            let jitter = u64::from(look % 3);
+            let zero = looked(first, &[("a.0.1.1.1", 0, 0)]);
+            let names = [("a.0.1.1.1", jitter, (100 << 20) + (jitter << 20))];
+            let fresh = document(&zero, &looked(first + EACH, &names));
+            if is_due(told.as_ref(), &fresh, at) {
+                (told, writes) = (Some((fresh, at)), writes + 1);
+            }
+        }
+        assert_eq!(writes, 10, "in ten minutes");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What is measured of one service, and what is missing of it.
 
+use super::usage::Used;
 use crate::World;
-use minato_config::{GatewayId, ServiceName};
+use minato_config::{GatewayId, Scale, ServiceName};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ pub struct Measures {
     pub in_flight: Option<u64>,
     /// The highest of the gateways' 95th percentiles. `None`: nobody saw requests.
     pub p95: Option<Duration>,
-    /// Hundredths of a processor, over all instances whose agents tell. `None`: nobody tells.
+    /// Hundredths of the processors that one instance is promised, over all instances whose agents tell. `None`: nobody tells.
     pub cpu_percent: Option<u64>,
     /// What is missing: then the number never falls.
     pub gap: Option<String>,
@@ -26,15 +27,46 @@ pub struct Measures {
 pub(super) struct Heard(BTreeMap<GatewayId, (u64, Instant)>);
 
 impl Heard {
-    /// Adds up what the live gateways say.
+    /// Adds up what the live gateways say, and what agents say of the instances. What no target asks for is no gap.
     pub(super) fn measures(
         &mut self,
         world: &World,
         service: &ServiceName,
+        (scale, used): (&Scale, &Used),
         now: Instant,
     ) -> Measures {
+        let mut measures = Measures {
+            cpu_percent: used.cpu_percent,
+            ..Measures::default()
+        };
+        let silent = self.hear(world, service, &mut measures, now);
+        let by_gateways = scale.in_flight.is_some() || scale.p95.is_some();
+        let silent = silent.as_slice();
+        measures.gap = match silent {
+            _ if !by_gateways => None,
+            _ if world.gateways.is_empty() => Some("no gateway is alive".to_owned()),
+            [] => None,
+            [one] => Some(format!("gateway {one} does not tell its load")),
+            [one, rest @ ..] => Some(format!(
+                "gateway {one} and {} more do not tell their load",
+                rest.len()
+            )),
+        };
+        if scale.cpu_percent.is_some() {
+            measures.gap = measures.gap.or_else(|| used.gap.clone());
+        }
+        measures
+    }
+
+    /// Those that do not tell.
+    fn hear<'w>(
+        &mut self,
+        world: &'w World,
+        service: &ServiceName,
+        measures: &mut Measures,
+        now: Instant,
+    ) -> Vec<&'w GatewayId> {
         self.0.retain(|it, _| world.gateways.contains_key(it));
-        let mut measures = Measures::default();
         let mut silent = Vec::new();
         for gateway in world.gateways.keys() {
             let key = (service.clone(), gateway.clone());
@@ -58,15 +90,6 @@ impl Heard {
             measures.in_flight = Some(sum.saturating_add(load.in_flight.into()));
             measures.p95 = measures.p95.max(load.p95);
         }
-        measures.gap = match silent.as_slice() {
-            _ if world.gateways.is_empty() => Some("no gateway is alive".to_owned()),
-            [] => None,
-            [one] => Some(format!("gateway {one} does not tell its load")),
-            [one, rest @ ..] => Some(format!(
-                "gateway {one} and {} more do not tell their load",
-                rest.len()
-            )),
-        };
-        measures
+        silent
     }
 }

@@ -5,13 +5,14 @@
 //! known never makes the number smaller, and makes it larger only by what is known; while an update is under way nothing
 //! changes; the operator's number wins; never beyond what the nodes take.
 //!
-//! One module each: what is measured (`measure`), what that asks for (`wish`), what follows over time (`scaler`), all
+//! One module each: what is measured (`measure`, `usage`), what that asks for (`wish`), what follows over time (`scaler`), all
 //! services of a world (`scaling`).
 //! Not here: where instances go (`plan`), writing it down (`control/server`), measuring (the gateways).
 
 mod measure;
 mod scaler;
 mod scaling;
+mod usage;
 mod wish;
 
 #[cfg(test)]

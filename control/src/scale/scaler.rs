@@ -1,6 +1,6 @@
 //! One service's number over time.
 
-use super::wish::{Percentiles, wish};
+use super::wish::{Figures, wish};
 use super::{LOOK_BACK, Measures, WINDOW};
 use crate::Room;
 use minato_config::Scale;
@@ -128,7 +128,7 @@ impl Scaler {
             sight.scale,
             sight.wanted,
             &sight.measures,
-            self.percentiles(sight, now),
+            self.figures(sight, now),
         ) else {
             self.forget(now);
             return keep(None);
@@ -158,14 +158,14 @@ impl Scaler {
         }
     }
 
-    fn percentiles(&self, sight: &Sight<'_>, now: Instant) -> Percentiles {
+    fn figures(&self, sight: &Sight<'_>, now: Instant) -> Figures {
         let changed = self.changed;
         let is_settled = changed
             .is_none_or(|it| now.saturating_duration_since(it) >= LOOK_BACK.min(self.window));
         if is_settled && sight.ready >= sight.wanted {
-            Percentiles::Current
+            Figures::Current
         } else {
-            Percentiles::OfBefore
+            Figures::OfBefore
         }
     }
 

@@ -1,10 +1,11 @@
 //! All services of a world that follow their load.
 
 use super::measure::Heard;
+use super::usage::{Nodes, Usages};
 use super::{PERIOD, ScaleRecord, Scaler, Sight, State, WINDOW};
 use crate::plan::{Losses, Object, Relied, Sights, Standing};
 use crate::{Stored, World};
-use minato_config::{ServiceName, Timestamp};
+use minato_config::{Backend, Service, ServiceName, Timestamp};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ pub struct Scaling {
     period: Duration,
     window: Duration,
     services: BTreeMap<ServiceName, Followed>,
+    nodes: Nodes,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,7 @@ impl Scaling {
             period,
             window,
             services: BTreeMap::new(),
+            nodes: Nodes::default(),
         }
     }
 
@@ -66,6 +69,7 @@ impl Scaling {
         wall: Timestamp,
     ) -> Vec<ScaleStep> {
         self.services.retain(|it, _| follows(world, it));
+        self.nodes.hear(world, now);
         let mut sights = None;
         let mut steps: Vec<ScaleStep> = world
             .scales
@@ -79,8 +83,11 @@ impl Scaling {
                 continue;
             }
             followed.due = now + self.period;
-            let sights = sights.get_or_insert_with(|| Sights::of(world, losses));
-            steps.extend(followed.decide(world, sights, name, now, wall));
+            let (sights, usages) = sights.get_or_insert_with(|| {
+                let usages = Usages::of(world, &self.nodes, now);
+                (Sights::of(world, losses), usages)
+            });
+            steps.extend(followed.decide(world, (sights, usages), name, now, wall));
         }
         steps.sort_by(|one, other| one.service.cmp(&other.service));
         steps
@@ -115,12 +122,14 @@ impl Followed {
     fn decide(
         &mut self,
         world: &World,
-        sights: &Sights<'_>,
+        (sights, usages): (&Sights<'_>, &Usages<'_>),
         name: &ServiceName,
         now: Instant,
         wall: Timestamp,
     ) -> Option<ScaleStep> {
         let service = &world.services.get(name)?.value.service;
+        let scale = service.scale.as_ref()?;
+        let used = usages.used(name, promised(service));
         let Standing {
             wanted,
             by_hand,
@@ -128,11 +137,11 @@ impl Followed {
             is_updating,
         } = sights.standing(name);
         let sight = Sight {
-            scale: service.scale.as_ref()?,
+            scale,
             least: service.replicas,
             wanted,
             ready,
-            measures: self.heard.measures(world, name, now),
+            measures: self.heard.measures(world, name, (scale, &used), now),
             state: match by_hand {
                 Some(number) => State::ByHand(number),
                 None if is_updating => State::Updating,
@@ -163,6 +172,14 @@ impl Followed {
             modified: stored.map(|it| it.modified),
         })
     }
+}
+
+/// To each instance, thousandths of a processor: one where nothing is promised.
+fn promised(service: &Service) -> u32 {
+    let Backend::Command(command) = &service.backend else {
+        return 1_000;
+    };
+    command.resources().cpu_milli.unwrap_or(1_000)
 }
 
 fn follows(world: &World, name: &ServiceName) -> bool {

@@ -13,21 +13,16 @@ pub(super) struct Wish {
     pub(super) reason: String,
 }
 
-/// Whether percentiles speak of the instances that are there now.
+/// Whether response times and processors speak of the instances that are there now: a start takes processor time, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Percentiles {
+pub(super) enum Figures {
     Current,
     /// All are not ready yet, or their number changed a moment ago.
     OfBefore,
 }
 
 /// What the target that asks for most asks for, with `n` instances; `None` where nothing is known.
-pub(super) fn wish(
-    scale: &Scale,
-    n: u16,
-    measures: &Measures,
-    percentiles: Percentiles,
-) -> Option<Wish> {
+pub(super) fn wish(scale: &Scale, n: u16, measures: &Measures, figures: Figures) -> Option<Wish> {
     let in_flight = scale.in_flight.zip(measures.in_flight);
     let in_flight = in_flight.map(|(target, sum)| Wish {
         replicas: by_sum(n, sum, target),
@@ -41,13 +36,16 @@ pub(super) fn wish(
     let p95 = scale.p95.filter(|_| is_heard).map(|target| {
         let now = measures.p95.unwrap_or(Duration::ZERO);
         Wish {
-            replicas: by_time(n, now, target, percentiles),
+            replicas: by_time(n, now, target, figures),
             reason: format!("p95 {now:?} of {target:?}"),
         }
     });
     let cpu = scale.cpu_percent.zip(measures.cpu_percent);
     let cpu = cpu.map(|(target, sum)| Wish {
-        replicas: by_sum(n, sum, target),
+        replicas: match figures {
+            Figures::Current => by_sum(n, sum, target),
+            Figures::OfBefore => by_sum(n, sum, target).min(n),
+        },
         reason: format!(
             "processor {} % of {target} % each",
             sum.div_ceil(n.max(1).into())
@@ -70,9 +68,9 @@ fn by_sum(n: u16, sum: u64, target: u32) -> u16 {
 }
 
 /// Up in proportion, as the rule has it. Down by one only: how fast two would be is not to be seen from how fast three are.
-fn by_time(n: u16, now: Duration, target: Duration, percentiles: Percentiles) -> u16 {
+fn by_time(n: u16, now: Duration, target: Duration, figures: Figures) -> u16 {
     let ratio = now.as_secs_f64() / target.as_secs_f64().max(0.001);
-    if is_near(ratio, 1.0) || percentiles == Percentiles::OfBefore {
+    if is_near(ratio, 1.0) || figures == Figures::OfBefore {
         n
     } else if ratio < 1.0 {
         n.saturating_sub(1)
@@ -124,7 +122,7 @@ mod tests {
 
     #[track_caller]
     fn asks(scale: &Scale, n: u16, measures: &Measures, replicas: u16, reason: &str) {
-        let wish = wish(scale, n, measures, Percentiles::Current).unwrap();
+        let wish = wish(scale, n, measures, Figures::Current).unwrap();
         assert_eq!((wish.replicas, wish.reason.as_str()), (replicas, reason));
     }
 
@@ -162,8 +160,25 @@ mod tests {
         ] {
             asks(&scale, n, &measures(0, p95, 0), replicas, reason);
         }
-        let before = wish(&scale, 2, &measures(0, 2_000, 0), Percentiles::OfBefore);
+        let before = wish(&scale, 2, &measures(0, 2_000, 0), Figures::OfBefore);
         assert_eq!(before.unwrap().replicas, 2);
+    }
+
+    #[test]
+    fn processors() {
+        let scale = scale(None, None, Some(70));
+        for (n, sum, replicas, reason) in [
+            (2, 140, 2, "processor 70 % of 70 % each"),
+            (2, 154, 2, "processor 77 % of 70 % each"),
+            (2, 156, 3, "processor 78 % of 70 % each"),
+            (1, 200, 3, "processor 200 % of 70 % each"),
+            (4, 60, 1, "processor 15 % of 70 % each"),
+        ] {
+            asks(&scale, n, &measures(0, 0, sum), replicas, reason);
+        }
+        // What a start takes asks for no further start.
+        let started = wish(&scale, 2, &measures(0, 0, 400), Figures::OfBefore);
+        assert_eq!(started.unwrap().replicas, 2);
     }
 
     #[test]
@@ -190,7 +205,7 @@ mod tests {
     fn what_nobody_tells_asks_for_nothing() {
         let nothing = Measures::default();
         let all = scale(Some(40), Some(500), Some(70));
-        assert_eq!(wish(&all, 3, &nothing, Percentiles::Current), None);
+        assert_eq!(wish(&all, 3, &nothing, Figures::Current), None);
         let idle = Measures {
             in_flight: Some(0),
             ..nothing

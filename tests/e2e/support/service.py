@@ -4,6 +4,7 @@ GET /            its pid
 GET /page        the same text from every instance
 GET /healthz     ok, or 500 after POST /sick
 GET /slow/MS     answers after that many milliseconds
+GET /burn/MS     the same, and is busy meanwhile
 POST /orders/N   writes "N pid" to the ledger, then answers N
 POST /sick /well /hang
 """
@@ -38,6 +39,11 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path.startswith("/slow/"):
             time.sleep(int(self.path[6:]) / 1000)
             self.answer(200, "slow but whole")
+        elif self.path.startswith("/burn/"):
+            until = time.monotonic() + int(self.path[6:]) / 1000
+            while time.monotonic() < until:
+                pass
+            self.answer(200, "busy but whole")
         else:
             self.answer(200, str(os.getpid()))
 

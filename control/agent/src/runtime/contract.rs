@@ -199,6 +199,15 @@ async fn measures_what_lives(subject: &Subject<'_>, slot: u16) -> Result<(), Str
     ensure(later.cpu >= used.cpu, || {
         format!("{used:?}, then {later:?}")
     })?;
+    let other = RunName {
+        run: minato_config::Run(99),
+        ..name.clone()
+    };
+    let both = runtime.usages(&[name.clone(), other]).await;
+    ensure(
+        both.len() == 1 && both.get(&name).is_some_and(|it| it.cpu >= later.cpu),
+        || format!("{both:?} of one that lives and one that does not"),
+    )?;
     said(runtime.signal(&name, Signal::Kill).await)?;
     in_time(runtime.ended(&name)).await?;
     let after = runtime.usage(&name).await;

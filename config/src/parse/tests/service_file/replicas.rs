@@ -8,27 +8,31 @@ fn replicas_between_bounds() {
         let service = library(&format!("command = [\"a\"]\nreplicas = {text}")).unwrap();
         (service.replicas, service.scale)
     };
-    let scale = |max, in_flight, p95: Option<u64>| {
+    let scale = |max, in_flight, p95: Option<u64>, cpu_percent| {
         Some(Scale {
             max,
             in_flight,
             p95: p95.map(Duration::from_millis),
-            cpu_percent: None,
+            cpu_percent,
         })
     };
     assert_eq!(scaled("3"), (3, None));
     assert_eq!(
         scaled("{ min = 2, max = 8, in_flight = 40 }"),
-        (2, scale(8, Some(40), None))
+        (2, scale(8, Some(40), None, None))
     );
     assert_eq!(
         scaled("{ max = 2, p95 = \"500ms\" }"),
-        (1, scale(2, None, Some(500)))
+        (1, scale(2, None, Some(500), None))
     );
+    for (cpu, percent) in [("0.7", 70), ("0.05", 5), ("1", 100), ("10.0", 1_000)] {
+        let text = format!("{{ max = 2, cpu = {cpu} }}");
+        assert_eq!(scaled(&text), (1, scale(2, None, None, Some(percent))));
+    }
     for (text, expected) in [
         (
             "{ min = 1, max = 3 }",
-            "replicas: needs a target, like in_flight = 40 (requests that each instance should have at once) or p95 = \"500ms\"",
+            "replicas: needs a target, like in_flight = 40 (requests that each instance should have at once), p95 = \"500ms\" or cpu = 0.7 (of the processors that each is promised)",
         ),
         (
             "{ in_flight = 40 }",
@@ -47,12 +51,20 @@ fn replicas_between_bounds() {
             "replicas.p95: must be from 1ms to 1m, got 2m",
         ),
         (
-            "{ max = 3, cpu = 0.7 }",
-            "replicas.cpu: is not served by this version; scaling by processor time comes later: use `in_flight` or `p95`",
+            "{ max = 3, cpu = 0.01 }",
+            "replicas.cpu: must be a part of the processors that each instance is promised, from 0.05 to 10, like 0.7, got the number 0.01",
+        ),
+        (
+            "{ max = 3, cpu = 0.701 }",
+            "replicas.cpu: must be a part of the processors that each instance is promised, from 0.05 to 10, like 0.7, got the number 0.701",
+        ),
+        (
+            "{ max = 3, cpu = \"70%\" }",
+            "replicas.cpu: must be a part of the processors that each instance is promised, from 0.05 to 10, like 0.7, got \"70%\"",
         ),
         (
             "{ maximum = 3, max = 4, in_flight = 1 }",
-            "replicas.maximum: unknown key; known here: min, max, in_flight, p95",
+            "replicas.maximum: unknown key; known here: min, max, in_flight, p95, cpu",
         ),
     ] {
         wrong(&format!("replicas = {text}"), expected);
