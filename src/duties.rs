@@ -12,14 +12,11 @@ use crate::view::ProcessView;
 use anyhow::{Context as _, anyhow, bail};
 use minato_config::{GatewayId, NodeId, Role, Settings, Timestamp};
 use minato_config_files::{Folder, Watcher};
-<<<<<<< HEAD
 use minato_control::{Event, EventKind, Patience};
-use minato_control_agent::{AgentError, AgentOptions, Stop};
-=======
-use minato_control::{Event, EventKind};
 use minato_control_agent::{AgentError, AgentOptions, Figures, Stop};
->>>>>>> ce05015 (Each instance's processor time, memory, disk and network: measured by its agent, told to the site, shown in status and metrics)
-use minato_control_server::{About, Admin, ClaimOptions, Journal, JournalOptions, LeadOptions};
+use minato_control_server::{
+    About, Admin, ClaimOptions, Hook, Journal, JournalOptions, LeadOptions,
+};
 use minato_control_store::keys::Keys;
 use minato_control_store::{Follower, SharedStore};
 use std::net::{SocketAddr, TcpListener};
@@ -269,7 +266,7 @@ impl Charge {
     }
 
     fn lead(&self) -> LeadOptions {
-        let control = self.settings.control;
+        let (control, hooks) = (self.settings.control, &self.settings.hooks);
         LeadOptions {
             lease: control.lease,
             keep_alive: control.lease / 3,
@@ -279,6 +276,12 @@ impl Charge {
                 grace: control.node_grace,
                 after_election: control.election_grace,
             },
+            hook: (!hooks.add_nodes.is_empty()).then(|| Hook {
+                command: hooks.add_nodes.clone(),
+                timeout: hooks.timeout,
+                every: hooks.every,
+            }),
+            site: self.settings.site.clone(),
             ..LeadOptions::new(self.keys.clone(), self.node.clone())
         }
     }

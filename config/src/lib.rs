@@ -35,6 +35,7 @@ pub use service::{
 };
 pub use settings::{
     AgentSettings, ClientAuth, ControlSettings, DockerSettings, EtcdSettings, GatewaySettings,
+    HookSettings,
     HttpsListener, Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
 };
 pub use time::Timestamp;

@@ -31,6 +31,8 @@ pub struct Settings {
     pub agent: AgentSettings,
     /// Control's part.
     pub control: ControlSettings,
+    /// What control runs for the operator.
+    pub hooks: HookSettings,
     /// Where the admin API listens; loopback only in this version. Default `127.0.0.1:7070`.
     pub admin: SocketAddr,
 }
@@ -77,6 +79,7 @@ impl Settings {
                 overcommit: Overcommit::default(),
             },
             control: ControlSettings::default(),
+            hooks: HookSettings::default(),
             admin: loopback(7070),
         }
     }
@@ -120,6 +123,27 @@ pub struct EtcdSettings {
     pub identity: Option<(PathBuf, PathBuf)>,
     /// A user of etcd, and the file that holds the password.
     pub user: Option<(String, PathBuf)>,
+}
+
+/// `[hooks]`: commands that control may run on this machine. Nothing else ever is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookSettings {
+    /// Program and arguments of what adds nodes where there is no room; empty: nothing is run.
+    pub add_nodes: Vec<String>,
+    /// How long a command may take. Default 60 s.
+    pub timeout: Duration,
+    /// From one start of a command to the next, at least. Default 10 minutes.
+    pub every: Duration,
+}
+
+impl Default for HookSettings {
+    fn default() -> Self {
+        Self {
+            add_nodes: Vec::new(),
+            timeout: Duration::from_secs(60),
+            every: Duration::from_secs(600),
+        }
+    }
 }
 
 /// What this process is.

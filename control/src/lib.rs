@@ -26,8 +26,8 @@ pub use node::{
 pub use node_clock::Clocks;
 pub use plan::{
     Absences, Action, Explanation, FAILED_PAUSE, Losses, NodeExplained, Object, Patience, Plan,
-    Relied, Room, STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, plan, plan_with,
-    settled, wanted,
+    Relied, Room, STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, lacking_room, plan,
+    plan_with, settled, wanted,
 };
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
 pub use scale::{

@@ -13,6 +13,7 @@ mod duration;
 mod field;
 mod gateway;
 mod health;
+mod hooks;
 mod image;
 mod key;
 mod label;

@@ -3,7 +3,7 @@
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use super::{address, control, docker, gateway, label, store};
+use super::{address, control, docker, gateway, hooks, label, store};
 use crate::{
     AgentSettings, DockerSettings, NodeId, PortRange, Role, RuntimeSettings, Settings, SiteId,
 };
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Of `minato.toml`.
 pub(super) const KEYS: Keys = Keys {
     known: &[
-        "site", "node", "roles", "services", "store", "gateway", "agent", "control", "admin",
+        "site", "node", "roles", "services", "store", "gateway", "agent", "control", "hooks", "admin",
     ],
     later: &[("sites", "more than one site comes later: leave it out")],
     below: &[
@@ -22,6 +22,7 @@ pub(super) const KEYS: Keys = Keys {
         ("gateway", &gateway::KEYS),
         ("agent", &AGENT_KEYS),
         ("control", &control::KEYS),
+        ("hooks", &hooks::KEYS),
         ("admin", &ADMIN_KEYS),
     ],
 };
@@ -86,6 +87,9 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
     }
     if let Some(it) = part(root, report, "control", &control::KEYS) {
         settings.control = control::read(&it, report);
+    }
+    if let Some(it) = part(root, report, "hooks", &hooks::KEYS) {
+        hooks::read(&it, report, &mut settings.hooks);
     }
     if let Some(it) = part(root, report, "admin", &ADMIN_KEYS) {
         let mut listen = NO_ADDRESS;

@@ -5,8 +5,11 @@
 //! backoff. Deciding is `control`'s; this file only carries.
 
 mod election;
+mod hook;
 mod scaling;
 mod transaction;
+
+pub use hook::Hook;
 
 use crate::clock;
 use crate::follow::Follower;
@@ -14,10 +17,11 @@ use crate::journal::emit;
 use crate::stop::stopped;
 use crate::trouble::Trouble;
 use election::{Candidate, Term};
-use minato_config::{NodeId, ServiceName, Timestamp};
+use hook::Runner;
+use minato_config::{NodeId, ServiceName, SiteId, Timestamp};
 use minato_control::{
-    Absences, Clocks, Event, EventKind, Losses, PERIOD, Patience, SCALE_WINDOW, ScaleStep, Scaling,
-    World, plan_with,
+    Absences, Clocks, Event, EventKind, Losses, PERIOD, Patience, Plan, SCALE_WINDOW, ScaleStep,
+    Scaling, World, lacking_room, plan_with,
 };
 use minato_control_store::keys::Keys;
 use minato_control_store::{Observed, Revision, SharedStore, StoreError};
@@ -48,6 +52,10 @@ pub struct LeadOptions {
     pub scale_window: Duration,
     /// When nodes that are gone are given up.
     pub patience: Patience,
+    /// What adds nodes where there is no room. Default: nothing.
+    pub hook: Option<Hook>,
+    /// Which site, as the hook is told.
+    pub site: SiteId,
 }
 
 impl LeadOptions {
@@ -63,6 +71,8 @@ impl LeadOptions {
             scale_period: PERIOD,
             scale_window: SCALE_WINDOW,
             patience: Patience::default(),
+            hook: None,
+            site: SiteId::local(),
         }
     }
 }
@@ -121,6 +131,7 @@ pub async fn lead(
             lost: BTreeSet::new(),
             committed: Revision(0),
             scaling: Scaling::new(options.scale_period, options.scale_window),
+            hook: Runner::new(options.hook.clone(), options.site.clone()),
         };
         tokio::select! {
             why = leader.run() => {
@@ -162,6 +173,7 @@ struct Leader<'a> {
     committed: Revision,
     /// What was asked for in this term.
     scaling: Scaling,
+    hook: Runner,
 }
 
 impl Leader<'_> {
@@ -210,6 +222,7 @@ impl Leader<'_> {
             return Ok(());
         }
         let mut plan = plan_with(&observed.world, &losses, now);
+        self.ask_for_nodes(&observed.world, &losses, &plan, now);
         plan.notes.extend(self.scaling.notes());
         self.alarm(observed, &plan.notes, losses.alarm.as_deref());
         let work = transaction::transactions(&plan, &observed.world, &self.options.keys, now);
@@ -258,6 +271,18 @@ impl Leader<'_> {
             }
         }
         Ok(scaled)
+    }
+
+    /// Has the operator's command add nodes where what there is has no room.
+    fn ask_for_nodes(&mut self, world: &World, losses: &Losses, plan: &Plan, now: Timestamp) {
+        if self.options.hook.is_none() || Instant::now() < self.quiet_until {
+            return;
+        }
+        // Only what the plan remarks on can lack room.
+        let noted: BTreeSet<ServiceName> = plan.notes.iter().map(|it| it.0.clone()).collect();
+        let mut lacking = lacking_room(world, losses, &noted, now);
+        lacking.extend(self.scaling.lacking());
+        self.hook.see(&lacking, self.events, Instant::now());
     }
 
     async fn commit_scale(&mut self, step: &ScaleStep, now: Timestamp) -> Result<(), StoreError> {

@@ -28,7 +28,7 @@ mod tests;
 
 pub use explain::{Explanation, NodeExplained, SlotExplained, explain};
 pub use lost::{Absences, Losses, Patience};
-pub use room::Room;
+pub use room::{Room, lacking_room};
 pub(crate) use room::{Sights, Standing};
 pub use settled::{Settled, settled, wanted};
 

@@ -7,6 +7,7 @@ use super::seen::{Instances, Seen};
 use super::{Action, Losses, Plan};
 use crate::World;
 use minato_config::{ServiceName, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many instances the nodes take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +98,21 @@ impl<'a> Sights<'a> {
         let (service, _) = self.world.services.get_key_value(service)?;
         Some(Seen::of(self.world, &self.instances, service))
     }
+}
+
+/// Of these services, those that want more instances than the nodes take, and what is missing.
+pub fn lacking_room(
+    world: &World,
+    losses: &Losses,
+    services: &BTreeSet<ServiceName>,
+    now: Timestamp,
+) -> BTreeMap<ServiceName, String> {
+    let sights = Sights::of(world, losses);
+    let lacking = services.iter().filter_map(|name| {
+        let room = sights.room(name, sights.standing(name).wanted, now);
+        Some((name.clone(), room.lacking?))
+    });
+    lacking.collect()
 }
 
 fn count(it: usize) -> u16 {

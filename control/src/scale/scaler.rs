@@ -49,6 +49,8 @@ pub struct Decision {
     pub reason: String,
     /// What keeps it from being as many as the load asks for. It changes only with its cause.
     pub alarm: Option<String>,
+    /// What the nodes lack for that, where it is their room.
+    pub lacking: Option<String>,
 }
 
 /// Decides for one service.
@@ -100,6 +102,7 @@ impl Scaler {
             replicas: sight.wanted,
             reason: String::new(),
             alarm,
+            lacking: None,
         };
         match sight.state {
             // It goes on from there when the operator lets go.
@@ -109,6 +112,7 @@ impl Scaler {
                     replicas: number.clamp(least, most),
                     reason: format!("{number} by hand"),
                     alarm: None,
+                    lacking: None,
                 };
             }
             State::Updating => {
@@ -122,6 +126,7 @@ impl Scaler {
                 replicas: sight.wanted.clamp(least, most),
                 reason: format!("the file says {least} to {most}"),
                 alarm: None,
+                lacking: None,
             };
         }
         let Some(wish) = wish(
@@ -152,6 +157,7 @@ impl Scaler {
                     replicas: highest,
                     reason: format!("{}, for {:?}", wish.reason, self.window),
                     alarm: None,
+                    lacking: None,
                 }
             }
             _ => keep(None),
@@ -203,18 +209,21 @@ fn grow(
             replicas: n,
             reason: String::new(),
             alarm: max_alarm,
+            lacking: None,
         };
     }
     let room = room(within);
-    let alarm = (room.slots < within).then(|| {
-        let lacking = room
-            .lacking
-            .unwrap_or_else(|| "no node takes it".to_owned());
-        format!("the load asks for more instances than the nodes take: {lacking}")
+    let lacking = (room.slots < within).then(|| {
+        let lacking = room.lacking;
+        lacking.unwrap_or_else(|| "no node takes it".to_owned())
     });
+    let alarm = lacking
+        .as_ref()
+        .map(|it| format!("the load asks for more instances than the nodes take: {it}"));
     Decision {
         replicas: within.min(room.slots).max(n),
         reason,
         alarm,
+        lacking,
     }
 }

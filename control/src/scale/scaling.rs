@@ -24,6 +24,7 @@ struct Followed {
     heard: Heard,
     due: Instant,
     alarm: Option<String>,
+    lacking: Option<String>,
 }
 
 /// What to write of one service.
@@ -101,6 +102,12 @@ impl Scaling {
             .collect()
     }
 
+    /// What the nodes lack for as many as the load asks for.
+    pub fn lacking(&self) -> impl Iterator<Item = (ServiceName, String)> {
+        let each = self.services.iter();
+        each.filter_map(|(name, it)| Some((name.clone(), it.lacking.clone()?)))
+    }
+
     /// A step was not committed: it is decided again at once.
     pub fn again(&mut self, service: &ServiceName, now: Instant) {
         if let Some(it) = self.services.get_mut(service) {
@@ -116,6 +123,7 @@ impl Followed {
             heard: Heard::default(),
             due: now,
             alarm: None,
+            lacking: None,
         }
     }
 
@@ -150,7 +158,7 @@ impl Followed {
         };
         let room = |number| sights.room(name, number, wall);
         let decision = self.scaler.decide(&sight, room, now);
-        self.alarm = decision.alarm;
+        (self.alarm, self.lacking) = (decision.alarm, decision.lacking);
         let stored = world.scales.get(name);
         if stored.is_some_and(|it| it.value.replicas == decision.replicas) {
             return None;

@@ -16,7 +16,7 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 17] = [
+    let tables: [(&str, &key::Keys); 18] = [
         ("", &settings::KEYS),
         ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
@@ -25,6 +25,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("agent.docker.", &docker::KEYS),
         ("agent.overcommit.", &label::OVERCOMMIT_KEYS),
         ("control.", &control::KEYS),
+        ("hooks.", &hooks::KEYS),
         ("admin.", &settings::ADMIN_KEYS),
         ("", &service::KEYS),
         ("health.", &health::KEYS),
@@ -40,6 +41,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         "gateway",
         "agent",
         "control",
+        "hooks",
         "admin",
         "health",
         "limits",
