@@ -35,8 +35,7 @@ pub use service::{
 };
 pub use settings::{
     AgentSettings, ClientAuth, ControlSettings, DockerSettings, EtcdSettings, GatewaySettings,
-    HookSettings,
-    HttpsListener, Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
+    HookSettings, HttpsListener, Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
 };
 pub use time::Timestamp;
 pub use upstream::{Upstream, UpstreamProtocol, UpstreamTls, Verify};

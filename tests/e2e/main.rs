@@ -17,6 +17,7 @@ mod disk;
 mod etcd;
 mod faults;
 mod fixed;
+mod hooks;
 mod metrics;
 mod overload;
 mod protocol;

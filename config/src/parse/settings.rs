@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 /// Of `minato.toml`.
 pub(super) const KEYS: Keys = Keys {
     known: &[
-        "site", "node", "roles", "services", "store", "gateway", "agent", "control", "hooks", "admin",
+        "site", "node", "roles", "services", "store", "gateway", "agent", "control", "hooks",
+        "admin",
     ],
     later: &[("sites", "more than one site comes later: leave it out")],
     below: &[

@@ -177,9 +177,13 @@ fn the_examples_in_the_text_are_right() {
         .skip(1)
         .filter_map(|it| it.split("```").next())
         .collect();
-    assert_eq!(blocks.len(), 4);
-    minato(blocks[0]).unwrap();
-    for block in &blocks[1..] {
+    assert_eq!(blocks.len(), 5);
+    let [first, services @ .., last] = blocks.as_slice() else {
+        panic!("{blocks:?}");
+    };
+    minato(first).unwrap();
+    minato(last).unwrap();
+    for block in services {
         let command = if block.contains("image ") {
             ""
         } else {

@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::{BTreeMap, VecDeque};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -114,16 +115,15 @@ impl Run {
     }
 
     async fn carry_out(&self) -> Ended {
-        let mut child = match self.start() {
-            Ok(child) => child,
+        let (mut child, mut output) = match self.start() {
+            Ok(started) => started,
             Err(error) => return Ended::NotStarted(error.to_string()),
         };
         let group = child.id().and_then(|it| i32::try_from(it).ok());
         let group = group.and_then(Pid::from_raw);
-        let (out, error) = (child.stdout.take(), child.stderr.take());
         let mut said = VecDeque::new();
         let ended = timeout(self.hook.timeout, async {
-            read(out, error, &mut said).await;
+            read(&mut output, &mut said).await;
             child.wait().await
         })
         .await;
@@ -141,25 +141,29 @@ impl Run {
         }
     }
 
-    fn start(&self) -> std::io::Result<Child> {
+    /// With what it writes, to either stream, in its order.
+    fn start(&self) -> std::io::Result<(Child, Receiver)> {
         let (program, arguments) = self
             .hook
             .command
             .split_first()
             .ok_or_else(|| std::io::Error::other("no command is given"))?;
+        let (output, written) = std::io::pipe()?;
+        let output = Receiver::from_owned_fd(output.into())?;
         let names: Vec<&str> = self.services.iter().map(ServiceName::as_str).collect();
-        Command::new(program)
+        let child = Command::new(program)
             .args(arguments)
             .env("MINATO_SITE", self.site.as_str())
             .env("MINATO_SERVICES", names.join(" "))
             .env("MINATO_REASON", &self.reason)
             .current_dir("/")
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(written.try_clone()?)
+            .stderr(written)
             .process_group(0)
             .kill_on_drop(true)
-            .spawn()
+            .spawn()?;
+        Ok((child, output))
     }
 }
 
@@ -208,29 +212,11 @@ fn tell(events: &mpsc::Sender<Event>, event: Event) {
     emit(events, event);
 }
 
-/// Both streams to their ends; the last [`KEPT`] bytes stay.
-async fn read(
-    out: Option<impl AsyncRead + Unpin>,
-    error: Option<impl AsyncRead + Unpin>,
-    said: &mut VecDeque<u8>,
-) {
-    let (Some(mut out), Some(mut error)) = (out, error) else {
-        return;
-    };
-    let (mut from_out, mut from_error) = ([0; 1_024], [0; 1_024]);
-    let (mut is_out, mut is_error) = (true, true);
-    while is_out || is_error {
-        let piece = tokio::select! {
-            count = out.read(&mut from_out), if is_out => match count {
-                Ok(count @ 1..) => from_out.get(..count),
-                _ => { is_out = false; None }
-            },
-            count = error.read(&mut from_error), if is_error => match count {
-                Ok(count @ 1..) => from_error.get(..count),
-                _ => { is_error = false; None }
-            },
-        };
-        said.extend(piece.unwrap_or_default());
+/// To the end; the last [`KEPT`] bytes stay.
+async fn read(output: &mut Receiver, said: &mut VecDeque<u8>) {
+    let mut piece = [0; 1_024];
+    while let Ok(count @ 1..) = output.read(&mut piece).await {
+        said.extend(piece.get(..count).unwrap_or_default());
         let surplus = said.len().saturating_sub(KEPT);
         said.drain(..surplus);
     }
