@@ -33,6 +33,9 @@ pub struct Image {
     /// May change while it runs: not part of what makes it another version.
     #[serde(default)]
     pub resources: Resources,
+    /// How far control may raise them while it runs; no part of its version either.
+    #[serde(default, skip_serializing_if = "Grant::is_nothing")]
+    pub ceiling: Grant,
 }
 
 impl Image {
@@ -140,6 +143,49 @@ pub struct Resources {
     pub cpu_limit_milli: Option<u32>,
     /// Memory at most, in bytes; what needs more is killed. Swap is not used beyond it.
     pub memory_bytes: Option<u64>,
+}
+
+/// Processors and memory of one instance, where they are not what its file gives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Grant {
+    /// As [`Resources::cpu_milli`].
+    pub cpu_milli: Option<u32>,
+    /// As [`Resources::memory_bytes`].
+    pub memory_bytes: Option<u64>,
+}
+
+impl Grant {
+    /// Neither of them.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Image {
+    /// Its resources with what was granted, which counts between what the file gives and the ceiling.
+    pub fn granted(&self, grant: Grant) -> Resources {
+        fn between<T: Ord + Copy>(
+            own: Option<T>,
+            granted: Option<T>,
+            most: Option<T>,
+        ) -> Option<T> {
+            match (own, granted, most) {
+                (Some(own), Some(granted), Some(most)) => Some(granted.min(most).max(own)),
+                _ => own,
+            }
+        }
+        let own = self.resources;
+        Resources {
+            cpu_milli: between(own.cpu_milli, grant.cpu_milli, self.ceiling.cpu_milli),
+            memory_bytes: between(
+                own.memory_bytes,
+                grant.memory_bytes,
+                self.ceiling.memory_bytes,
+            ),
+            ..own
+        }
+    }
 }
 
 /// `[registry/]path[:tag][@sha256:digest]`, as the operator wrote it.

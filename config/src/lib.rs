@@ -19,7 +19,7 @@ mod wants;
 
 pub use id::{GatewayId, Generation, InvalidId, NodeId, Run, ServiceName, SiteId, SlotIndex};
 pub use image::{
-    Access, BRIDGE_NETWORK, HOST_NETWORK, Image, ImageReference, InvalidImage, Mount, Pull,
+    Access, BRIDGE_NETWORK, Grant, HOST_NETWORK, Image, ImageReference, InvalidImage, Mount, Pull,
     Resources, Secret, SecretForm,
 };
 pub use limit::{Limits, Timeouts};

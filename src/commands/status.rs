@@ -154,6 +154,9 @@ fn one(service: &ServiceStatus, now_ms: u64) -> String {
         safe(&detail(service))
     );
     out.push_str(&format!("from {}\n", safe(&service.source)));
+    if let Some(raised) = &service.raised {
+        out.push_str(&format!("each instance is given {raised}\n"));
+    }
     for route in &service.routes {
         out.push_str(&format!("route {route}\n"));
     }

@@ -4,14 +4,15 @@ use super::document::Report;
 use super::field::{Field, Given, Section, describe};
 use super::key::{Keys, nearest};
 use crate::{
-    Access, BRIDGE_NETWORK, HOST_NETWORK, Image, ImageReference, Mount, Pull, Resources, Secret,
-    SecretForm,
+    Access, BRIDGE_NETWORK, Grant, HOST_NETWORK, Image, ImageReference, Mount, Pull, Resources,
+    Secret, SecretForm,
 };
 use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 /// Of `resources`.
-pub(super) const RESOURCE_KEYS: Keys = Keys::known(&["cpu", "cpu_limit", "memory"]);
+pub(super) const RESOURCE_KEYS: Keys =
+    Keys::known(&["cpu", "cpu_limit", "cpu_max", "memory", "memory_max"]);
 /// Of one secret in its long form.
 const SECRET_KEYS: Keys = Keys::known(&["name", "as"]);
 /// Of one volume in its long form.
@@ -63,6 +64,7 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Option<Ima
         }
         port => Some(port.right()),
     };
+    let (own, ceiling) = resources.in_force((Resources::default(), Grant::default()))?;
     Some(Image {
         reference: reference.right()?,
         port: port?,
@@ -75,7 +77,8 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Option<Ima
         },
         secrets: secrets.in_force(BTreeMap::new())?,
         volumes: volumes.in_force(BTreeMap::new())?,
-        resources: resources.in_force(Resources::default())?,
+        resources: own,
+        ceiling,
     })
 }
 
@@ -238,24 +241,71 @@ fn one_name(field: &Field<'_>, report: &mut Report<'_>, what: &str) -> Option<St
     Some(text.to_owned())
 }
 
-fn resources(field: &Field<'_>, report: &mut Report<'_>) -> Option<Resources> {
+fn resources(field: &Field<'_>, report: &mut Report<'_>) -> Option<(Resources, Grant)> {
     let section = field.section(report, "a table, like { cpu = 0.5, memory = \"512MiB\" }")?;
     RESOURCE_KEYS.check(&section, report);
     let cpu = section.read(report, "cpu", processors);
     let limit = section.read(report, "cpu_limit", processors);
     let memory = section.read(report, "memory", |it, to| it.size(to, MEMORY));
-    let whole = |it: Given<u32>| match it {
-        Given::Wrong => None,
-        it => Some(it.right()),
-    };
-    Some(Resources {
+    let cpu_max = section.read(report, "cpu_max", processors);
+    let memory_max = section.read(report, "memory_max", |it, to| it.size(to, MEMORY));
+    let own = Resources {
         cpu_milli: whole(cpu)?,
         cpu_limit_milli: whole(limit)?,
-        memory_bytes: match memory {
-            Given::Wrong => return None,
-            memory => memory.right(),
-        },
-    })
+        memory_bytes: whole(memory)?,
+    };
+    let ceiling = Grant {
+        cpu_milli: whole(cpu_max)?,
+        memory_bytes: whole(memory_max)?,
+    };
+    above(
+        &section,
+        report,
+        ("cpu", own.cpu_milli),
+        ("cpu_max", ceiling.cpu_milli),
+    )?;
+    above(
+        &section,
+        report,
+        ("memory", own.memory_bytes),
+        ("memory_max", ceiling.memory_bytes),
+    )?;
+    if let (Some(limit), Some(most)) = (own.cpu_limit_milli, ceiling.cpu_milli)
+        && most > limit
+    {
+        let message = "must not be above `cpu_limit`, which is never raised";
+        return section.get(report, "cpu_max")?.problem(report, message);
+    }
+    Some((own, ceiling))
+}
+
+/// `None` where it is wrong.
+fn whole<T>(given: Given<T>) -> Option<Option<T>> {
+    match given {
+        Given::Wrong => None,
+        it => Some(it.right()),
+    }
+}
+
+/// What is raised must be there, and lower than what it is raised to.
+fn above<T: PartialOrd>(
+    section: &Section<'_>,
+    report: &mut Report<'_>,
+    (key, own): (&str, Option<T>),
+    (name, most): (&str, Option<T>),
+) -> Option<()> {
+    let Some(most) = most else { return Some(()) };
+    match own {
+        Some(own) if own < most => Some(()),
+        Some(_) => {
+            let message = format!("must be above `{key}`, which is raised up to it");
+            section.get(report, name)?.problem(report, message)
+        }
+        None => {
+            let message = format!("needs `{key}`, from which it is raised");
+            section.get(report, name)?.problem(report, message)
+        }
+    }
 }
 
 /// A number of processors, in thousandths.

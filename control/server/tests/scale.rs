@@ -4,12 +4,15 @@
 
 mod site;
 
-use minato_config::{GatewayId, Intent, Scale, Service, SlotIndex};
+use minato_config::{
+    Backend, GatewayId, Grant, Image, ImageReference, Intent, Overcommit, Resources, Run, Scale,
+    Service, SlotIndex,
+};
 use minato_control::{EventKind, ScaleRecord};
 use minato_control_server::{LeadOptions, lead};
 use minato_control_store::keys::Key;
 use minato_control_store::{Commit, Observed};
-use minato_health::{ServiceLoad, Verdict};
+use minato_health::{InstanceUsage, NodeInfo, NodeUsage, ServiceLoad, Verdict};
 use site::{Site, command, name, node, slots};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -199,4 +202,118 @@ async fn a_file_that_gives_a_number_again_ends_it() {
         slots(it, "library") == 2 && it.world.scales.is_empty()
     })
     .await;
+}
+
+/// Half a processor and 100 MiB, up to two and 400 MiB; one to four of them by processors.
+fn contained() -> Service {
+    let mut service = Service {
+        scale: Some(Scale {
+            max: 4,
+            in_flight: None,
+            p95: None,
+            cpu_percent: Some(50),
+        }),
+        ..command("library", 1)
+    };
+    if let Backend::Command(command) = &mut service.backend {
+        command.image = Some(Box::new(Image {
+            reference: ImageReference::parse("library").unwrap(),
+            port: Some(80),
+            network: "bridge".to_owned(),
+            pull: Default::default(),
+            init: false,
+            user: None,
+            secrets: Default::default(),
+            volumes: Default::default(),
+            resources: Resources {
+                cpu_milli: Some(500),
+                cpu_limit_milli: None,
+                memory_bytes: Some(100 << 20),
+            },
+            ceiling: Grant {
+                cpu_milli: Some(2_000),
+                memory_bytes: Some(400 << 20),
+            },
+        }));
+    }
+    service
+}
+
+impl Site {
+    /// What the agent tells of each slot that is there.
+    async fn uses(&self, cpu_milli: u32, mib: u64) {
+        let world = self.world().await.world;
+        let each = world.slots.iter().filter(|(_, it)| !it.value.removed);
+        let usage = each.map(|((service, slot), it)| InstanceUsage {
+            service: service.clone(),
+            slot: *slot,
+            generation: it.value.generation,
+            run: Run(1),
+            cpu_milli,
+            memory_bytes: mib << 20,
+            disk: None,
+            network: None,
+        });
+        let usage = NodeUsage {
+            v: 1,
+            instances: usage.collect(),
+        };
+        self.put(&Key::NodeUsage(node()), &usage).await;
+    }
+
+    /// Waits until each instance is given so much.
+    async fn gives(&self, cpu_milli: u32, mib: u64) {
+        let grant = Grant {
+            cpu_milli: Some(cpu_milli),
+            memory_bytes: Some(mib << 20),
+        };
+        self.until("the grant", |it| {
+            let scale = it.world.scales.get(&name("library"));
+            scale.is_some_and(|it| it.value.grant == Some(grant))
+        })
+        .await;
+    }
+
+    async fn put_machine(&self, cpus: u32, mib: u64) {
+        let info = NodeInfo {
+            v: 1,
+            version: "0".to_owned(),
+            cpus,
+            memory_bytes: mib << 20,
+            labels: Default::default(),
+            overcommit: Overcommit {
+                cpu_percent: 100,
+                memory_percent: 100,
+            },
+        };
+        self.put(&Key::NodeInfo(node()), &info).await;
+    }
+}
+
+#[tokio::test]
+async fn what_runs_is_given_more_before_more_run_and_it_is_taken_back() {
+    let site = Site::new();
+    site.put_node().await;
+    site.put_machine(4, 300).await;
+    site.put_service(&contained()).await;
+    let _leader = start(&site);
+    site.runs(1).await;
+    site.uses(400, 120).await;
+    // Half of what is given is what each should use; of memory four fifths.
+    site.gives(800, 150).await;
+    let told = site.told("each instance is given").await;
+    assert_eq!(
+        told.message,
+        "library: each instance is given 0.8 processors and 150 MiB in place of 0.5 processors and 100 MiB: the busiest uses 0.4 processors and 120 MiB"
+    );
+    assert_eq!(slots(&site.world().await, "library"), 1, "{told:?}");
+    // At its ceiling of processors there must be more of them; of memory the machine has no more than 300 MiB.
+    site.uses(1_900, 400).await;
+    site.gives(2_000, 150).await;
+    site.until("two slots", |it| slots(it, "library") == 2)
+        .await;
+    // All that is asked for less is taken back after the window.
+    site.runs(2).await;
+    site.uses(10, 10).await;
+    site.gives(500, 100).await;
 }

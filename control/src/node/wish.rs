@@ -2,7 +2,7 @@
 
 use super::{PlaceKey, place::Place};
 use crate::World;
-use minato_config::{Backend, Command, Generation, NodeId};
+use minato_config::{Backend, Command, Generation, Grant, NodeId};
 
 /// What should become of a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,25 @@ fn command(key: &PlaceKey, place: &Place, world: &World, digest: &str) -> Option
             Backend::Endpoints(_) => None,
         });
     if let Some(command) = current.filter(|it| it.digest() == digest) {
-        return Some(Box::new(command.clone()));
+        let mut command = command.clone();
+        if let Some(image) = &mut command.image {
+            image.resources = image.granted(grant(key, place, world));
+        }
+        return Some(Box::new(command));
     }
     place.command.clone().filter(|_| place.digest == digest)
+}
+
+/// What control gives each instance above its file. Where that is not said, or the document vanished, it keeps what it has:
+/// less memory than it uses would end it.
+fn grant(key: &PlaceKey, place: &Place, world: &World) -> Grant {
+    let said = world.scales.get(&key.0).and_then(|it| it.value.grant);
+    said.unwrap_or_else(|| {
+        let has = place.command.as_ref().map(|it| it.resources());
+        let has = has.unwrap_or_default();
+        Grant {
+            cpu_milli: has.cpu_milli,
+            memory_bytes: has.memory_bytes,
+        }
+    })
 }

@@ -2,11 +2,11 @@
 
 use super::condition::Condition;
 use super::decide::decide;
-use super::place::Places;
+use super::place::{Demand, Places, granted};
 use super::seen::{Instances, Seen};
 use super::{Action, Losses, Plan};
 use crate::World;
-use minato_config::{ServiceName, Timestamp};
+use minato_config::{Grant, ServiceName, SlotIndex, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many instances the nodes take.
@@ -92,6 +92,23 @@ impl<'a> Sights<'a> {
             slots: count(slots),
             lacking: (slots < wanted && !notes.is_empty()).then(|| notes.join("; ")),
         }
+    }
+
+    /// Whether every node has room for so much to each of the service's instances that it has, in place of what they have.
+    pub(crate) fn takes(&self, service: &ServiceName, grant: Grant) -> bool {
+        let Some(record) = self.world.services.get(service).map(|it| &it.value) else {
+            return false;
+        };
+        let now = Demand::of(&record.service, granted(self.world, service));
+        let more = Demand::of(&record.service, Some(grant)).above(now);
+        let mut places = Places::of(self.world);
+        let (from, to) = (SlotIndex(0), SlotIndex(u16::MAX));
+        let mut slots = self
+            .world
+            .slots
+            .range((service.clone(), from)..=(service.clone(), to))
+            .filter(|(_, slot)| !slot.value.removed);
+        slots.all(|(_, slot)| places.raise(&slot.value.node, more).is_some())
     }
 
     fn seen(&self, service: &ServiceName) -> Option<Seen<'a>> {

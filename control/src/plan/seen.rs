@@ -1,7 +1,7 @@
 //! What one service should have and has, gathered from the world.
 
 use super::condition::{Condition, condition};
-use super::place::{Demand, Need, is_drained};
+use super::place::{Demand, Need, granted, is_drained};
 use super::{Object, Relied};
 use crate::{InstanceKey, Stored, World};
 use minato_config::{
@@ -333,7 +333,7 @@ fn goal(world: &World, service: &ServiceName) -> Goal {
                 digest: command.digest(),
                 restart,
                 port: command.port,
-                demand: Demand::of(&record.service),
+                demand: Demand::of(&record.service, granted(world, service)),
                 labels: record.service.nodes.clone(),
             }
         }

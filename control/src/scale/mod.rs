@@ -9,6 +9,7 @@
 //! services of a world (`scaling`).
 //! Not here: where instances go (`plan`), writing it down (`control/server`), measuring (the gateways).
 
+mod grant;
 mod measure;
 mod scaler;
 mod scaling;
@@ -22,7 +23,7 @@ pub use measure::{Measures, STALE};
 pub use scaler::{Decision, Scaler, Sight, State};
 pub use scaling::{ScaleStep, Scaling};
 
-use minato_config::Timestamp;
+use minato_config::{Grant, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -48,4 +49,7 @@ pub struct ScaleRecord {
     /// Since when.
     #[serde(default)]
     pub since: Timestamp,
+    /// What each instance is given above its file; `None`: not decided, it keeps what it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Grant>,
 }

@@ -1,11 +1,12 @@
 //! All services of a world that follow their load.
 
+use super::grant::{Change, Granter, Need};
 use super::measure::Heard;
-use super::usage::{Nodes, Usages};
-use super::{PERIOD, ScaleRecord, Scaler, Sight, State, WINDOW};
+use super::usage::{Nodes, Usages, Used};
+use super::{Decision, PERIOD, ScaleRecord, Scaler, Sight, State, WINDOW};
 use crate::plan::{Losses, Object, Relied, Sights, Standing};
 use crate::{Stored, World};
-use minato_config::{Backend, Service, ServiceName, Timestamp};
+use minato_config::{Backend, Grant, Image, Service, ServiceName, Timestamp};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ pub struct Scaling {
 #[derive(Debug)]
 struct Followed {
     scaler: Scaler,
+    granter: Granter,
     heard: Heard,
     due: Instant,
     alarm: Option<String>,
@@ -38,6 +40,8 @@ pub struct ScaleStep {
     pub before: u16,
     /// Whether it is news: not where the document only follows what is so already.
     pub is_news: bool,
+    /// What each instance is given from now on, where that changes.
+    pub given: Option<String>,
     /// What must still be so when it is committed.
     pub relies_on: Vec<Relied>,
     /// The commit that wrote the document last; `None`: it must not exist.
@@ -120,6 +124,7 @@ impl Followed {
     fn new(window: Duration, now: Instant) -> Self {
         Self {
             scaler: Scaler::new(window, now),
+            granter: Granter::new(window, now),
             heard: Heard::default(),
             due: now,
             alarm: None,
@@ -136,63 +141,160 @@ impl Followed {
         wall: Timestamp,
     ) -> Option<ScaleStep> {
         let service = &world.services.get(name)?.value.service;
-        let scale = service.scale.as_ref()?;
-        let used = usages.used(name, promised(service));
-        let Standing {
-            wanted,
-            by_hand,
-            ready,
-            is_updating,
-        } = sights.standing(name);
+        let stored = world.scales.get(name);
+        let granted = stored.and_then(|it| it.value.grant);
+        let used = usages.used(name, promised(service, granted));
+        let standing = sights.standing(name);
+        let change = self.grant(service, granted, (sights, &used), standing.is_updating, now);
+        let decision = self.number(world, service, (sights, &used), standing, (now, wall));
+        let wanted = standing.wanted;
+        let grant = match change {
+            Change::Raised(it) | Change::Lowered(it) => Some(it),
+            Change::Same => granted,
+        };
+        // What can be had by more of the processors that are there needs no instance more.
+        let is_relieved =
+            matches!(change, Change::Raised(it) if it.cpu_milli > cpu(service, granted));
+        let (replicas, reason) = match decision {
+            Some(it) if is_relieved && it.replicas > wanted => (wanted, String::new()),
+            Some(it) => (it.replicas, it.reason),
+            None => (stored.map_or(wanted, |it| it.value.replicas), String::new()),
+        };
+        let is_same = match stored {
+            Some(it) => it.value.replicas == replicas && granted == grant,
+            None => service.scale.is_none() && grant.is_none(),
+        };
+        if is_same {
+            return None;
+        }
+        let before = stored.filter(|it| it.value.replicas == replicas);
+        Some(ScaleStep {
+            service: name.clone(),
+            record: Some(ScaleRecord {
+                v: 1,
+                replicas,
+                reason: match (reason.as_str(), before) {
+                    (_, Some(before)) => before.value.reason.clone(),
+                    ("", None) => "as many as there were".to_owned(),
+                    (reason, None) => reason.to_owned(),
+                },
+                since: before.map_or(wall, |it| it.value.since),
+                grant,
+            }),
+            before: wanted,
+            is_news: service.scale.is_some() && replicas != wanted && standing.by_hand.is_none(),
+            given: given(service, granted, grant, &used),
+            relies_on: relied(world, name),
+            modified: stored.map(|it| it.modified),
+        })
+    }
+
+    fn grant(
+        &mut self,
+        service: &Service,
+        granted: Option<Grant>,
+        (sights, used): (&Sights<'_>, &Used),
+        is_updating: bool,
+        now: Instant,
+    ) -> Change {
+        let Some(image) = image(service).filter(|_| !is_updating) else {
+            self.granter.forget(now);
+            return Change::Same;
+        };
+        let need = Need {
+            image,
+            cpu_percent: service.scale.as_ref().and_then(|it| it.cpu_percent),
+            granted,
+            used,
+        };
+        let fits = |it| sights.takes(&service.name, it);
+        self.granter.decide(&need, fits, now)
+    }
+
+    /// `None`: its file gives it.
+    fn number(
+        &mut self,
+        world: &World,
+        service: &Service,
+        (sights, used): (&Sights<'_>, &Used),
+        standing: Standing,
+        (now, wall): (Instant, Timestamp),
+    ) -> Option<Decision> {
+        let (name, scale) = (&service.name, service.scale.as_ref()?);
         let sight = Sight {
             scale,
             least: service.replicas,
-            wanted,
-            ready,
-            measures: self.heard.measures(world, name, (scale, &used), now),
-            state: match by_hand {
+            wanted: standing.wanted,
+            ready: standing.ready,
+            measures: self.heard.measures(world, name, (scale, used), now),
+            state: match standing.by_hand {
                 Some(number) => State::ByHand(number),
-                None if is_updating => State::Updating,
+                None if standing.is_updating => State::Updating,
                 None => State::Steady,
             },
         };
         let room = |number| sights.room(name, number, wall);
         let decision = self.scaler.decide(&sight, room, now);
-        (self.alarm, self.lacking) = (decision.alarm, decision.lacking);
-        let stored = world.scales.get(name);
-        if stored.is_some_and(|it| it.value.replicas == decision.replicas) {
-            return None;
-        }
-        Some(ScaleStep {
-            service: name.clone(),
-            record: Some(ScaleRecord {
-                v: 1,
-                replicas: decision.replicas,
-                reason: match decision.reason.as_str() {
-                    "" => "as many as there were".to_owned(),
-                    reason => reason.to_owned(),
-                },
-                since: wall,
-            }),
-            before: wanted,
-            is_news: decision.replicas != wanted && by_hand.is_none(),
-            relies_on: relied(world, name),
-            modified: stored.map(|it| it.modified),
-        })
+        self.alarm.clone_from(&decision.alarm);
+        self.lacking.clone_from(&decision.lacking);
+        Some(decision)
     }
 }
 
-/// To each instance, thousandths of a processor: one where nothing is promised.
-fn promised(service: &Service) -> u32 {
-    let Backend::Command(command) = &service.backend else {
-        return 1_000;
+fn image(service: &Service) -> Option<&Image> {
+    match &service.backend {
+        Backend::Command(command) => command.image.as_deref(),
+        Backend::Endpoints(_) => None,
+    }
+}
+
+fn cpu(service: &Service, granted: Option<Grant>) -> Option<u32> {
+    image(service)?
+        .granted(granted.unwrap_or_default())
+        .cpu_milli
+}
+
+/// `each is given 1.2 processors and 150 MiB in place of 0.5 and 100 MiB: the busiest uses 0.9 and 120 MiB`; `None` where
+/// that does not change.
+fn given(
+    service: &Service,
+    before: Option<Grant>,
+    after: Option<Grant>,
+    used: &Used,
+) -> Option<String> {
+    let image = image(service)?;
+    let of = |it: Option<Grant>| image.granted(it.unwrap_or_default());
+    let (before, after) = (of(before), of(after));
+    if before == after {
+        return None;
+    }
+    let text = |cpu: Option<u32>, memory: Option<u64>| {
+        let cpu = cpu.map(|it| format!("{} processors", f64::from(it) / 1_000.0));
+        let memory = memory.map(|it| format!("{} MiB", it >> 20));
+        let both: Vec<String> = cpu.into_iter().chain(memory).collect();
+        both.join(" and ")
     };
-    command.resources().cpu_milli.unwrap_or(1_000)
+    let busiest = used.most.map_or_else(String::new, |(cpu, memory)| {
+        format!(": the busiest uses {}", text(Some(cpu), Some(memory)))
+    });
+    Some(format!(
+        "each instance is given {} in place of {}{busiest}",
+        text(after.cpu_milli, after.memory_bytes),
+        text(before.cpu_milli, before.memory_bytes),
+    ))
+}
+
+/// To each instance, thousandths of a processor: one where nothing is promised.
+fn promised(service: &Service, granted: Option<Grant>) -> u32 {
+    cpu(service, granted).unwrap_or(1_000)
 }
 
 fn follows(world: &World, name: &ServiceName) -> bool {
     let record = world.services.get(name).map(|it| &it.value);
-    record.is_some_and(|it| !it.removed && it.service.scale.is_some())
+    record.is_some_and(|it| {
+        let may_be_raised = || image(&it.service).is_some_and(|it| !it.ceiling.is_nothing());
+        !it.removed && (it.service.scale.is_some() || may_be_raised())
+    })
 }
 
 /// The document of a service that has a number of its own again. One whose record vanished keeps it.
@@ -205,6 +307,7 @@ fn ended(world: &World, name: &ServiceName, stored: &Stored<ScaleRecord>) -> Opt
         record: None,
         before: stored.value.replicas,
         is_news: false,
+        given: None,
         relies_on: relied(world, name),
         modified: Some(stored.modified),
     })

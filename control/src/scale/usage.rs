@@ -34,6 +34,8 @@ impl Nodes {
 pub(super) struct Used {
     /// Hundredths of what one instance is promised, over all that tell; `None`: nobody tells.
     pub(super) cpu_percent: Option<u64>,
+    /// The most that one of them uses: thousandths of a processor, and bytes.
+    pub(super) most: Option<(u32, u64)>,
     /// Of which instance nothing is known.
     pub(super) gap: Option<String>,
 }
@@ -80,6 +82,8 @@ impl<'a> Usages<'a> {
                     let percent = u64::from(it.cpu_milli) * 100 / u64::from(promised.max(1));
                     let sum = used.cpu_percent.unwrap_or(0);
                     used.cpu_percent = Some(sum.saturating_add(percent));
+                    let (cpu, memory) = used.most.unwrap_or_default();
+                    used.most = Some((cpu.max(it.cpu_milli), memory.max(it.memory_bytes)));
                 }
                 None if self.is_known_to_rest(service, *n, &slot.node, slot.generation) => {}
                 None => {

@@ -1,7 +1,7 @@
 //! Service files with `image`.
 
 use super::*;
-use crate::{Access, Backend, Command, Image, Pull, Resources, SecretForm};
+use crate::{Access, Backend, Command, Grant, Image, Pull, Resources, SecretForm};
 
 /// An image, and one more line.
 #[track_caller]
@@ -74,6 +74,52 @@ resources = { cpu = 0.5, cpu_limit = 2, memory = "512MiB" }
         memory_bytes: Some(512 << 20),
     };
     assert_eq!(image.resources, resources);
+}
+
+#[test]
+fn what_may_be_raised_lies_above_what_is_given() {
+    let (_, image) = right(
+        "image = \"a\"\nport = 80\nresources = { cpu = 0.5, cpu_max = 2, memory = \"512MiB\", memory_max = \"1GiB\" }",
+    );
+    let grant = |cpu_milli, mib: u64| Grant {
+        cpu_milli: Some(cpu_milli),
+        memory_bytes: Some(mib << 20),
+    };
+    assert_eq!(image.ceiling, grant(2_000, 1_024));
+    // What was granted counts within the file's bounds of today.
+    for (granted, cpu, mib) in [
+        (Grant::default(), 500, 512),
+        (grant(800, 600), 800, 600),
+        (grant(9_000, 9_000), 2_000, 1_024),
+        (grant(1, 1), 500, 512),
+    ] {
+        let it = image.granted(granted);
+        assert_eq!(
+            (it.cpu_milli, it.memory_bytes),
+            (Some(cpu), Some(mib << 20)),
+            "{granted:?}"
+        );
+    }
+    for (line, expected) in [
+        (
+            "resources = { cpu_max = 2 }",
+            "resources.cpu_max: needs `cpu`, from which it is raised",
+        ),
+        (
+            "resources = { cpu = 2, cpu_max = 2 }",
+            "resources.cpu_max: must be above `cpu`, which is raised up to it",
+        ),
+        (
+            "resources = { cpu = 1, cpu_max = 3, cpu_limit = 2 }",
+            "resources.cpu_max: must not be above `cpu_limit`, which is never raised",
+        ),
+        (
+            "resources = { memory = \"1GiB\", memory_max = \"64MiB\" }",
+            "resources.memory_max: must be above `memory`, which is raised up to it",
+        ),
+    ] {
+        wrong(line, expected);
+    }
 }
 
 #[test]

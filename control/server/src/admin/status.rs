@@ -5,7 +5,7 @@ mod instance;
 use super::settle;
 use crate::api::{ByHand, InstanceStatus, Scaled, ServiceState, ServiceStatus};
 use crate::view::{EndpointView, ServiceTraffic};
-use minato_config::{Backend, ServiceName, ServiceRecord, Source, Timestamp};
+use minato_config::{Backend, Command, ServiceName, ServiceRecord, Source, Timestamp};
 use minato_control::{Stored, World, wanted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -79,6 +79,7 @@ impl<'a> Sources<'a> {
             up,
             by_hand: by_hand(self.world.intents.get(name), record),
             scaled: scaled(self.world, record),
+            raised: raised(self.world, record),
             draining,
             routes: routes(record),
             in_flight: traffic.map_or(0, |it| it.in_flight),
@@ -187,6 +188,27 @@ fn scaled(world: &World, record: Option<&ServiceRecord>) -> Option<Scaled> {
         min: service.replicas,
         max,
     })
+}
+
+/// What each instance is given, where that is not what the file gives.
+fn raised(world: &World, record: Option<&ServiceRecord>) -> Option<String> {
+    let service = &record?.service;
+    let Backend::Command(Command {
+        image: Some(image), ..
+    }) = &service.backend
+    else {
+        return None;
+    };
+    let grant = world.scales.get(&service.name)?.value.grant?;
+    let given = image.granted(grant);
+    if given == image.resources {
+        return None;
+    }
+    let cpu = given.cpu_milli.map(|it| f64::from(it) / 1_000.0);
+    let cpu = cpu.map(|it| format!("{it} processors"));
+    let memory = given.memory_bytes.map(|it| format!("{} MiB", it >> 20));
+    let both: Vec<String> = cpu.into_iter().chain(memory).collect();
+    Some(both.join(", "))
 }
 
 fn routes(record: Option<&ServiceRecord>) -> Vec<String> {

@@ -25,6 +25,9 @@ pub struct ServiceStatus {
     /// Set where its number follows its load.
     #[serde(default)]
     pub scaled: Option<Scaled>,
+    /// What each instance is given where control raised it: `0.8 processors, 150 MiB`.
+    #[serde(default)]
+    pub raised: Option<String>,
     /// An operator drains it.
     pub draining: bool,
     /// `example.org/library`, sorted.

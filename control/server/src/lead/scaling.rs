@@ -31,7 +31,10 @@ pub(super) fn transaction(
     };
     Ok(Transaction {
         commit,
-        events: event(step, now).into_iter().collect(),
+        events: event(step, now)
+            .into_iter()
+            .chain(given(step, now))
+            .collect(),
     })
 }
 
@@ -43,4 +46,9 @@ fn event(step: &ScaleStep, now: Timestamp) -> Option<Event> {
         record.reason
     );
     Some(Event::info(now, EventKind::Scaled, text).of(service))
+}
+
+fn given(step: &ScaleStep, now: Timestamp) -> Option<Event> {
+    let text = format!("{}: {}", step.service, step.given.as_ref()?);
+    Some(Event::info(now, EventKind::Scaled, text).of(&step.service))
 }

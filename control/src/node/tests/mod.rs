@@ -7,11 +7,11 @@ mod start;
 mod stop;
 
 use super::*;
-use crate::{Event, Stored};
+use crate::{Event, ScaleRecord, Stored};
 use minato_config::{
-    Backend, Command, GatewayId, Generation, Health, HealthProbe, Image, ImageReference, NodeId,
-    Resources, Run, Service, ServiceName, ServiceRecord, Slot, SlotIndex, Source, StopPolicy,
-    Timestamp,
+    Backend, Command, GatewayId, Generation, Grant, Health, HealthProbe, Image, ImageReference,
+    NodeId, Resources, Run, Service, ServiceName, ServiceRecord, Slot, SlotIndex, Source,
+    StopPolicy, Timestamp,
 };
 use minato_health::{GatewayAlive, Layer, Verdict, VerdictReport};
 use std::net::Ipv4Addr;
@@ -33,8 +33,12 @@ fn origin() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
 
-/// `web`: a process; `web+64`: a container that may have 64 bytes.
+/// `web`: a process; `web+64`: a container that may have 64 bytes; `web+64^90`: and may be raised to 90.
 fn command(text: &str) -> Command {
+    let (text, most) = match text.split_once('^') {
+        Some((text, most)) => (text, most.parse().ok()),
+        None => (text, None),
+    };
     let (program, memory) = match text.split_once('+') {
         Some((program, memory)) => (program, memory.parse().ok()),
         None => (text, None),
@@ -60,6 +64,10 @@ fn command(text: &str) -> Command {
                 volumes: Default::default(),
                 resources: Resources {
                     memory_bytes: Some(bytes),
+                    ..Default::default()
+                },
+                ceiling: Grant {
+                    memory_bytes: most,
                     ..Default::default()
                 },
             })
@@ -196,6 +204,24 @@ impl Story {
                     removed: false,
                 };
                 self.world.services.insert(name(), stored(record));
+                Vec::new()
+            }
+            ["grant", bytes] => {
+                let record = ScaleRecord {
+                    v: 1,
+                    replicas: 1,
+                    reason: String::new(),
+                    since: Timestamp(0),
+                    grant: Some(Grant {
+                        memory_bytes: bytes.parse().ok(),
+                        ..Default::default()
+                    }),
+                };
+                self.world.scales.insert(name(), stored(record));
+                Vec::new()
+            }
+            ["ungrant"] => {
+                self.world.scales.clear();
                 Vec::new()
             }
             ["unserve"] => {

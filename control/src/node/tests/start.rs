@@ -223,3 +223,26 @@ fn other_resources_are_given_to_what_runs() {
          adjusted 1/1",
     );
 }
+
+#[test]
+fn what_control_gives_counts_within_the_file_and_a_document_that_vanishes_takes_nothing() {
+    check(
+        "serve web+64^90
+         slot n 1 web+64^90 => start 1/1 web
+         started 1/1 => started
+         grant 80 => adjust 1/1 80
+         adjusted 1/1 => adjusted
+         ungrant
+         grant 200 => adjust 1/1 90
+         adjusted 1/1 => adjusted
+         serve web+64^70 => adjust 1/1 70
+         adjusted 1/1 => adjusted
+         ended 1/1 => exited, start 1/2 web
+         started 1/2 => started
+         grant 1 => adjust 1/2 64
+         adjusted 1/2 => adjusted
+         grant 70 => adjust 1/2 70
+         adjusted 1/2 => adjusted
+         serve web+64 => adjust 1/2 64",
+    );
+}

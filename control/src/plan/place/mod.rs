@@ -10,7 +10,7 @@ mod tests;
 pub(super) use room::{Demand, Lack};
 
 use crate::World;
-use minato_config::{NodeId, ServiceName};
+use minato_config::{Grant, NodeId, ServiceName};
 use room::Room;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -77,7 +77,7 @@ impl<'a> Places<'a> {
             let demand = *demands.entry(service).or_insert_with(|| {
                 let record = world.services.get(service);
                 record
-                    .map(|it| Demand::of(&it.value.service))
+                    .map(|it| Demand::of(&it.value.service, granted(world, service)))
                     .unwrap_or_default()
             });
             // One that is told to go has what it has until it is gone.
@@ -156,6 +156,18 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// Promises so much more to what is on a node; `None` where it lacks that.
+    pub(super) fn raise(&mut self, node: &NodeId, more: Demand) -> Option<()> {
+        let spot = self.nodes.get_mut(node)?;
+        match spot.room.lack(more) {
+            Some(_) => None,
+            None => {
+                spot.room.promise(more);
+                Some(())
+            }
+        }
+    }
+
     /// One slot fewer; what it uses is free only when it is gone.
     pub(super) fn give_back(&mut self, node: &NodeId) {
         if let Some(spot) = self.nodes.get_mut(node) {
@@ -170,6 +182,11 @@ impl<'a> Places<'a> {
             spot.room.release(demand);
         }
     }
+}
+
+/// What control gives each instance of a service above its file.
+pub(super) fn granted(world: &World, service: &ServiceName) -> Option<Grant> {
+    world.scales.get(service)?.value.grant
 }
 
 /// Whether an operator wants the node to be empty.

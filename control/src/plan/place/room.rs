@@ -1,6 +1,6 @@
 //! What is left of one node: promised to instances, and used by whatever runs there.
 
-use minato_config::{Backend, Command, Service};
+use minato_config::{Backend, Command, Grant, Service};
 use minato_health::{NodeInfo, NodeLoad};
 use std::fmt;
 
@@ -19,16 +19,25 @@ pub(in crate::plan) struct Demand {
 
 impl Demand {
     /// What a container may use. A process is promised nothing: it has what its user may have.
-    pub(in crate::plan) fn of(service: &Service) -> Self {
+    pub(in crate::plan) fn of(service: &Service, granted: Option<Grant>) -> Self {
         let Backend::Command(Command {
             image: Some(image), ..
         }) = &service.backend
         else {
             return Self::default();
         };
+        let resources = image.granted(granted.unwrap_or_default());
         Self {
-            cpu_milli: image.resources.cpu_milli.map_or(0, u64::from),
-            memory_bytes: image.resources.memory_bytes.unwrap_or(0),
+            cpu_milli: resources.cpu_milli.map_or(0, u64::from),
+            memory_bytes: resources.memory_bytes.unwrap_or(0),
+        }
+    }
+
+    /// What this is more than `other`.
+    pub(in crate::plan) fn above(self, other: Self) -> Self {
+        Self {
+            cpu_milli: self.cpu_milli.saturating_sub(other.cpu_milli),
+            memory_bytes: self.memory_bytes.saturating_sub(other.memory_bytes),
         }
     }
 }

@@ -28,6 +28,7 @@ fn image(reference: &str) -> Image {
         secrets: Default::default(),
         volumes: Default::default(),
         resources: Default::default(),
+        ceiling: Default::default(),
     }
 }
 

@@ -14,6 +14,7 @@ fn service(name: &str, state: ServiceState) -> ServiceStatus {
         up: 1,
         by_hand: None,
         scaled: None,
+        raised: None,
         draining: false,
         routes: vec!["example.org/library".to_owned()],
         in_flight: 3,
