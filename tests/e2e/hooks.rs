@@ -2,7 +2,7 @@
 
 use crate::support::clock::{PATIENCE, until, within};
 use crate::support::http::get;
-use crate::support::site::{Site, text};
+use crate::support::site::Site;
 use crate::support::view::Event;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,8 +25,10 @@ fn where_there_is_no_room_the_hook_makes_some_and_the_service_begins() {
         script.display()
     ));
     site.start();
-    let drained = site.cli(&["node", "drain", "here", "--no-wait"]);
-    assert!(drained.status.success(), "{}", text(&drained.stderr));
+    until("the node to be there and drained", || {
+        let drained = site.cli(&["node", "drain", "here", "--no-wait"]);
+        drained.status.success().then_some(())
+    });
     site.write("app", &site.python(1, ""));
     within(PATIENCE * 3, "the hook's end", || {
         let ended = |it: &Event| it.kind == "node" && it.message.contains("add-node ended well");
