@@ -7,6 +7,7 @@ mod address;
 mod backend;
 mod check;
 mod control;
+mod dependency;
 mod docker;
 mod document;
 mod duration;
