@@ -60,6 +60,15 @@ impl Restarts {
         RestartDecision::After(delay)
     }
 
+    /// Restarts granted after `since` count for nothing: what they were to cure was not the instance's own.
+    pub fn forgive(&mut self, since: Instant) {
+        let before = self.recent.len();
+        self.recent.retain(|it| *it < since);
+        if self.recent.len() < before {
+            self.streak = 0;
+        }
+    }
+
     /// The run has been up for [`STEADY`].
     pub fn steady(&mut self) {
         self.streak = 0;

@@ -178,6 +178,7 @@ pub(crate) fn service(command: Command, health: Health) -> Service {
         timeouts: Default::default(),
         retries: 1,
         nodes: Default::default(),
+        depends_on: Default::default(),
     }
 }
 
@@ -268,6 +269,7 @@ impl Site {
             labels: Default::default(),
             overcommit: Default::default(),
             lease: Duration::from_secs(20),
+            dependencies: None,
         };
         change(&mut options);
         let (stop, stopped) = watch::channel(Stop::Run);
