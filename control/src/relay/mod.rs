@@ -12,7 +12,7 @@
 mod tests;
 
 use minato_health::{Failure, Layer, Verdict};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -45,8 +45,11 @@ pub struct Choice {
     state: State,
     /// The last tenure's number.
     tenure: u64,
-    /// Members that pass beside the one in use.
-    rivals: BTreeSet<usize>,
+    /// Others must say for this long that they are primary before that is an alarm: in a planned change the old one may not
+    /// have been looked at yet.
+    confirm: Duration,
+    /// Members that pass beside the one in use: since when, and whether that was told.
+    rivals: BTreeMap<usize, (Instant, bool)>,
     /// What was last told about nobody being right.
     told: Option<String>,
     switches: u64,
@@ -98,8 +101,14 @@ pub enum Step {
 }
 
 impl Choice {
-    /// Nothing is known of the members yet. `drain`: how long connections go on to a member that only lost the role.
-    pub fn new(members: &[SocketAddr], sharing: Sharing, drain: Duration) -> Self {
+    /// Nothing is known of the members yet. `drain`: how long connections go on to a member that only lost the role;
+    /// `confirm`: how long finding a change of roles may take.
+    pub fn new(
+        members: &[SocketAddr],
+        sharing: Sharing,
+        drain: Duration,
+        confirm: Duration,
+    ) -> Self {
         let member = |address: &SocketAddr| Member {
             address: *address,
             verdict: Verdict::Down,
@@ -111,7 +120,8 @@ impl Choice {
             drain,
             state: State::Fresh { before: None },
             tenure: 0,
-            rivals: BTreeSet::new(),
+            confirm,
+            rivals: BTreeMap::new(),
             told: None,
             switches: 0,
         }
@@ -154,7 +164,7 @@ impl Choice {
         let mut steps = Vec::new();
         self.leave(now, &mut steps);
         self.take(now, &mut steps);
-        self.look_for_rivals(&mut steps);
+        self.look_for_rivals(now, &mut steps);
         self.tell_of_vacancy(&mut steps);
         steps
     }
@@ -248,34 +258,48 @@ impl Choice {
         });
     }
 
-    fn look_for_rivals(&mut self, steps: &mut Vec<Step>) {
-        let State::InUse(Tenure { member, .. }) = self.state else {
-            self.rivals.clear();
+    fn look_for_rivals(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        let State::InUse(Tenure { member: used, .. }) = self.state else {
+            // The alarm, if there was one, ends with the next one in use.
+            self.rivals.retain(|_, (_, told)| *told);
             return;
         };
-        if self.sharing == Sharing::Any {
+        // Who is suspect has not shown the role lately, neither the one in use nor another.
+        let passes = |it: usize| self.members[it].verdict == Verdict::Up;
+        if self.sharing == Sharing::Any || !passes(used) {
             return;
         }
-        // Who is suspect has not shown the role lately.
-        let rivals: BTreeSet<usize> = (0..self.members.len())
-            .filter(|it| *it != member && self.members[*it].verdict == Verdict::Up)
-            .collect();
-        let used = self.members[member].address;
-        if !rivals.is_subset(&self.rivals) {
-            let names: Vec<String> = rivals
-                .iter()
-                .map(|it| self.members[*it].address.to_string())
-                .collect();
+        let others = (0..self.members.len()).filter(|it| *it != used && passes(*it));
+        let others: BTreeSet<usize> = others.collect();
+        let was_told = self.rivals.values().any(|(_, told)| *told);
+        self.rivals.retain(|it, _| others.contains(it));
+        for other in others {
+            self.rivals.entry(other).or_insert((now, false));
+        }
+        let confirm = self.confirm;
+        let sure = |since: &Instant| now.saturating_duration_since(*since) >= confirm;
+        let address = self.members[used].address;
+        if self
+            .rivals
+            .values()
+            .any(|(since, told)| !told && sure(since))
+        {
+            let mut names = Vec::new();
+            for (rival, (since, told)) in &mut self.rivals {
+                if sure(since) {
+                    *told = true;
+                    names.push(self.members[*rival].address.to_string());
+                }
+            }
             steps.push(Step::Rivals(format!(
-                "{} say{} to be primary beside {used}, which stays in use: writes may go to both",
+                "{} say{} to be primary beside {address}, which stays in use: writes may go to both",
                 names.join(" and "),
                 if names.len() == 1 { "s" } else { "" }
             )));
-        } else if rivals.is_empty() && !self.rivals.is_empty() {
-            let sentence = format!("{used} is the only primary again");
+        } else if was_told && !self.rivals.values().any(|(_, told)| *told) {
+            let sentence = format!("{address} is the only primary again");
             steps.push(Step::RivalsGone(sentence));
         }
-        self.rivals = rivals;
     }
 
     /// Said once for as long as the same is wrong, and not before each member was heard.

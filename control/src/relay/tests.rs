@@ -11,7 +11,12 @@ fn check(sharing: Sharing, rows: &[(&str, u64, &str)]) -> Choice {
         .map(|it| it.parse().unwrap())
         .collect();
     let name = |it: SocketAddr| if it == addresses[0] { "a" } else { "b" };
-    let mut choice = Choice::new(&addresses, sharing, Duration::from_secs(5));
+    let mut choice = Choice::new(
+        &addresses,
+        sharing,
+        Duration::from_secs(5),
+        Duration::from_secs(2),
+    );
     for (states, at, expected) in rows {
         let seen = states.chars().zip(&addresses).map(|(state, address)| {
             let (verdict, layer) = match state {
@@ -126,17 +131,35 @@ fn two_primaries_are_an_alarm_and_move_nothing() {
         Sharing::One,
         &[
             ("ur", 0, "use a 1"),
-            ("uu", 1, "rivals"),
-            ("su", 2, ""),
-            ("uu", 3, ""),
-            ("ur", 4, "alone"),
-            ("xu", 5, "cut 1 at 5, use b 2"),
+            // A planned change may look like this for a moment.
+            ("uu", 1, ""),
+            ("uu", 3, "rivals"),
+            ("su", 4, ""),
+            ("uu", 5, ""),
+            ("ur", 6, "alone"),
+            ("xu", 7, "cut 1 at 7, use b 2"),
             // The old one is back and believes in itself: nothing moves back.
-            ("uu", 9, "rivals"),
-            ("ru", 10, "alone"),
+            ("uu", 9, ""),
+            ("uu", 11, "rivals"),
+            ("ru", 12, "alone"),
+            ("uu", 13, ""),
+            ("ru", 14, ""),
         ],
     );
     assert_eq!(choice.switches(), 1);
+}
+
+#[test]
+fn an_alarm_ends_when_the_one_in_use_dies() {
+    check(
+        Sharing::One,
+        &[
+            ("ur", 0, "use a 1"),
+            ("uu", 1, ""),
+            ("uu", 3, "rivals"),
+            ("xu", 4, "cut 1 at 4, use b 2, alone"),
+        ],
+    );
 }
 
 #[test]
@@ -162,7 +185,8 @@ fn after_a_restart_the_one_in_use_before_is_heard_first() {
         verdict,
         failure: layer.map(|it| Failure::new(it, "why")),
     };
-    let choice = Choice::new(&addresses, Sharing::One, Duration::ZERO).after(Some(addresses[1]));
+    let choice = Choice::new(&addresses, Sharing::One, Duration::ZERO, Duration::ZERO)
+        .after(Some(addresses[1]));
     // An old primary that came back says that it is one, and is the first of the list.
     let mut both = choice.clone();
     assert_eq!(both.observe([member(0, Verdict::Up, None)], now), []);
@@ -195,7 +219,12 @@ fn every_short_history_keeps_the_rules() {
         (Verdict::Down, Some(Layer::ConnectRefused)),
     ];
     for history in 0..16_usize.pow(4) {
-        let mut choice = Choice::new(&addresses, Sharing::One, Duration::from_secs(2));
+        let mut choice = Choice::new(
+            &addresses,
+            Sharing::One,
+            Duration::from_secs(2),
+            Duration::ZERO,
+        );
         let (mut last, mut ended) = (0, BTreeSet::new());
         for row in 0..4_u32 {
             let code = history / 16_usize.pow(row) % 16;

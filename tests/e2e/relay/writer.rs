@@ -73,14 +73,18 @@ impl Writer {
     #[track_caller]
     pub(super) fn wait_rows(&self, server: u16, rows: usize, since: Instant) -> Instant {
         let server = server.to_string();
-        until(&format!("{rows} rows on {server}"), || {
-            let said = self.said();
-            let mut taken = said
-                .iter()
-                .filter(|it| it.at >= since && it.result.as_ref() == Ok(&server));
-            let first = taken.next()?.at;
-            (taken.count() + 1 >= rows).then_some(first)
-        })
+        let last = || self.said().last().cloned();
+        until(
+            &format!("{rows} rows on {server}, the last was {:?}", last()),
+            || {
+                let said = self.said();
+                let mut taken = said
+                    .iter()
+                    .filter(|it| it.at >= since && it.result.as_ref() == Ok(&server));
+                let first = taken.next()?.at;
+                (taken.count() + 1 >= rows).then_some(first)
+            },
+        )
     }
 
     /// Statements that failed since then, and the longest time without a row that was taken.

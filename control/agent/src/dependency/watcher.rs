@@ -55,7 +55,10 @@ impl Watcher {
             .collect();
         let addresses: Vec<SocketAddr> = members.iter().map(|it| it.0).collect();
         let drain = self.settings.relay.as_ref().map(|it| it.drain);
-        let mut choice = Choice::new(&addresses, self.sharing(), drain.unwrap_or_default())
+        let timing = &self.settings.timing;
+        let finding = timing.interval + timing.fast * u32::from(timing.fall) + timing.timeout;
+        let drain = drain.unwrap_or_default();
+        let mut choice = Choice::new(&addresses, self.sharing(), drain, finding)
             .after(self.before.of(&self.name));
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,6 +78,12 @@ impl Watcher {
                 passage.lead(None);
             }
             self.say(&choice);
+            if !is_well(&choice) {
+                // Whoever comes up next is waited for: what is down is not asked less and less often.
+                for (_, handle) in &members {
+                    handle.nudge(Evidence::MayBeBack);
+                }
+            }
             tokio::select! {
                 _ = changed.recv() => {}
                 _ = look.tick() => {}
@@ -218,6 +227,13 @@ impl Watcher {
                 _ => false,
             });
     }
+}
+
+/// Whether the member in use passes without doubt.
+fn is_well(choice: &Choice) -> bool {
+    let current = choice.current();
+    let mut members = choice.members().iter();
+    members.any(|it| Some(it.address) == current && it.verdict == Verdict::Up)
 }
 
 /// The next member that a connection could not be made to; for ever where there is no relay.
