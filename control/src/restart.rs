@@ -158,4 +158,22 @@ mod tests {
         assert_eq!(Restarts::resume(u32::MAX, now).count(now), 5);
         assert_eq!(restarts.count(now + WINDOW), 0);
     }
+
+    #[test]
+    fn forgiven_restarts_count_for_nothing_and_end_the_doubling() {
+        let origin = Instant::now();
+        let at = |seconds| origin + Duration::from_secs(seconds);
+        let mut restarts = Restarts::default();
+        for seconds in [0, 10, 20] {
+            restarts.ended(at(seconds), 0.0);
+        }
+        restarts.forgive(at(30));
+        assert_eq!(restarts.count(at(30)), 3);
+        restarts.forgive(at(5));
+        assert_eq!(restarts.count(at(30)), 1);
+        assert_eq!(
+            restarts.ended(at(31), 0.0),
+            RestartDecision::After(Duration::ZERO)
+        );
+    }
 }

@@ -10,7 +10,8 @@ use mysql_async::{Conn, OptsBuilder};
 use rustix::process::Signal;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -43,6 +44,7 @@ impl Pair {
             .args(["--no-defaults", "--auth-root-authentication-method=normal"])
             .args(["--skip-test-db", "--skip-name-resolve"])
             .arg(format!("--datadir={}", first.display()))
+            .arg(format!("--tmpdir={}", temporary(&first)))
             .args(as_user())
             .output()
             .unwrap();
@@ -86,6 +88,7 @@ impl Pair {
     fn password_file(&self) -> PathBuf {
         let file = self.folder.path().join("password");
         fs::write(&file, format!("{CHECK_PASSWORD}\n")).unwrap();
+        private(&file);
         file
     }
 
@@ -217,13 +220,21 @@ fn as_user() -> Vec<&'static str> {
     }
 }
 
-fn spawn(id: u16, port: u16, data: &std::path::Path, more: &[&str]) -> Child {
+/// A folder of its own beside the data: a server that starts removes what others have in theirs.
+fn temporary(data: &Path) -> String {
+    let folder = data.with_extension("tmp");
+    fs::create_dir_all(&folder).unwrap();
+    folder.display().to_string()
+}
+
+fn spawn(id: u16, port: u16, data: &Path, more: &[&str]) -> Child {
     let at = |name: &str| data.join(name).display().to_string();
     Command::new("mariadbd")
         .arg("--no-defaults")
         .args(as_user())
         .args([
             format!("--datadir={}", data.display()),
+            format!("--tmpdir={}", temporary(data)),
             format!("--socket={}", at("s")),
             format!("--pid-file={}", at("pid")),
             format!("--log-error={}", at("log")),
@@ -248,6 +259,10 @@ fn spawn(id: u16, port: u16, data: &std::path::Path, more: &[&str]) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+fn private(file: &Path) {
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 struct MariaDb;
@@ -415,6 +430,12 @@ fn connections_follow_the_primary_through_demotion_death_freeze_and_return() {
     assert!(!matches!(ended, Ok(1..)), "{ended:?}");
     let waited = began.elapsed();
     println!("MariaDB without a primary: refused after {waited:.2?}");
+    site.wait_event("the refusal", |it| {
+        let each = [a, b]
+            .iter()
+            .all(|port| it.message.contains(&format!("127.0.0.1:{port} ")));
+        it.message.contains("relay library-db refuses connections") && each
+    });
     assert!(
         (Duration::from_secs(2)..Duration::from_secs(6)).contains(&waited),
         "{waited:?}"
@@ -471,5 +492,11 @@ fn a_wrong_password_is_named_and_a_right_one_taken_without_a_restart() {
         (reason.contains("login: Access denied")).then_some(())
     });
     fs::write(&file, CHECK_PASSWORD).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    until("the open file to be refused", || {
+        let reason = dependency(&site, "library-db")["reason"].to_string();
+        (reason.contains("others may read it")).then_some(())
+    });
+    private(&file);
     wait_current(&site, "library-db", pair.port(0));
 }

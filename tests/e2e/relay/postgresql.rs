@@ -8,6 +8,7 @@ use crate::support::site::Site;
 use rustix::process::Signal;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -69,6 +70,7 @@ impl Pair {
             ])
             .output();
         check(&made);
+        fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
         pair.spawn(0);
         pair.wait(0);
         pair.sql(0, "CREATE TABLE rows (n bigint)");

@@ -5,7 +5,7 @@ use super::herald::Herald;
 use super::view::Shown;
 use crate::clock::now;
 use minato_config::{DependencyName, Relay};
-use minato_control::{Event, EventKind};
+use minato_control::{Event, EventKind, Usable};
 use minato_health::{Failure, Layer};
 use std::collections::BTreeMap;
 use std::io;
@@ -113,6 +113,11 @@ impl Passage {
         });
     }
 
+    /// Another process accepts.
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
     /// Accepts no more.
     pub(super) fn close(&self) {
         self.closed.send_replace(true);
@@ -217,8 +222,13 @@ impl Passage {
                 Ok(Ok(way)) => way,
                 Ok(Err(_)) => None,
                 Err(_) => {
-                    let why = last.unwrap_or_else(|| "no member has the role".to_owned());
-                    return Err(format!("{why}, for {:?}", self.settings.wait));
+                    let why = match self.shown.view().state {
+                        Usable::No(why) => why,
+                        Usable::Unknown => "no member has answered yet".to_owned(),
+                        Usable::Yes => last.unwrap_or_default(),
+                    };
+                    let waited = self.settings.wait;
+                    return Err(format!("no member takes them within {waited:?}: {why}"));
                 }
             };
             let Some(way) = way else {

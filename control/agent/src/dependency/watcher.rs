@@ -134,10 +134,11 @@ impl Watcher {
                 tenure,
                 why,
             } => {
-                if self.passage.is_some() {
-                    self.before.note(name, member);
-                }
                 if let Some(passage) = &self.passage {
+                    // The file is that of whoever accepts.
+                    if !passage.is_closed() {
+                        self.before.note(name, member);
+                    }
                     passage.lead(Some(Way { member, tenure }));
                 }
                 let subject = match self.settings.check {

@@ -9,6 +9,7 @@ use crate::probe::{Blind, connect, is_own, refusal};
 use minato_config::{Database, DatabaseEngine};
 use minato_health::{Failure, Layer, Outcome};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
@@ -54,10 +55,13 @@ pub(crate) async fn ask(
     }
 }
 
-/// The file's first line. Read each time, so that a changed password takes effect.
+/// The file's first line; refused where others than its owner may read it. Read each time, so that a changed password takes effect.
 async fn password(path: &Path) -> Result<String, Failure> {
     let read = async {
         let file = tokio::fs::File::open(path).await?;
+        if file.metadata().await?.permissions().mode() & 0o077 != 0 {
+            return Err(std::io::Error::other("others may read it; chmod 600"));
+        }
         let mut text = String::new();
         file.take(PASSWORD_BYTES).read_to_string(&mut text).await?;
         Ok::<_, std::io::Error>(text)
@@ -65,7 +69,7 @@ async fn password(path: &Path) -> Result<String, Failure> {
     match read.await {
         Ok(text) => Ok(text.lines().next().unwrap_or_default().to_owned()),
         Err(error) => {
-            let detail = format!("password_file {} cannot be read: {error}", path.display());
+            let detail = format!("password_file {} is not used: {error}", path.display());
             Err(Failure::new(Layer::Login, detail))
         }
     }
