@@ -177,9 +177,15 @@ fn the_examples_in_the_text_are_right() {
         .skip(1)
         .filter_map(|it| it.split("```").next())
         .collect();
-    assert_eq!(blocks.len(), 4);
-    minato(blocks[0]).unwrap();
-    for block in &blocks[1..] {
+    assert_eq!(blocks.len(), 5);
+    let is_settings = |it: &str| it.contains("[dependencies.") || it.contains("[store]");
+    let (settings, services): (Vec<&str>, Vec<&str>) =
+        blocks.into_iter().partition(|it| is_settings(it));
+    assert_eq!(settings.len(), 2);
+    settings.into_iter().for_each(|it| {
+        minato(it).unwrap();
+    });
+    for block in services {
         let command = if block.contains("image ") {
             ""
         } else {

@@ -461,3 +461,143 @@ fn a_store_in_etcd_that_is_wrong() {
         &[":2: store.user: does nothing without `etcd`, like etcd = [\"https://10.0.0.2:2379\"]"],
     );
 }
+
+#[test]
+fn dependencies_in_every_form() {
+    use crate::{DatabaseEngine, DatabaseRole, DependencyCheck, DependencyName, MemberProbe};
+    use std::time::Duration;
+    let settings = minato(
+        "\
+[dependencies.library-db]
+kind = \"mysql\"
+members = [\"10.0.0.8:3306\", \"10.0.0.9:3306\"]
+user = \"minato\"
+password_file = \"db.password\"
+listen = [\"127.0.0.1:3306\", \"172.17.0.1:3306\"]
+drain = \"1s\"
+connections = 20
+interval = \"1s\"
+[dependencies.reads]
+kind = \"postgresql\"
+role = \"replica\"
+members = [\"10.0.0.8:5432\"]
+user = \"minato\"
+database = \"library\"
+[dependencies.files]
+kind = \"mount\"
+path = \"/srv/library\"
+[dependencies.search]
+kind = \"http\"
+members = [\"10.0.0.5:9200\"]
+path = \"/_cluster/health\"
+[dependencies.cache]
+kind = \"tcp\"
+members = [\"10.0.0.5:6379\"]
+listen = \"127.0.0.1:6379\"
+",
+    )
+    .unwrap();
+    let of = |name: &str| &settings.dependencies[&DependencyName::parse(name).unwrap()];
+    let DependencyCheck::Members {
+        members,
+        probe: MemberProbe::Database(database),
+    } = &of("library-db").check
+    else {
+        panic!("{:?}", of("library-db"));
+    };
+    assert_eq!(members.len(), 2);
+    assert_eq!(
+        (database.engine, database.role),
+        (DatabaseEngine::Mysql, DatabaseRole::Primary)
+    );
+    assert_eq!(database.password, Some(PathBuf::from("db.password")));
+    assert_eq!(of("library-db").timing.interval, Duration::from_secs(1));
+    let relay = of("library-db").relay.as_ref().unwrap();
+    assert_eq!((relay.listen.len(), relay.connections), (2, 20));
+    assert_eq!(
+        (relay.drain, relay.wait),
+        (Duration::from_secs(1), Duration::from_secs(10))
+    );
+    let DependencyCheck::Members {
+        probe: MemberProbe::Database(database),
+        ..
+    } = &of("reads").check
+    else {
+        panic!("{:?}", of("reads"));
+    };
+    assert_eq!(
+        (database.role, database.name.as_str()),
+        (DatabaseRole::Replica, "library")
+    );
+    assert_eq!(of("reads").relay, None);
+    assert_eq!(
+        of("files").check,
+        DependencyCheck::Mount("/srv/library".into())
+    );
+    assert_eq!(of("cache").relay.as_ref().unwrap().listen.len(), 1);
+    assert_eq!(
+        [of("files"), of("search"), of("reads")].map(|it| it.check.noun()),
+        ["mount", "server", "database"]
+    );
+}
+
+#[test]
+fn dependencies_that_are_wrong() {
+    wrong(
+        "\
+[dependencies.a]
+kind = \"mariabd\"
+[dependencies.b]
+kind = \"mariadb\"
+members = [\"10.0.0.8:3306\", \"10.0.0.8:3306\", \"db:3306\"]
+[dependencies.c]
+members = [\"10.0.0.8:80\"]
+[dependencies.d]
+kind = \"tcp\"
+role = \"primary\"
+drain = \"1s\"
+[dependencies.e]
+kind = \"mount\"
+path = \"srv\"
+listen = \"127.0.0.1:1\"
+[dependencies.F]
+kind = \"mount\"
+path = \"/srv\"
+[dependencies.g]
+kind = \"tcp\"
+members = [\"127.0.0.1:7070\", \"127.0.0.1:9000\"]
+listen = [\"127.0.0.1:9000\", \"127.0.0.1:7070\", \"127.0.0.1:20001\"]
+[dependencies.h]
+kind = \"tcp\"
+members = [\"10.0.0.1:1\"]
+listen = \"127.0.0.1:9000\"
+timeout = \"3s\"
+",
+        &[],
+    );
+}
+
+#[test]
+fn a_service_names_what_it_depends_on() {
+    let service = library("command = [\"a\"]\ndepends_on = [\"library-db\", \"files\"]").unwrap();
+    let names: Vec<&str> = service.depends_on.iter().map(|it| it.as_str()).collect();
+    assert_eq!(names, ["files", "library-db"]);
+    let text = serde_json::to_string(&service).unwrap();
+    assert_eq!(
+        serde_json::from_str::<crate::Service>(&text).unwrap(),
+        service
+    );
+    // Nothing is said of it where there is none, as before there was such a key.
+    let bare = serde_json::to_string(&library("command = [\"a\"]").unwrap()).unwrap();
+    assert!(!bare.contains("depends_on"));
+    for text in [
+        "depends_on = \"library-db\"",
+        "depends_on = [\"Library\"]",
+        "depends_on = [\"a\", \"a\"]",
+    ] {
+        assert!(
+            library(&format!("command = [\"a\"]\n{text}")).is_err(),
+            "{text}"
+        );
+    }
+}
