@@ -1,7 +1,7 @@
 //! `[dependencies.NAME]` of `minato.toml`, and `depends_on` of a service file.
 
 use super::document::Report;
-use super::field::{Field, Given, Section, describe};
+use super::field::{Field, Given, Section};
 use super::health;
 use super::key::{Keys, nearest};
 use super::settings::path;
@@ -402,9 +402,8 @@ pub(super) fn check_listeners(root: &Section<'_>, report: &mut Report<'_>, setti
             if let DependencyCheck::Members { members, .. } = &dependency.check
                 && members.contains(address)
             {
-                let got = describe(place.value);
                 let message = format!(
-                    "{address} is one of its members as well, got {got}: connections would go in a circle"
+                    "{address} is one of its members as well: connections would go in a circle"
                 );
                 place.problem::<()>(report, message);
             }

@@ -91,5 +91,5 @@ async fn a_mount_that_hangs_is_told_in_time_and_by_one_thread() {
 
 fn skip(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
-    println!("skipped: {why}");
+    eprintln!("skipped: {why}");
 }

@@ -27,7 +27,7 @@ fn are_here(programs: &[&str]) -> bool {
     }
     let skip = format!("skipped: {missing:?} missing (scripts/install-needed.sh --tests)");
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{skip}");
-    println!("{skip}");
+    eprintln!("{skip}");
     false
 }
 

@@ -79,13 +79,12 @@ fn site() -> (Site, SocketAddr) {
 }
 
 fn service(site: &Site, server: SocketAddr, host: &str, more: &str) -> String {
-    let (interval, fast, timeout) = QUICK;
     format!(
-        "command = [\"{}\", \"{}\", \"{{port}}\", \"{}\"]\nroutes = [\"{host}\"]\nstop = {{ drain = \"1s\", grace = \"1s\" }}\n\
-         health = {{ path = \"/\", interval = \"{interval}ms\", fast = \"{fast}ms\", timeout = \"{timeout}ms\" }}\n{more}",
+        "command = [\"{}\", \"{}\", \"{{port}}\", \"{}\"]\nroutes = [\"{host}\"]\nstop = {{ drain = \"1s\", grace = \"1s\" }}\n{}{more}",
         processes::python(),
         site.path("app.py").display(),
-        server.port()
+        server.port(),
+        QUICK.of("path = \"/\""),
     )
 }
 

@@ -315,7 +315,7 @@ fn numbers_and_words_come_from_where_they_are_known_best() {
     let it = &status.instances[0];
     // The gateway of this process is newer than what the store has.
     assert_eq!(it.verdict, "suspect");
-    assert_eq!(it.reason, "no answer in 1s");
+    assert_eq!(it.reason, "the agent's word; no answer in 1s");
     assert_eq!((it.requests, it.failures, it.run), (90, 1, 2));
     // But not about another run.
     scene.endpoints[0].run = Run(1);
