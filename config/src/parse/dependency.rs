@@ -5,15 +5,14 @@ use super::field::{Field, Given, Section};
 use super::health;
 use super::key::{Keys, nearest};
 use super::settings::path;
-use super::{address, gateway};
+use super::{address, relay};
 use crate::{
     Database, DatabaseEngine, DatabaseRole, Dependency, DependencyCheck, DependencyName,
-    MemberProbe, PortRange, Relay, Settings,
+    MemberProbe,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Of one dependency.
 pub(super) const KEYS: Keys = Keys::known(&[
@@ -43,19 +42,12 @@ pub(super) const KEYS: Keys = Keys::known(&[
 const OF_MEMBERS: [&str; 1] = ["members"];
 const OF_DATABASE: [&str; 4] = ["role", "user", "password_file", "database"];
 const OF_HTTP: [&str; 4] = ["host", "status", "headers", "body"];
-const OF_RELAY: [&str; 4] = ["drain", "wait", "idle", "connections"];
 
 /// Dependencies of one node, and of one service.
 const MOST: usize = 256;
 const MOST_OF_A_SERVICE: usize = 16;
 const MOST_MEMBERS: usize = 16;
-const MOST_LISTENERS: usize = 8;
 const MOST_NAME: usize = 128;
-/// Two descriptors each.
-const MOST_CONNECTIONS: u64 = 4_000;
-
-const SHORTEST: Duration = Duration::ZERO;
-const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -123,7 +115,7 @@ pub(super) fn read(
 fn one(section: &Section<'_>, report: &mut Report<'_>, folder: &Path) -> Option<Dependency> {
     KEYS.check(section, report);
     let timing = health::timing(section, report);
-    let relay = relay(section, report);
+    let relay = relay::read(section, report);
     let kind = match section.read(report, "kind", kind) {
         Given::Right(kind) => kind,
         Given::Wrong => return None,
@@ -245,7 +237,7 @@ fn members(section: &Section<'_>, report: &mut Report<'_>) -> Option<Vec<SocketA
     }
 }
 
-fn distinct(
+pub(super) fn distinct(
     items: &[Field<'_>],
     report: &mut Report<'_>,
     read: fn(&Field<'_>, &mut Report<'_>) -> Option<SocketAddr>,
@@ -308,106 +300,5 @@ fn name(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
         Some(text.to_owned())
     } else {
         field.wrong(report, FORM)
-    }
-}
-
-/// `Err` where something of it is wrong; `Ok(None)` without `listen`.
-fn relay(section: &Section<'_>, report: &mut Report<'_>) -> Result<Option<Relay>, ()> {
-    let time = |it: &Field<'_>, to: &mut Report<'_>| it.duration(to, SHORTEST..=LONGEST);
-    let listen = section.read(report, "listen", listen);
-    let drain = section.read(report, "drain", time);
-    let wait = section.read(report, "wait", |it, to| {
-        it.duration(to, SHORTEST..=Duration::from_secs(600))
-    });
-    let idle = section.read(report, "idle", |it, to| {
-        it.duration(to, Duration::from_secs(1)..=LONGEST * 7)
-    });
-    let connections = section.read(report, "connections", |it, to| {
-        it.number::<usize>(to, 1..=MOST_CONNECTIONS)
-    });
-    if listen.is_absent() {
-        for key in OF_RELAY {
-            if let Some(field) = section.get(report, key) {
-                let message = "says nothing without `listen`, like listen = \"127.0.0.1:3306\"";
-                field.problem::<()>(report, message);
-            }
-        }
-        return Ok(None);
-    }
-    let relay = || {
-        Some(Relay {
-            listen: listen.right()?,
-            drain: drain.in_force(Duration::from_secs(5))?,
-            wait: wait.in_force(Duration::from_secs(10))?,
-            idle: idle.in_force(Duration::from_secs(8 * 3_600))?,
-            connections: connections.in_force(500)?,
-        })
-    };
-    relay().map(Some).ok_or(())
-}
-
-/// One address or a list of them.
-fn listen(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<SocketAddr>> {
-    const FORM: &str = "an address to listen on or a list of 1 to 8, like \"127.0.0.1:3306\"";
-    if matches!(field.value, toml::de::DeValue::String(_)) {
-        return address::listener(field, report).map(|it| vec![it]);
-    }
-    let items = field.items(report, FORM, 1..=MOST_LISTENERS)?;
-    distinct(&items, report, address::listener)
-}
-
-/// What relays say of each other and of minato's own listeners.
-pub(super) fn check_listeners(root: &Section<'_>, report: &mut Report<'_>, settings: &Settings) {
-    let Some(field) = root.get(report, "dependencies") else {
-        return;
-    };
-    let toml::de::DeValue::Table(table) = field.value else {
-        return;
-    };
-    let all = Section {
-        path: field.path,
-        line: field.line,
-        table,
-    };
-    let mut own: Vec<(SocketAddr, String)> = settings
-        .gateway
-        .listeners()
-        .map(|it| (it, "a listener of the gateway".to_owned()))
-        .collect();
-    own.push((settings.admin, "the admin's".to_owned()));
-    let PortRange { first, last } = settings.agent.ports;
-    for (name, dependency) in &settings.dependencies {
-        let Some(relay) = &dependency.relay else {
-            continue;
-        };
-        let Some(place) = all.get(report, name.as_str()) else {
-            continue;
-        };
-        let place = match place.section(report, "a table") {
-            Some(it) => it.get(report, "listen").unwrap_or(place),
-            None => place,
-        };
-        for address in &relay.listen {
-            let overlaps = |it: &&(SocketAddr, String)| gateway::overlap(it.0, *address);
-            if let Some((other, whose)) = own.iter().find(overlaps) {
-                let message = format!("{address} is {whose} already ({other}); change one of them");
-                place.problem::<()>(report, message);
-            }
-            if (first..=last).contains(&address.port()) {
-                let message = format!(
-                    "{address} lies in [agent] ports ({first}-{last}), from which instances get theirs; change one of them"
-                );
-                place.problem::<()>(report, message);
-            }
-            if let DependencyCheck::Members { members, .. } = &dependency.check
-                && members.contains(address)
-            {
-                let message = format!(
-                    "{address} is one of its members as well: connections would go in a circle"
-                );
-                place.problem::<()>(report, message);
-            }
-            own.push((*address, format!("the relay {name}'s")));
-        }
     }
 }

@@ -20,6 +20,7 @@ mod label;
 mod limit;
 mod mend;
 mod pattern;
+mod relay;
 mod replicas;
 mod route;
 mod service;

@@ -3,7 +3,7 @@
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use super::{address, control, dependency, docker, gateway, label, store};
+use super::{address, control, dependency, docker, gateway, label, relay, store};
 use crate::{
     AgentSettings, DockerSettings, NodeId, PortRange, Role, RuntimeSettings, Settings, SiteId,
 };
@@ -108,7 +108,7 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
     });
     settings.dependencies = dependencies.or(BTreeMap::new());
     check_listeners(root, report, &settings);
-    dependency::check_listeners(root, report, &settings);
+    relay::check_listeners(root, report, &settings);
     settings
 }
 

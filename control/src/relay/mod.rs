@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+/// What is wrong with the members may change with each probe; it is told at most this often.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
+
 /// How many members may pass at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
@@ -50,8 +53,8 @@ pub struct Choice {
     confirm: Duration,
     /// Members that pass beside the one in use: since when, and whether that was told.
     rivals: BTreeMap<usize, (Instant, bool)>,
-    /// What was last told about nobody being right.
-    told: Option<String>,
+    /// What was last told about nobody being right, and when.
+    told: Option<(String, Instant)>,
     switches: u64,
 }
 
@@ -165,7 +168,7 @@ impl Choice {
         self.leave(now, &mut steps);
         self.take(now, &mut steps);
         self.look_for_rivals(now, &mut steps);
-        self.tell_of_vacancy(&mut steps);
+        self.tell_of_vacancy(now, &mut steps);
         steps
     }
 
@@ -302,8 +305,8 @@ impl Choice {
         }
     }
 
-    /// Said once for as long as the same is wrong, and not before each member was heard.
-    fn tell_of_vacancy(&mut self, steps: &mut Vec<Step>) {
+    /// Said once for as long as the same is wrong, not before each member was heard, and not too often.
+    fn tell_of_vacancy(&mut self, now: Instant, steps: &mut Vec<Step>) {
         if let State::InUse(_) = self.state {
             self.told = None;
             return;
@@ -316,9 +319,12 @@ impl Choice {
         let Some(layers) = layers.map(|it| it.join(", ")) else {
             return;
         };
-        if self.told.as_ref() != Some(&layers) {
+        let quiet = |(told, at): &(String, Instant)| {
+            *told == layers || now.saturating_duration_since(*at) < TELL_AGAIN
+        };
+        if !self.told.as_ref().is_some_and(quiet) {
             steps.push(Step::Wait(self.members_text()));
-            self.told = Some(layers);
+            self.told = Some((layers, now));
         }
     }
 

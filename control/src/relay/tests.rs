@@ -89,8 +89,22 @@ fn without_another_a_dead_one_keeps_its_connections_until_it_answers() {
             ("ur", 9, "use a 1"),
             ("xr", 10, "wait"),
             // It came back as something else.
-            ("rr", 11, "cut 1 at 16, wait"),
+            ("rr", 11, "cut 1 at 16"),
             ("ru", 12, "use b 2"),
+        ],
+    );
+}
+
+#[test]
+fn what_is_wrong_is_told_again_where_it_changed_and_not_too_often() {
+    check(
+        Sharing::One,
+        &[
+            ("xr", 0, "wait"),
+            ("xx", 1, ""),
+            ("xr", 40, ""),
+            ("xx", 41, "wait"),
+            ("xx", 99, ""),
         ],
     );
 }

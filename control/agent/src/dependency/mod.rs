@@ -65,8 +65,8 @@ pub struct Dependencies {
 }
 
 impl Dependencies {
-    /// Watches all of `settings` on the current tokio runtime. `listeners`: what relays accept on, by their name. `data`:
-    /// where `relays.json` says which member was in use.
+    /// Watches all of `settings` on the current tokio runtime. `listeners`: what relays are to accept on, by their name.
+    /// `data`: where `relays.json` says which member was in use.
     pub fn start(
         settings: &BTreeMap<DependencyName, Dependency>,
         listeners: Vec<(DependencyName, TcpListener)>,
@@ -93,7 +93,7 @@ impl Dependencies {
             let passage = match &settings.relay {
                 None => None,
                 Some(relay) => {
-                    let passage = Arc::new(Passage::new(name, relay, Arc::clone(&own), &herald));
+                    let mut passage = Passage::new(name, relay, Arc::clone(&own), &herald);
                     let (mine, rest): (Vec<_>, Vec<_>) =
                         listeners.into_iter().partition(|it| it.0 == *name);
                     listeners = rest;
@@ -106,9 +106,9 @@ impl Dependencies {
                     });
                     for (_, listener) in mine {
                         listener.set_nonblocking(true)?;
-                        let listener = tokio::net::TcpListener::from_std(listener)?;
-                        tasks.spawn(Arc::clone(&passage).accept(listener));
+                        passage.hold(tokio::net::TcpListener::from_std(listener)?);
                     }
+                    let passage = Arc::new(passage);
                     passages.push(Arc::clone(&passage));
                     Some(passage)
                 }
@@ -148,6 +148,13 @@ impl Dependencies {
         Views(self.shown.values().cloned().collect())
     }
 
+    /// Accepts from now on; until then connections wait in the kernel, or another process has them.
+    pub fn serve(&self) {
+        for passage in &self.passages {
+            Arc::clone(passage).serve_held();
+        }
+    }
+
     /// Accepts no more: another process does. Watching goes on for the connections that are open.
     pub fn hand_over(&self) {
         for passage in &self.passages {
@@ -160,6 +167,12 @@ impl Dependencies {
         for passage in &self.passages {
             passage.emptied().await;
         }
+    }
+}
+
+impl Drop for Dependencies {
+    fn drop(&mut self) {
+        self.hand_over();
     }
 }
 

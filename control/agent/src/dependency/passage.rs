@@ -10,8 +10,8 @@ use minato_health::{Failure, Layer};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -66,6 +66,8 @@ pub(super) struct Passage {
     closed: watch::Sender<bool>,
     failures: mpsc::Sender<(SocketAddr, Failure)>,
     failed: Mutex<mpsc::Receiver<(SocketAddr, Failure)>>,
+    /// Accepted on once this process serves.
+    held: std::sync::Mutex<Vec<TcpListener>>,
     /// When refusals were last told of, in milliseconds of the wall clock.
     told: AtomicU64,
 }
@@ -88,7 +90,22 @@ impl Passage {
             closed: watch::Sender::new(false),
             failures,
             failed: Mutex::new(failed),
+            held: std::sync::Mutex::default(),
             told: AtomicU64::new(0),
+        }
+    }
+
+    /// Will accept there.
+    pub(super) fn hold(&mut self, listener: TcpListener) {
+        let held = self.held.get_mut();
+        held.unwrap_or_else(PoisonError::into_inner).push(listener);
+    }
+
+    /// Accepts from now on.
+    pub(super) fn serve_held(self: Arc<Self>) {
+        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        for listener in held {
+            tokio::spawn(Arc::clone(&self).accept(listener));
         }
     }
 
@@ -138,7 +155,7 @@ impl Passage {
     }
 
     /// Until it is closed. Connections are tasks of the runtime's and live on.
-    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener) {
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
         let mut closed = self.closed.subscribe();
         loop {
             let accepted = tokio::select! {
