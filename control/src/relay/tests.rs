@@ -110,6 +110,18 @@ fn what_is_wrong_is_told_again_where_it_changed_and_not_too_often() {
 }
 
 #[test]
+fn of_two_that_come_back_at_once_the_one_of_before_is_used() {
+    check(
+        Sharing::One,
+        &[
+            ("ru", 0, "use b 1"),
+            ("xx", 1, "wait"),
+            ("uu", 2, "use b 1"),
+        ],
+    );
+}
+
+#[test]
 fn a_demoted_one_is_drained() {
     check(
         Sharing::One,
