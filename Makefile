@@ -46,6 +46,7 @@ conformance:
 test-faults:
 	@scripts/install-needed.sh --tests
 	MINATO_FAULT_RUNS=10 cargo test --locked --test faults -- --nocapture --test-threads 1
+	MINATO_FAULT_ROUNDS=1000 cargo test --locked -p minato-control-server --test two_leaders
 	MINATO_FAULT_TIMERS=default cargo test --locked --test faults -- --nocapture --test-threads 1
 
 # Every order of every step of the admission queue and of an endpoint, tried by loom.

@@ -1,11 +1,11 @@
 //! A service as it should be, and the documents that say so in the store.
 
 use crate::{
-    Generation, Image, Limits, NodeId, Resources, Route, Scale, ServiceName, Timeouts, Timestamp,
-    Upstream,
+    DependencyName, Generation, Image, Limits, NodeId, Resources, Route, Scale, ServiceName,
+    Timeouts, Timestamp, Upstream,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -39,6 +39,9 @@ pub struct Service {
     /// Labels that a node must have to run an instance. Default none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nodes: BTreeMap<String, String>,
+    /// What its instances cannot do without, by the names that each node's settings explain. Default none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub depends_on: BTreeSet<DependencyName>,
 }
 
 /// What answers the requests of a service.

@@ -1,6 +1,6 @@
 //! What `minato.toml` says about this process.
 
-use crate::{NodeId, SiteId};
+use crate::{Dependency, DependencyName, NodeId, SiteId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -35,6 +35,8 @@ pub struct Settings {
     pub hooks: HookSettings,
     /// Where the admin API listens; loopback only in this version. Default `127.0.0.1:7070`.
     pub admin: SocketAddr,
+    /// What this node knows of what services depend on. Default none.
+    pub dependencies: BTreeMap<DependencyName, Dependency>,
 }
 
 impl Default for Settings {
@@ -81,6 +83,7 @@ impl Settings {
             control: ControlSettings::default(),
             hooks: HookSettings::default(),
             admin: loopback(7070),
+            dependencies: BTreeMap::new(),
         }
     }
 }

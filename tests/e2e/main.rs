@@ -22,6 +22,7 @@ mod metrics;
 mod overload;
 mod protocol;
 mod refusals;
+mod relay;
 mod retries;
 mod scale;
 mod stop;

@@ -3,7 +3,9 @@
 use crate::network::Host;
 use crate::support::clock::{now, pause, until, within};
 use crate::support::http::{self, Answer};
+use crate::support::processes;
 use crate::support::view::{Event, event};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -92,6 +94,10 @@ impl Machine {
 
     fn log(&self) -> PathBuf {
         self.folder.join("minato.log")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        processes::signal(self.child.as_ref().unwrap().id(), signal);
     }
 
     /// Kills minato and everything that it started, as a power cut does.

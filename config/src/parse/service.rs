@@ -4,9 +4,9 @@ use super::document::Report;
 use super::field::Section;
 use super::key::Keys;
 use super::replicas::{self, Replicas};
-use super::{backend, health, image, label, limit, route, upstream};
+use super::{backend, dependency, health, image, label, limit, route, upstream};
 use crate::{Limits, Salvaged, Service, ServiceName, Timeouts};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Of a service file.
 pub(super) const KEYS: Keys = Keys {
@@ -25,6 +25,7 @@ pub(super) const KEYS: Keys = Keys {
         "timeouts",
         "retries",
         "nodes",
+        "depends_on",
         "env",
         "directory",
         "stop",
@@ -68,6 +69,7 @@ pub(super) fn read(
     let timeouts = section.read(report, "timeouts", limit::timeouts);
     let retries = section.read(report, "retries", |it, to| it.number::<u8>(to, 0..=3));
     let nodes = section.read(report, "nodes", label::read);
+    let depends_on = section.read(report, "depends_on", dependency::names);
     let salvaged = Salvaged {
         problems: Vec::new(),
         name: name.clone(),
@@ -89,6 +91,7 @@ pub(super) fn read(
             timeouts: timeouts.in_force(Timeouts::default())?,
             retries: retries.in_force(1)?,
             nodes: nodes.in_force(BTreeMap::new())?,
+            depends_on: depends_on.in_force(BTreeSet::new())?,
         })
     };
     (whole(), salvaged)

@@ -2,12 +2,14 @@
 
 use crate::Figures;
 use minato_config::{NodeId, Overcommit, PortRange, RuntimeSettings, SiteId};
+use minato_control::Standings;
 use minato_control_store::keys::Keys;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// One agent's settings.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ pub struct AgentOptions {
     pub overcommit: Overcommit,
     /// Where what instances use is shown.
     pub figures: Figures,
+    /// How everything stands that services depend on; `None`: nothing is known, nobody waits.
+    pub dependencies: Option<watch::Receiver<Standings>>,
 }
 
 /// What the owner of an agent wants of it.

@@ -7,11 +7,13 @@ use minato_control::Event;
 use serde::{Deserialize, Serialize};
 
 mod change;
+mod dependency;
 mod node;
 mod service;
 mod upgrade;
 
 pub use change::{ApiError, ChangeAnswer, DrainRequest, RestartRequest, ScaleRequest, Settled};
+pub use dependency::{Dependencies, DependencyMember, DependencyStatus, RelayStatus};
 pub use node::{Explained, ExplainedNode, ExplainedSlot, NodeStatus, Nodes};
 pub use service::{ByHand, InstanceStatus, Scaled, ServiceState, ServiceStatus};
 pub use upgrade::{UpgradeRequest, UpgradeState, UpgradeStatus};

@@ -61,6 +61,7 @@ impl Scene {
                 timeouts: Timeouts::default(),
                 retries: 1,
                 nodes: Default::default(),
+                depends_on: Default::default(),
             },
             removed: false,
         };

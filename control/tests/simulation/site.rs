@@ -227,6 +227,7 @@ impl Site {
                 timeouts: Timeouts::default(),
                 retries: 1,
                 nodes: Default::default(),
+                depends_on: Default::default(),
             },
             removed: false,
         };

@@ -6,3 +6,4 @@ mod leases;
 mod node_lost;
 mod prefix;
 mod store_cut;
+mod two_leaders;

@@ -16,7 +16,7 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 18] = [
+    let tables: [(&str, &key::Keys); 19] = [
         ("", &settings::KEYS),
         ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
@@ -27,6 +27,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("control.", &control::KEYS),
         ("hooks.", &hooks::KEYS),
         ("admin.", &settings::ADMIN_KEYS),
+        ("dependencies.NAME.", &dependency::KEYS),
         ("", &service::KEYS),
         ("health.", &health::KEYS),
         ("tls.", &upstream::TLS_KEYS),
@@ -43,6 +44,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         "control",
         "hooks",
         "admin",
+        "dependencies",
         "health",
         "limits",
         "timeouts",
@@ -178,11 +180,15 @@ fn the_examples_in_the_text_are_right() {
         .filter_map(|it| it.split("```").next())
         .collect();
     assert_eq!(blocks.len(), 5);
-    let [first, services @ .., last] = blocks.as_slice() else {
-        panic!("{blocks:?}");
+    let is_settings = |it: &str| {
+        it.contains("[dependencies.") || it.contains("[store]") || it.contains("[hooks]")
     };
-    minato(first).unwrap();
-    minato(last).unwrap();
+    let (settings, services): (Vec<&str>, Vec<&str>) =
+        blocks.into_iter().partition(|it| is_settings(it));
+    assert_eq!(settings.len(), 3);
+    settings.into_iter().for_each(|it| {
+        minato(it).unwrap();
+    });
     for block in services {
         let command = if block.contains("image ") {
             ""

@@ -178,6 +178,7 @@ pub(crate) fn service(command: Command, health: Health) -> Service {
         timeouts: Default::default(),
         retries: 1,
         nodes: Default::default(),
+        depends_on: Default::default(),
     }
 }
 
@@ -269,6 +270,7 @@ impl Site {
             overcommit: Default::default(),
             lease: Duration::from_secs(20),
             figures: minato_control_agent::Figures::default(),
+            dependencies: None,
         };
         change(&mut options);
         let (stop, stopped) = watch::channel(Stop::Run);

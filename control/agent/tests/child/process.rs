@@ -68,6 +68,7 @@ async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
         overcommit: Default::default(),
         lease: Duration::from_secs(20),
         figures: minato_control_agent::Figures::default(),
+        dependencies: None,
     };
     let (events, mut listener) = mpsc::channel(256);
     tokio::spawn(async move { while listener.recv().await.is_some() {} });
