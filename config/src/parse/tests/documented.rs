@@ -179,7 +179,7 @@ fn the_examples_in_the_text_are_right() {
         .skip(1)
         .filter_map(|it| it.split("```").next())
         .collect();
-    assert_eq!(blocks.len(), 5);
+    assert_eq!(blocks.len(), 6);
     let is_settings = |it: &str| {
         it.contains("[dependencies.") || it.contains("[store]") || it.contains("[hooks]")
     };
