@@ -14,6 +14,7 @@ mod scale;
 mod service;
 mod settings;
 mod time;
+mod update;
 mod upstream;
 mod wants;
 
@@ -38,5 +39,6 @@ pub use settings::{
     Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
 };
 pub use time::Timestamp;
+pub use update::{Release, Released, UpdateOrder, UpdatePolicy};
 pub use upstream::{Upstream, UpstreamProtocol, UpstreamTls, Verify};
 pub use wants::{Salvaged, Wants};

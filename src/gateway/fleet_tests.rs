@@ -30,6 +30,7 @@ impl Site {
             timeouts: Default::default(),
             retries: 1,
             nodes: Default::default(),
+            update: Default::default(),
         };
         Self {
             fleet: Fleet::new(4, sender),

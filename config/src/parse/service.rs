@@ -4,8 +4,8 @@ use super::document::Report;
 use super::field::Section;
 use super::key::Keys;
 use super::replicas::{self, Replicas};
-use super::{backend, health, image, label, limit, route, upstream};
-use crate::{Limits, Salvaged, Service, ServiceName, Timeouts};
+use super::{backend, health, image, label, limit, route, update, upstream};
+use crate::{Limits, Salvaged, Service, ServiceName, Timeouts, UpdatePolicy};
 use std::collections::BTreeMap;
 
 /// Of a service file.
@@ -25,6 +25,7 @@ pub(super) const KEYS: Keys = Keys {
         "timeouts",
         "retries",
         "nodes",
+        "update",
         "env",
         "directory",
         "stop",
@@ -45,6 +46,7 @@ pub(super) const KEYS: Keys = Keys {
         ("stop", &backend::STOP_KEYS),
         ("resources", &image::RESOURCE_KEYS),
         ("replicas", &replicas::KEYS),
+        ("update", &update::KEYS),
         ("[[route]]", &route::KEYS),
     ],
 };
@@ -68,6 +70,7 @@ pub(super) fn read(
     let timeouts = section.read(report, "timeouts", limit::timeouts);
     let retries = section.read(report, "retries", |it, to| it.number::<u8>(to, 0..=3));
     let nodes = section.read(report, "nodes", label::read);
+    let update = section.read(report, "update", update::read);
     let salvaged = Salvaged {
         problems: Vec::new(),
         name: name.clone(),
@@ -89,6 +92,7 @@ pub(super) fn read(
             timeouts: timeouts.in_force(Timeouts::default())?,
             retries: retries.in_force(1)?,
             nodes: nodes.in_force(BTreeMap::new())?,
+            update: update.in_force(UpdatePolicy::default())?,
         })
     };
     (whole(), salvaged)

@@ -9,6 +9,7 @@ mod agent;
 mod alive;
 mod clock;
 mod error;
+mod fetch;
 mod load;
 mod local;
 mod log;

@@ -120,12 +120,18 @@ impl Agent {
             self.options.data.clone(),
         ));
         let info = about_this_machine(&self.options);
-        let alive = tokio::spawn(stay_alive(store, keys, self.options.node.clone(), info));
+        let alive = tokio::spawn(stay_alive(
+            store.clone(),
+            keys,
+            self.options.node.clone(),
+            info,
+        ));
         let (mut probes, mut changes) = LocalProbes::new();
         let (mut following, mut deadline) = (true, None);
         let mut tidy_at = now().instant + FIRST_TIDY;
         loop {
             let decided = self.turn(&follower, &mut probes, &publications).await;
+            self.fetch_images(&store, &follower.observed().world);
             if deadline.is_some_and(|it| self.node.is_idle() || it <= now().instant) {
                 break;
             }

@@ -5,7 +5,8 @@ use super::lost::Losses;
 use super::place::{Nowhere, Places};
 use super::seen::{Seen, SlotSeen};
 use super::{Action, FAILED_PAUSE, Object, Plan, Relied, STEPS_PER_SERVICE, Step};
-use minato_config::{Generation, NodeId, Restart, Slot, SlotIndex, Timestamp};
+use crate::rollout::Mark;
+use minato_config::{Generation, NodeId, Slot, SlotIndex, Timestamp, UpdateOrder};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -142,15 +143,16 @@ impl<'a> Decision<'_, 'a, '_> {
     fn restore(&mut self) {
         for orphan in &self.seen.orphans {
             let key = orphan.key;
-            // A ready one shall go on, so it passes for the current version. Another is better replaced, when its turn comes.
-            let digest = match orphan.condition {
-                Condition::Ready => self.seen.goal.digest.clone(),
-                _ => String::new(),
+            // A ready one shall go on, so it passes for the version that serves. Another is better replaced, when its turn comes.
+            let safe = self.seen.goal.safe.clone();
+            let mark = match orphan.condition {
+                Condition::Ready => safe,
+                _ => Mark {
+                    digest: String::new(),
+                    ..safe
+                },
             };
-            let slot = Slot {
-                digest,
-                ..self.slot(&key.node, key.generation)
-            };
+            let slot = slot(&key.node, key.generation, &mark);
             let reason = format!(
                 "its document is lost while an instance runs; if the command was being changed: minato restart {}",
                 self.seen.service
@@ -173,7 +175,10 @@ impl<'a> Decision<'_, 'a, '_> {
         for it in self.seen.surplus() {
             let why = match self.seen.record {
                 Some(record) if record.value.removed => "the service is removed".to_owned(),
-                _ if self.seen.goal.digest.is_empty() => "fixed endpoints need no slots".to_owned(),
+                _ if self.seen.goal.mark.digest.is_empty() => "fixed endpoints need no slots".to_owned(),
+                _ if it.outdated.is_some() && !it.leaving && have <= wanted + self.surge() => {
+                    "another version has taken its place".to_owned()
+                }
                 _ => format!("{wanted} wanted, {have} assigned"),
             };
             let reason = match it.detail.as_str() {
@@ -238,7 +243,7 @@ impl<'a> Decision<'_, 'a, '_> {
             *here.entry(choice.node).or_default() += 1;
             self.places.take(choice.node, self.seen.goal.demand);
             let generation = self.seen.unused(n, Generation::default());
-            let slot = self.slot(choice.node, generation);
+            let slot = slot(choice.node, generation, &self.seen.goal.safe);
             let also = joined(&choice.to_string());
             let assigned = have + placed;
             let reason = match placed < missing {
@@ -277,7 +282,8 @@ impl<'a> Decision<'_, 'a, '_> {
             let Condition::Failed(since) = it.condition else {
                 continue;
             };
-            if it.outdated.is_some() || !it.node_lives || it.leaving {
+            let replaced = it.outdated.is_some() && self.is_proven();
+            if replaced || !it.node_lives || it.leaving {
                 continue;
             }
             let pause = FAILED_PAUSE.as_secs();
@@ -311,14 +317,16 @@ impl<'a> Decision<'_, 'a, '_> {
         }
     }
 
-    /// At once where nothing is lost by it; else one at a time, and only while all others are ready.
+    /// At once where nothing is lost by it, and the new version is not on trial; else by the order that the service wants.
     fn replace_outdated(&mut self) {
         let wanted = self.seen.wanted();
         let mut outdated: Vec<&SlotSeen<'_>> = Vec::new();
         for &it in &wanted {
             match it.outdated {
                 _ if self.is_moved(it.n) => {}
-                Some(why) if it.node_lives && it.condition.is_broken(self.now) => {
+                Some(why)
+                    if self.is_proven() && it.node_lives && it.condition.is_broken(self.now) =>
+                {
                     let reason = format!("{why}; {}", it.detail);
                     self.replace(it, &it.slot.node.clone(), reason);
                 }
@@ -327,31 +335,93 @@ impl<'a> Decision<'_, 'a, '_> {
             }
         }
         // What leaves its node is of the new version where it goes.
-        let stays = |it: &&&SlotSeen<'_>| it.node_lives && (!it.leaving || self.held);
-        let candidates = outdated.iter().filter(stays);
+        outdated.retain(|it| !it.leaving || self.held);
+        if outdated.is_empty() || !self.steps.iter().all(is_forget) {
+            // Slots come or go: first things first.
+            return;
+        }
+        match self.seen.goal.update.order {
+            UpdateOrder::StartFirst => self.start_first(&wanted, &outdated),
+            UpdateOrder::StopFirst => self.stop_first(&wanted, &outdated),
+        }
+    }
+
+    /// New ones beside the old ones; which of these go then, and when, is `Seen::surplus`.
+    fn start_first(&mut self, wanted: &[&SlotSeen<'_>], outdated: &[&SlotSeen<'_>]) {
+        let slots = self.seen.goal.slots;
+        let new: Vec<&&SlotSeen<'_>> = wanted.iter().filter(|it| it.outdated.is_none()).collect();
+        let on_trial = new.iter().filter(|it| !it.passed).count();
+        let ending = self.seen.removed.iter().filter(|it| it.node_lives).count();
+        let room = (slots + self.surge()).saturating_sub(self.seen.kept.len() + ending);
+        let missing = slots.saturating_sub(new.len());
+        let more = room.min(missing).min(self.surge().saturating_sub(on_trial));
+        if more == 0 {
+            return self.note_stuck(wanted, outdated);
+        }
+        let mut here = self.slots_by_node();
+        let free: Vec<SlotIndex> = self.seen.free().take(more).collect();
+        for (placed, n) in free.into_iter().take(STEPS_PER_SERVICE).enumerate() {
+            let choice = match self.places.best(&here, self.seen.goal.need()) {
+                Ok(choice) => choice,
+                // One port cannot have two on a node.
+                Err(_) if placed == 0 && self.seen.goal.port.is_some() => {
+                    return self.stop_first(wanted, outdated);
+                }
+                Err(nowhere) => {
+                    self.notes.push(format!(
+                        "the update waits, since one more than wanted is started first: {nowhere}; \
+                         with update = {{ order = \"stop-first\" }} each is replaced in its place"
+                    ));
+                    return;
+                }
+            };
+            *here.entry(choice.node).or_default() += 1;
+            self.places.take(choice.node, self.seen.goal.demand);
+            let generation = self.seen.unused(n, Generation::default());
+            let slot = slot(choice.node, generation, &self.seen.goal.mark);
+            let why = outdated.first().and_then(|it| it.outdated).unwrap_or_default();
+            let left = missing - placed - 1;
+            let also = joined(&choice.to_string());
+            let reason = format!("{why}; started first, {left} more to come{also}");
+            let relied = self.relied_with(n);
+            self.step(Action::Assign(n, slot), reason, relied);
+        }
+    }
+
+    /// One at a time in its place, and only while all others are ready and have proved themselves.
+    fn stop_first(&mut self, wanted: &[&SlotSeen<'_>], outdated: &[&SlotSeen<'_>]) {
+        let candidates = outdated.iter().filter(|it| it.node_lives);
         let Some(next) = candidates.min_by_key(|it| (it.condition.rank(), it.n)) else {
             return;
         };
         let others = || wanted.iter().filter(|it| it.n != next.n);
-        let ready = others()
-            .filter(|it| it.condition == Condition::Ready)
-            .count();
-        if !self.steps.iter().all(is_forget) {
-            // Slots come or go: first things first.
-            return;
-        }
-        if ready == others().count() && ready + 1 >= self.seen.goal.slots {
+        let is_fit = |it: &&&SlotSeen<'_>| {
+            it.condition == Condition::Ready && (it.passed || it.outdated.is_some())
+        };
+        let fit = others().filter(is_fit).count();
+        if fit == others().count() && fit + 1 >= self.seen.goal.slots {
             let left = outdated.len() - 1;
             let why = next.outdated.unwrap_or_default();
             let reason = format!("{why}; {left} more to come");
-            self.replace(next, &next.slot.node.clone(), reason);
+            let mark = self.seen.goal.mark.clone();
+            self.replace_with(next, &next.slot.node.clone(), reason, &mark);
             return;
         }
-        let stuck: Vec<String> = others()
+        self.note_stuck(wanted, outdated);
+    }
+
+    fn note_stuck(&mut self, wanted: &[&SlotSeen<'_>], outdated: &[&SlotSeen<'_>]) {
+        let next = outdated.iter().min_by_key(|it| (it.condition.rank(), it.n));
+        let is_other = |it: &&&SlotSeen<'_>| {
+            next.is_some_and(|next| it.n != next.n)
+                && (it.outdated.is_none() || self.seen.goal.update.order == UpdateOrder::StopFirst)
+        };
+        let others = wanted.iter().filter(is_other);
+        let stuck: Vec<String> = others
             .filter(|it| self.is_stuck(it))
             .map(|it| self.name(it.n))
             .collect();
-        if !stuck.is_empty() {
+        if let (Some(next), false) = (next, stuck.is_empty()) {
             let (names, verb) = listed(&stuck);
             let be = if verb == "waits" { "is" } else { "are" };
             self.notes.push(format!(
@@ -359,6 +429,16 @@ impl<'a> Decision<'_, 'a, '_> {
                 self.name(next.n)
             ));
         }
+    }
+
+    /// Slots beyond those wanted while a rollout goes on.
+    fn surge(&self) -> usize {
+        usize::from(self.seen.goal.update.parallel)
+    }
+
+    /// Whether the goal is known to work, or nothing else is.
+    fn is_proven(&self) -> bool {
+        self.seen.goal.safe == self.seen.goal.mark
     }
 
     fn is_stuck(&self, it: &SlotSeen<'_>) -> bool {
@@ -373,24 +453,20 @@ impl<'a> Decision<'_, 'a, '_> {
     }
 
     fn replace(&mut self, it: &SlotSeen<'_>, node: &NodeId, reason: String) {
+        let mark = match it.outdated {
+            Some(_) => self.seen.goal.safe.clone(),
+            None => self.seen.goal.mark.clone(),
+        };
+        self.replace_with(it, node, reason, &mark);
+    }
+
+    fn replace_with(&mut self, it: &SlotSeen<'_>, node: &NodeId, reason: String, mark: &Mark) {
         self.places.give_back(&it.slot.node);
         self.places.take(node, self.seen.goal.demand);
         let generation = self.seen.unused(it.n, it.slot.generation);
-        let slot = self.slot(node, generation);
+        let slot = slot(node, generation, mark);
         let relied = self.seen.relied();
         self.step(Action::Assign(it.n, slot), reason, relied);
-    }
-
-    fn slot(&self, node: &NodeId, generation: Generation) -> Slot {
-        let restart: Option<Restart> = self.seen.goal.restart;
-        Slot {
-            v: 1,
-            node: node.clone(),
-            generation,
-            digest: self.seen.goal.digest.clone(),
-            restart,
-            removed: false,
-        }
     }
 
     /// Slots of this service by node. Those told to go count where they still hold the fixed port.
@@ -443,6 +519,17 @@ impl<'a> Decision<'_, 'a, '_> {
             relied.sort();
         }
         relied
+    }
+}
+
+fn slot(node: &NodeId, generation: Generation, mark: &Mark) -> Slot {
+    Slot {
+        v: 1,
+        node: node.clone(),
+        generation,
+        digest: mark.digest.clone(),
+        restart: mark.restart,
+        removed: false,
     }
 }
 

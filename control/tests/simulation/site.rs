@@ -227,6 +227,7 @@ impl Site {
                 timeouts: Timeouts::default(),
                 retries: 1,
                 nodes: Default::default(),
+                update: Default::default(),
             },
             removed: false,
         };

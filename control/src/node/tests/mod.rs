@@ -185,6 +185,7 @@ impl Story {
                     timeouts: Default::default(),
                     retries: 1,
                     nodes: Default::default(),
+                    update: Default::default(),
                 };
                 let source = Source::File {
                     path: "services/a.toml".into(),

@@ -7,13 +7,13 @@ use super::engine::{Engine, EngineError};
 use super::logins;
 use super::refusals::{Login, failed, not_fetched};
 use crate::clock::now;
-use crate::runtime::{Durable, RunOrder, RuntimeError, write_whole};
+use crate::runtime::{Durable, RuntimeError, write_whole};
 use bollard::models::{CreateImageInfo, ImageInspect};
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptions, RemoveImageOptions,
 };
 use futures_util::StreamExt as _;
-use minato_config::{DockerSettings, Image, ImageReference, Pull, Timestamp};
+use minato_config::{DockerSettings, Image, ImageReference, Pull, ServiceName, Timestamp};
 use minato_control::{Event, EventKind};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +83,15 @@ enum Ask {
     Forbidden,
 }
 
+/// What an image is fetched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A run that shall start now: an older image of that name is better than none.
+    Start,
+    /// A version to come: an older image of that name is not it.
+    Update,
+}
+
 /// What the machine has of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Here {
@@ -125,7 +134,12 @@ impl Images {
     }
 
     /// Sees to it that the machine has the image. May take as long as a fetch takes.
-    pub(super) async fn fetch(&self, order: &RunOrder, image: &Image) -> Result<(), RuntimeError> {
+    pub(super) async fn fetch(
+        &self,
+        service: &ServiceName,
+        image: &Image,
+        purpose: Purpose,
+    ) -> Result<(), RuntimeError> {
         let reference = &image.reference;
         let one = {
             let mut busy = self.busy.lock().unwrap_or_else(|it| it.into_inner());
@@ -145,13 +159,12 @@ impl Images {
                     "{reference} is not on this node and pull = \"never\"; put it there with `docker load`, or take `pull` out"
                 ),
             }),
-            Ask::Must => self.pull(order, reference).await,
-            Ask::Try => match self.pull(order, reference).await {
+            Ask::Must => self.pull(service, reference).await,
+            Ask::Try if purpose == Purpose::Update => self.pull(service, reference).await,
+            Ask::Try => match self.pull(service, reference).await {
                 Err(RuntimeError::Field { why, .. }) => {
                     let sentence = format!("{why}; the one that this node has is used");
-                    self.tell(
-                        Event::warn(now().wall, EventKind::Image, sentence).of(&order.name.service),
-                    );
+                    self.tell(Event::warn(now().wall, EventKind::Image, sentence).of(service));
                     Ok(())
                 }
                 other => other,
@@ -193,7 +206,11 @@ impl Images {
         }
     }
 
-    async fn pull(&self, order: &RunOrder, reference: &ImageReference) -> Result<(), RuntimeError> {
+    async fn pull(
+        &self,
+        service: &ServiceName,
+        reference: &ImageReference,
+    ) -> Result<(), RuntimeError> {
         let field = |why| RuntimeError::Field {
             field: "image",
             why,
@@ -217,7 +234,7 @@ impl Images {
                 EventKind::Image,
                 format!("{reference} is being fetched"),
             )
-            .of(&order.name.service),
+            .of(service),
         );
         let refused = |it| not_fetched(reference, sent, it);
         let client = self.engine.client().await.map_err(refused)?;
@@ -249,7 +266,7 @@ impl Images {
             if at.instant.saturating_duration_since(told) >= TELL {
                 told = at.instant;
                 let sentence = format!("{reference} is being fetched: {progress}");
-                self.tell(Event::info(at.wall, EventKind::Image, sentence).of(&order.name.service));
+                self.tell(Event::info(at.wall, EventKind::Image, sentence).of(service));
             }
         }
         let resolved = self
@@ -270,7 +287,7 @@ impl Images {
             took.as_secs_f64(),
             resolved.size >> 20
         );
-        self.tell(Event::info(now().wall, EventKind::Image, sentence).of(&order.name.service));
+        self.tell(Event::info(now().wall, EventKind::Image, sentence).of(service));
         Ok(())
     }
 

@@ -32,10 +32,10 @@ use bollard::query_parameters::{
 };
 use engine::{Engine, EngineError};
 use futures_util::StreamExt as _;
-use images::{Images, Instead};
+use images::{Images, Instead, Purpose};
 use labels::{Labelled, Owner};
-use minato_config::{DockerSettings, NodeId, Reaping, Resources, SiteId};
-use minato_control::{Event, EventKind};
+use minato_config::{DockerSettings, Image, NodeId, Reaping, Resources, ServiceName, SiteId};
+use minato_control::{Event, EventKind, ImageState};
 use output::Copy;
 use refusals::failed;
 use secrets::Secrets;
@@ -413,7 +413,32 @@ fn reachable(address: IpAddr) -> bool {
 #[async_trait]
 impl Runtime for DockerRuntime {
     async fn prepare(&self, order: &RunOrder) -> Result<(), RuntimeError> {
-        self.fetch(order).await
+        self.fetch_for(order).await
+    }
+
+    async fn fetch(
+        &self,
+        service: &ServiceName,
+        image: &Image,
+    ) -> Result<ImageState, RuntimeError> {
+        let reference = &image.reference;
+        self.images.fetch(service, image, Purpose::Update).await?;
+        let resolved = self
+            .images
+            .resolve(&reference.to_string(), reference.name())
+            .await?;
+        let Some(resolved) = resolved else {
+            return Err(RuntimeError::Field {
+                field: "image",
+                why: format!(
+                    "{reference} was fetched, and then the engine does not have it; was it removed meanwhile?"
+                ),
+            });
+        };
+        Ok(ImageState::Here {
+            digest: (resolved.digest != resolved.id).then_some(resolved.digest),
+            id: resolved.id,
+        })
     }
 
     async fn start(&self, order: &RunOrder) -> Result<Started, RuntimeError> {
