@@ -175,7 +175,9 @@ impl<'a> Decision<'_, 'a, '_> {
         for it in self.seen.surplus() {
             let why = match self.seen.record {
                 Some(record) if record.value.removed => "the service is removed".to_owned(),
-                _ if self.seen.goal.mark.digest.is_empty() => "fixed endpoints need no slots".to_owned(),
+                _ if self.seen.goal.mark.digest.is_empty() => {
+                    "fixed endpoints need no slots".to_owned()
+                }
                 _ if it.outdated.is_some() && !it.leaving && have <= wanted + self.surge() => {
                     "another version has taken its place".to_owned()
                 }
@@ -379,7 +381,10 @@ impl<'a> Decision<'_, 'a, '_> {
             self.places.take(choice.node, self.seen.goal.demand);
             let generation = self.seen.unused(n, Generation::default());
             let slot = slot(choice.node, generation, &self.seen.goal.mark);
-            let why = outdated.first().and_then(|it| it.outdated).unwrap_or_default();
+            let why = outdated
+                .first()
+                .and_then(|it| it.outdated)
+                .unwrap_or_default();
             let left = missing - placed - 1;
             let also = joined(&choice.to_string());
             let reason = format!("{why}; started first, {left} more to come{also}");

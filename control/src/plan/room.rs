@@ -57,7 +57,11 @@ impl<'a> Sights<'a> {
             wanted: count(seen.goal.slots),
             by_hand: seen.by_hand(),
             ready: count(ready),
-            is_updating: self.world.rollouts.get(service).is_some_and(|it| it.value.going.is_some())
+            is_updating: self
+                .world
+                .rollouts
+                .get(service)
+                .is_some_and(|it| it.value.going.is_some())
                 || seen.kept.iter().any(|it| it.outdated.is_some())
                 || !seen.orphans.is_empty(),
         }

@@ -344,10 +344,7 @@ pub(super) fn replicas(world: &World, record: &ServiceRecord) -> u16 {
     number.clamp(service.replicas, scale.max.max(service.replicas))
 }
 
-fn goal<'a>(
-    world: &'a World,
-    service: &ServiceName,
-) -> (Goal, Option<&'a BTreeSet<Passed>>) {
+fn goal<'a>(world: &'a World, service: &ServiceName) -> (Goal, Option<&'a BTreeSet<Passed>>) {
     let intent = world.intents.get(service).map(|it| &it.value);
     let nothing = || Mark {
         digest: String::new(),
@@ -371,7 +368,10 @@ fn goal<'a>(
         Backend::Endpoints(_) => (none, None),
         Backend::Command(command) if record.removed => {
             let digest = command.digest();
-            let mark = Mark { digest, ..nothing() };
+            let mark = Mark {
+                digest,
+                ..nothing()
+            };
             let goal = Goal {
                 safe: mark.clone(),
                 mark,

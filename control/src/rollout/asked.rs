@@ -2,9 +2,7 @@
 
 use super::record::{Passed, RolloutRecord, RolloutStage, Version};
 use crate::World;
-use minato_config::{
-    Backend, Command, Release, Released, Restart, ServiceName, ServiceRecord,
-};
+use minato_config::{Backend, Command, Release, Released, Restart, ServiceName, ServiceRecord};
 use std::collections::BTreeSet;
 
 /// What people ask of a service: its file's word, and theirs over it.
@@ -176,9 +174,7 @@ pub(crate) fn course<'a>(world: &'a World, service: &ServiceName) -> Option<Cour
             let safe = if proven { goal.clone() } else { stable.mark() };
             of(goal, safe, going.to.command.port, passed)
         }
-        (Some(stable), _) => {
-            of(stable.mark(), stable.mark(), stable.command.port, passed)
-        }
+        (Some(stable), _) => of(stable.mark(), stable.mark(), stable.command.port, passed),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The documents by which a rollout is written down: the leader's, and what agents say of its image.
 
 use minato_config::{
-    Command, Generation, ImageReference, NodeId, Restart, Resources, SlotIndex, Timestamp,
+    Command, Generation, ImageReference, NodeId, Resources, Restart, SlotIndex, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -191,7 +191,9 @@ impl RolloutRecord {
     /// Every version that it remembers, the one that is going first.
     pub fn versions(&self) -> impl Iterator<Item = &Version> {
         let going = self.going.as_ref().map(|it| &it.to);
-        [going, self.stable.as_ref(), self.before.as_ref()].into_iter().flatten()
+        [going, self.stable.as_ref(), self.before.as_ref()]
+            .into_iter()
+            .flatten()
     }
 
     pub(super) fn end(&mut self, number: u64) {

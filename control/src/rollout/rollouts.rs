@@ -40,7 +40,8 @@ impl Rollouts {
         now: Instant,
         wall: Timestamp,
     ) -> Vec<RolloutStep> {
-        self.services.retain(|it, _| world.services.contains_key(it));
+        self.services
+            .retain(|it, _| world.services.contains_key(it));
         let mut sights = None;
         let mut steps = Vec::new();
         for name in world.services.keys() {

@@ -32,12 +32,16 @@ pub fn standing(world: &World, service: &ServiceName, number: Option<u64>) -> St
     let Some(record) = record else {
         return Standing::Asked;
     };
+    if record.stable.is_none() {
+        // Its first version: there is nothing that it could be waiting behind.
+        return Standing::Whole;
+    }
     if let Some(going) = record.going.as_ref().filter(|it| it.to.is(&asked)) {
         return Standing::Going(text(world, service, going));
     }
     let failed = record.failed.as_ref().filter(|it| {
-        let is_asked = it.asked == asked.digest
-            && (it.restart, it.number) == (asked.restart, asked.number);
+        let is_asked =
+            it.asked == asked.digest && (it.restart, it.number) == (asked.restart, asked.number);
         is_asked || (number.is_some() && it.number == number)
     });
     if let Some(failure) = failed {

@@ -79,7 +79,9 @@ impl<'a> Turn<'a> {
             name,
             asked,
             sight,
-            policy: record.map(|it| it.value.service.update.clone()).unwrap_or_default(),
+            policy: record
+                .map(|it| it.value.service.update.clone())
+                .unwrap_or_default(),
             now,
             wall,
             news: Vec::new(),
@@ -100,8 +102,7 @@ impl<'a> Turn<'a> {
         }
         let asked = self.asked;
         let failed = |it: &Failure| {
-            (it.asked == asked.digest)
-                && (it.restart, it.number) == (asked.restart, asked.number)
+            (it.asked == asked.digest) && (it.restart, it.number) == (asked.restart, asked.number)
         };
         if record.stable.as_ref().is_some_and(|it| it.is(asked)) {
             self.take_back(&mut record);
@@ -179,7 +180,9 @@ impl<'a> Turn<'a> {
             let undo = format!("minato rollback {}", self.name);
             self.tell(Level::Info, text, Some(undo));
         }
-        record.passed.clear();
+        let same = |it: &&Version| it.digest == to.digest && it.restart == to.restart;
+        let same = record.stable.as_ref().filter(same);
+        record.passed = same.map(|it| self.ready(it)).unwrap_or_default();
         record.going = Some(Going {
             to,
             step,
@@ -205,10 +208,12 @@ impl<'a> Turn<'a> {
         };
         let by_hand = asked.number.is_some();
         if let Some(known) = &asked.known {
-            return (fresh(known.clone()), "by hand, back to what ran before".to_owned());
+            return (
+                fresh(known.clone()),
+                "by hand, back to what ran before".to_owned(),
+            );
         }
-        let same_release =
-            |it: &Version| asked.number.is_none() || asked.number == it.number;
+        let same_release = |it: &Version| asked.number.is_none() || asked.number == it.number;
         if let Some(stable) = stable.filter(|it| it.asked == asked.digest && same_release(it)) {
             return (fresh(stable.clone()), "a restart was asked for".to_owned());
         }
@@ -236,7 +241,11 @@ impl<'a> Turn<'a> {
             number: asked.number,
             since: self.wall,
         };
-        let reason = if by_hand { "by hand" } else { "its file changed" };
+        let reason = if by_hand {
+            "by hand"
+        } else {
+            "its file changed"
+        };
         (to, reason.to_owned())
     }
 
@@ -254,12 +263,15 @@ impl<'a> Turn<'a> {
             going.nodes.clone_from(&self.sight.nodes);
         }
         let waited = self.now.saturating_duration_since(watched.moved);
-        let (mut waits, mut digests, mut ids) = (going.nodes.is_empty(), BTreeSet::new(), BTreeSet::new());
+        let (mut waits, mut digests, mut ids) =
+            (going.nodes.is_empty(), BTreeSet::new(), BTreeSet::new());
         let mut refused = None;
         let mut without_engine = BTreeSet::new();
         for node in &going.nodes {
             let report = self.world.images.get(&(node.clone(), self.name.clone()));
-            let report = report.map(|it| &it.value).filter(|it| it.fetch == going.fetch);
+            let report = report
+                .map(|it| &it.value)
+                .filter(|it| it.fetch == going.fetch);
             match report.map(|it| &it.state) {
                 None if waited >= ANSWER => {
                     refused = Some(format!(
@@ -269,7 +281,9 @@ impl<'a> Turn<'a> {
                 None | Some(ImageState::Fetching) => waits = true,
                 Some(ImageState::Failed(why)) => refused = Some(format!("node {node}: {why}")),
                 Some(ImageState::NoEngine) if self.sight.holders.contains(node) => {
-                    refused = Some(format!("node {node} runs no containers; set runtime = \"docker\" in [agent] of its minato.toml, or drain it"));
+                    refused = Some(format!(
+                        "node {node} runs no containers; set runtime = \"docker\" in [agent] of its minato.toml, or drain it"
+                    ));
                 }
                 Some(ImageState::NoEngine) => drop(without_engine.insert(node.clone())),
                 Some(ImageState::Here { digest, id }) => {
@@ -279,7 +293,10 @@ impl<'a> Turn<'a> {
             }
         }
         going.nodes.retain(|it| !without_engine.contains(it));
-        if refused.is_none() && !waits && (digests.len() > 1 || (digests.is_empty() && ids.len() > 1)) {
+        if refused.is_none()
+            && !waits
+            && (digests.len() > 1 || (digests.is_empty() && ids.len() > 1))
+        {
             let all: Vec<&str> = digests.iter().chain(&ids).map(String::as_str).collect();
             refused = Some(format!(
                 "nodes found different images under that name: {}; try again, or name it by its digest",
@@ -297,14 +314,20 @@ impl<'a> Turn<'a> {
             return;
         }
         pin(&mut going.to, digests.first());
-        let stable = record.stable.as_mut().filter(|it| it.command == going.to.command);
+        let stable = record
+            .stable
+            .as_mut()
+            .filter(|it| it.command == going.to.command);
         if let Some(stable) = stable {
             // The very image that runs.
             let digest = stable.digest.clone();
             going.to.digest = digest;
             if going.to.restart == stable.restart {
                 let to = going.to.clone();
-                let text = format!("{} is the very image that runs already: nothing to replace", to.name());
+                let text = format!(
+                    "{} is the very image that runs already: nothing to replace",
+                    to.name()
+                );
                 *stable = to;
                 record.going = None;
                 return self.tell(Level::Info, text, None);
@@ -417,20 +440,26 @@ impl<'a> Turn<'a> {
             // Old instances end in their own time.
             watched.moved = self.now;
         }
-        let ready: BTreeSet<_> = self.slots_of(version).filter(|it| it.ready).map(key).collect();
+        let ready: BTreeSet<_> = self
+            .slots_of(version)
+            .filter(|it| it.ready)
+            .map(key)
+            .collect();
         watched.ready.retain(|it, _| ready.contains(it));
         for it in ready {
             watched.ready.entry(it).or_insert(self.now);
         }
         let there = |it: &Passed| {
-            self.slots_of(version).any(|slot| (slot.n, slot.generation) == (it.slot, it.generation))
+            self.slots_of(version)
+                .any(|slot| (slot.n, slot.generation) == (it.slot, it.generation))
         };
         record.passed.retain(there);
         if self.slots_of(version).count() == self.sight.slots.len() {
             // Nothing is left whose place could be taken.
             return;
         }
-        let long = |since: &Instant| self.now.saturating_duration_since(*since) >= self.policy.healthy;
+        let long =
+            |since: &Instant| self.now.saturating_duration_since(*since) >= self.policy.healthy;
         for ((slot, generation, _), _) in watched.ready.iter().filter(|(_, since)| long(since)) {
             let (slot, generation) = (*slot, *generation);
             if record.passed.insert(Passed { slot, generation }) {
@@ -464,7 +493,10 @@ impl<'a> Turn<'a> {
             && slots.iter().all(long)
     }
 
-    fn slots_of<'s>(&'s self, version: &Version) -> impl Iterator<Item = &'s RollSlot> + use<'s, 'a> {
+    fn slots_of<'s>(
+        &'s self,
+        version: &Version,
+    ) -> impl Iterator<Item = &'s RollSlot> + use<'s, 'a> {
         let mark = Mark {
             digest: version.digest.clone(),
             restart: version.restart,
@@ -510,7 +542,11 @@ fn pin(to: &mut Version, digest: Option<&String>) {
 
 fn listed(nodes: &BTreeSet<NodeId>) -> String {
     const SHOWN: usize = 5;
-    let mut names: Vec<String> = nodes.iter().take(SHOWN).map(|it| format!("node {it}")).collect();
+    let mut names: Vec<String> = nodes
+        .iter()
+        .take(SHOWN)
+        .map(|it| format!("node {it}"))
+        .collect();
     if nodes.len() > SHOWN {
         names.push(format!("{} more", nodes.len() - SHOWN));
     }
