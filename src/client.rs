@@ -142,9 +142,16 @@ fn understand<T: DeserializeOwned>(status: StatusCode, bytes: &[u8]) -> anyhow::
 }
 
 /// A check said no, and nothing was changed: exit 3.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+#[derive(Debug)]
 pub(crate) struct Refused(pub(crate) String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 fn refusal(status: StatusCode, bytes: &[u8]) -> anyhow::Error {
     let text = match serde_json::from_slice::<ApiError>(bytes) {
