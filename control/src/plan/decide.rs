@@ -404,7 +404,10 @@ impl<'a> Decision<'_, 'a, '_> {
             it.condition == Condition::Ready && (it.passed || it.outdated.is_some())
         };
         let fit = others().filter(is_fit).count();
-        if fit == others().count() && fit + 1 >= self.seen.goal.slots {
+        let on_trial = others().any(|it| it.outdated.is_none() && !it.passed);
+        // With one that serves nobody nothing is lost.
+        let is_free = next.condition.is_broken(self.now) && !on_trial;
+        if is_free || (fit == others().count() && fit + 1 >= self.seen.goal.slots) {
             let left = outdated.len() - 1;
             let why = next.outdated.unwrap_or_default();
             let reason = format!("{why}; {left} more to come");

@@ -282,7 +282,7 @@ impl<'a> Seen<'a> {
         let past = staying.len().saturating_sub(wanted);
         let (old, new): (Vec<&'s SlotSeen<'a>>, Vec<&'s SlotSeen<'a>>) =
             staying.iter().partition(|it| it.outdated.is_some());
-        if old.is_empty() {
+        if old.is_empty() || wanted == 0 {
             return staying.iter().take(past).copied().collect();
         }
         let passed = new.iter().filter(|it| it.passed).count();

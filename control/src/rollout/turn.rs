@@ -342,7 +342,8 @@ impl<'a> Turn<'a> {
         };
         let of = (Some(going.since), Some(going.step));
         self.look(record, &going.to, watched, of);
-        if self.is_whole(&going.to, record, watched, self.policy.healthy) {
+        let is_any = !self.sight.slots.is_empty();
+        if is_any && self.is_whole(&going.to, record, watched, self.policy.healthy) {
             return self.done(record, going.to);
         }
         if record.stable.is_none() {
@@ -436,8 +437,8 @@ impl<'a> Turn<'a> {
             watched.moved = self.now;
             watched.ready.clear();
         }
-        if self.sight.ending {
-            // Old instances end in their own time.
+        if self.sight.ending || self.world.nodes.is_empty() {
+            // Old instances end in their own time; and what nobody could start has not failed.
             watched.moved = self.now;
         }
         let ready: BTreeSet<_> = self
