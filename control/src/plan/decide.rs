@@ -178,7 +178,7 @@ impl<'a> Decision<'_, 'a, '_> {
                 _ if self.seen.goal.mark.digest.is_empty() => {
                     "fixed endpoints need no slots".to_owned()
                 }
-                _ if it.outdated.is_some() && !it.leaving && have <= wanted + self.surge() => {
+                _ if it.outdated.is_some() && !it.leaving && self.has_successor() => {
                     "another version has taken its place".to_owned()
                 }
                 _ => format!("{wanted} wanted, {have} assigned"),
@@ -351,14 +351,15 @@ impl<'a> Decision<'_, 'a, '_> {
     /// New ones beside the old ones; which of these go then, and when, is `Seen::surplus`.
     fn start_first(&mut self, wanted: &[&SlotSeen<'_>], outdated: &[&SlotSeen<'_>]) {
         let slots = self.seen.goal.slots;
-        let new: Vec<&&SlotSeen<'_>> = wanted.iter().filter(|it| it.outdated.is_none()).collect();
+        let new = wanted.iter().filter(|it| it.outdated.is_none()).copied();
+        let new: Vec<&SlotSeen<'_>> = new.collect();
         let on_trial = new.iter().filter(|it| !it.passed).count();
         let ending = self.seen.removed.iter().filter(|it| it.node_lives).count();
         let room = (slots + self.surge()).saturating_sub(self.seen.kept.len() + ending);
         let missing = slots.saturating_sub(new.len());
         let more = room.min(missing).min(self.surge().saturating_sub(on_trial));
         if more == 0 {
-            return self.note_stuck(wanted, outdated);
+            return self.note_stuck(None, &new);
         }
         let mut here = self.slots_by_node();
         let free: Vec<SlotIndex> = self.seen.free().take(more).collect();
@@ -415,28 +416,32 @@ impl<'a> Decision<'_, 'a, '_> {
             self.replace_with(next, &next.slot.node.clone(), reason, &mark);
             return;
         }
-        self.note_stuck(wanted, outdated);
+        self.note_stuck(Some(next.n), wanted);
     }
 
-    fn note_stuck(&mut self, wanted: &[&SlotSeen<'_>], outdated: &[&SlotSeen<'_>]) {
-        let next = outdated.iter().min_by_key(|it| (it.condition.rank(), it.n));
-        let is_other = |it: &&&SlotSeen<'_>| {
-            next.is_some_and(|next| it.n != next.n)
-                && (it.outdated.is_none() || self.seen.goal.update.order == UpdateOrder::StopFirst)
-        };
-        let others = wanted.iter().filter(is_other);
+    /// Says what is not ready, and since when that holds the rest up.
+    fn note_stuck(&mut self, next: Option<SlotIndex>, others: &[&SlotSeen<'_>]) {
         let stuck: Vec<String> = others
-            .filter(|it| self.is_stuck(it))
+            .iter()
+            .filter(|it| Some(it.n) != next && self.is_stuck(it))
             .map(|it| self.name(it.n))
             .collect();
-        if let (Some(next), false) = (next, stuck.is_empty()) {
-            let (names, verb) = listed(&stuck);
-            let be = if verb == "waits" { "is" } else { "are" };
-            self.notes.push(format!(
-                "the update holds at {}: {names} {be} not ready",
-                self.name(next.n)
-            ));
+        if stuck.is_empty() {
+            return;
         }
+        let (names, verb) = listed(&stuck);
+        let be = if verb == "waits" { "is" } else { "are" };
+        let at = next.map(|it| format!(" at {}", self.name(it)));
+        self.notes.push(format!(
+            "the update holds{}: {names} {be} not ready",
+            at.unwrap_or_default()
+        ));
+    }
+
+    /// Whether some instance of the new version has proved itself.
+    fn has_successor(&self) -> bool {
+        let mut kept = self.seen.kept.iter();
+        kept.any(|it| it.outdated.is_none() && it.passed)
     }
 
     /// Slots beyond those wanted while a rollout goes on.
