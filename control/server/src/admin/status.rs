@@ -81,6 +81,7 @@ impl<'a> Sources<'a> {
             up,
             by_hand: by_hand(self.world.intents.get(name), record),
             release: release_of(self.world, name, record),
+            runs: runs(self.world, name),
             rollout: rollout_of(self.world, name),
             scaled: scaled(self.world, record),
             draining,
@@ -206,6 +207,13 @@ fn release_of(
         since_ms: release.since.0,
         file_says: image.unwrap_or_else(of_command),
     })
+}
+
+fn runs(world: &World, name: &ServiceName) -> Option<String> {
+    let stable = world.rollouts.get(name)?.value.stable.as_ref()?;
+    let image = stable.command.image.as_ref();
+    let image = image.map(|it| it.reference.to_string());
+    Some(image.unwrap_or_else(|| stable.name()))
 }
 
 fn rollout_of(world: &World, name: &ServiceName) -> Option<RolloutStatus> {

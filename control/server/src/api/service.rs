@@ -24,6 +24,9 @@ pub struct ServiceStatus {
     /// Set while an operator's release stands over the file's version.
     #[serde(default)]
     pub release: Option<ReleaseStatus>,
+    /// The version that ran whole last, all of its instances healthy; an image by its digest where a registry gave one.
+    #[serde(default)]
+    pub runs: Option<String>,
     /// Set while it goes from one version to another, and after that failed.
     #[serde(default)]
     pub rollout: Option<RolloutStatus>,
