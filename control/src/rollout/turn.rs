@@ -314,6 +314,9 @@ impl<'a> Turn<'a> {
             return;
         }
         pin(&mut going.to, digests.first());
+        if self.asked.known.is_none() {
+            going.to.digest = going.to.command.digest();
+        }
         let stable = record
             .stable
             .as_mut()
@@ -538,7 +541,6 @@ fn pin(to: &mut Version, digest: Option<&String>) {
     {
         image.reference = pinned;
     }
-    to.digest = to.command.digest();
 }
 
 fn listed(nodes: &BTreeSet<NodeId>) -> String {
