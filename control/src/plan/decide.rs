@@ -6,12 +6,8 @@ use super::place::{Nowhere, Places};
 use super::seen::{Seen, SlotSeen};
 use super::{Action, FAILED_PAUSE, Object, Plan, Relied, STEPS_PER_SERVICE, Step};
 use crate::rollout::Mark;
-use minato_config::{Generation, NodeId, Slot, SlotIndex, Timestamp, UpdateOrder};
+use minato_config::{Generation, NodeId, Slot, SlotIndex, Timestamp};
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-/// A slot that is not ready for this long holds an update up in a way that a person should hear of.
-const STUCK: Duration = Duration::from_secs(60);
 
 /// Adds the steps and notes of one service.
 pub(super) fn decide<'a>(
@@ -37,15 +33,15 @@ pub(super) fn decide<'a>(
     plan.notes.extend(named);
 }
 
-struct Decision<'s, 'a, 'p> {
-    seen: &'s Seen<'a>,
+pub(super) struct Decision<'s, 'a, 'p> {
+    pub(super) seen: &'s Seen<'a>,
     losses: &'s Losses,
-    places: &'p mut Places<'a>,
-    now: Timestamp,
+    pub(super) places: &'p mut Places<'a>,
+    pub(super) now: Timestamp,
     /// Nothing takes what should leave its node.
-    held: bool,
-    steps: Vec<Step>,
-    notes: Vec<String>,
+    pub(super) held: bool,
+    pub(super) steps: Vec<Step>,
+    pub(super) notes: Vec<String>,
 }
 
 impl<'a> Decision<'_, 'a, '_> {
@@ -75,7 +71,7 @@ impl<'a> Decision<'_, 'a, '_> {
         }
     }
 
-    fn step(&mut self, action: Action, reason: String, relies_on: Vec<Relied>) {
+    pub(super) fn step(&mut self, action: Action, reason: String, relies_on: Vec<Relied>) {
         self.steps.push(Step {
             service: self.seen.service.clone(),
             action,
@@ -258,7 +254,7 @@ impl<'a> Decision<'_, 'a, '_> {
     }
 
     /// Whether a step of this plan assigns the slot already.
-    fn is_moved(&self, n: SlotIndex) -> bool {
+    pub(super) fn is_moved(&self, n: SlotIndex) -> bool {
         let assigned = |it: &Step| matches!(it.action, Action::Assign(other, _) if other == n);
         self.steps.iter().any(assigned)
     }
@@ -319,153 +315,7 @@ impl<'a> Decision<'_, 'a, '_> {
         }
     }
 
-    /// At once where nothing is lost by it, and the new version is not on trial; else by the order that the service wants.
-    fn replace_outdated(&mut self) {
-        let wanted = self.seen.wanted();
-        let mut outdated: Vec<&SlotSeen<'_>> = Vec::new();
-        for &it in &wanted {
-            match it.outdated {
-                _ if self.is_moved(it.n) => {}
-                Some(why)
-                    if self.is_proven() && it.node_lives && it.condition.is_broken(self.now) =>
-                {
-                    let reason = format!("{why}; {}", it.detail);
-                    self.replace(it, &it.slot.node.clone(), reason);
-                }
-                Some(_) => outdated.push(it),
-                None => {}
-            }
-        }
-        // What leaves its node is of the new version where it goes.
-        outdated.retain(|it| !it.leaving || self.held);
-        if outdated.is_empty() || !self.steps.iter().all(is_forget) {
-            // Slots come or go: first things first.
-            return;
-        }
-        match self.seen.goal.update.order {
-            UpdateOrder::StartFirst => self.start_first(&wanted, &outdated),
-            UpdateOrder::StopFirst => self.stop_first(&wanted, &outdated),
-        }
-    }
-
-    /// New ones beside the old ones; which of these go then, and when, is `Seen::surplus`.
-    fn start_first(&mut self, wanted: &[&SlotSeen<'_>], outdated: &[&SlotSeen<'_>]) {
-        let slots = self.seen.goal.slots;
-        let new = wanted.iter().filter(|it| it.outdated.is_none()).copied();
-        let new: Vec<&SlotSeen<'_>> = new.collect();
-        let on_trial = new.iter().filter(|it| !it.passed).count();
-        let ending = self.seen.removed.iter().filter(|it| it.node_lives).count();
-        let room = (slots + self.surge()).saturating_sub(self.seen.kept.len() + ending);
-        let missing = slots.saturating_sub(new.len());
-        let more = room.min(missing).min(self.surge().saturating_sub(on_trial));
-        if more == 0 {
-            return self.note_stuck(None, &new);
-        }
-        let mut here = self.slots_by_node();
-        let free: Vec<SlotIndex> = self.seen.free().take(more).collect();
-        for (placed, n) in free.into_iter().take(STEPS_PER_SERVICE).enumerate() {
-            let choice = match self.places.best(&here, self.seen.goal.need()) {
-                Ok(choice) => choice,
-                // One port cannot have two on a node.
-                Err(_) if placed == 0 && self.seen.goal.port.is_some() => {
-                    return self.stop_first(wanted, outdated);
-                }
-                Err(nowhere) => {
-                    self.notes.push(format!(
-                        "the update waits, since one more than wanted is started first: {nowhere}; \
-                         with update = {{ order = \"stop-first\" }} each is replaced in its place"
-                    ));
-                    return;
-                }
-            };
-            *here.entry(choice.node).or_default() += 1;
-            self.places.take(choice.node, self.seen.goal.demand);
-            let generation = self.seen.unused(n, Generation::default());
-            let slot = slot(choice.node, generation, &self.seen.goal.mark);
-            let why = outdated
-                .first()
-                .and_then(|it| it.outdated)
-                .unwrap_or_default();
-            let left = missing - placed - 1;
-            let also = joined(&choice.to_string());
-            let reason = format!("{why}; started first, {left} more to come{also}");
-            let relied = self.relied_with(n);
-            self.step(Action::Assign(n, slot), reason, relied);
-        }
-    }
-
-    /// One at a time in its place, and only while all others are ready and have proved themselves.
-    fn stop_first(&mut self, wanted: &[&SlotSeen<'_>], outdated: &[&SlotSeen<'_>]) {
-        let candidates = outdated.iter().filter(|it| it.node_lives);
-        let Some(next) = candidates.min_by_key(|it| (it.condition.rank(), it.n)) else {
-            return;
-        };
-        let others = || wanted.iter().filter(|it| it.n != next.n);
-        let is_fit = |it: &&&SlotSeen<'_>| {
-            it.condition == Condition::Ready && (it.passed || it.outdated.is_some())
-        };
-        let fit = others().filter(is_fit).count();
-        let on_trial = others().any(|it| it.outdated.is_none() && !it.passed);
-        // With one that serves nobody nothing is lost.
-        let is_free = next.condition.is_broken(self.now) && !on_trial;
-        if is_free || (fit == others().count() && fit + 1 >= self.seen.goal.slots) {
-            let left = outdated.len() - 1;
-            let why = next.outdated.unwrap_or_default();
-            let reason = format!("{why}; {left} more to come");
-            let mark = self.seen.goal.mark.clone();
-            self.replace_with(next, &next.slot.node.clone(), reason, &mark);
-            return;
-        }
-        self.note_stuck(Some(next.n), wanted);
-    }
-
-    /// Says what is not ready, and since when that holds the rest up.
-    fn note_stuck(&mut self, next: Option<SlotIndex>, others: &[&SlotSeen<'_>]) {
-        let stuck: Vec<String> = others
-            .iter()
-            .filter(|it| Some(it.n) != next && self.is_stuck(it))
-            .map(|it| self.name(it.n))
-            .collect();
-        if stuck.is_empty() {
-            return;
-        }
-        let (names, verb) = listed(&stuck);
-        let be = if verb == "waits" { "is" } else { "are" };
-        let at = next.map(|it| format!(" at {}", self.name(it)));
-        self.notes.push(format!(
-            "the update holds{}: {names} {be} not ready",
-            at.unwrap_or_default()
-        ));
-    }
-
-    /// Whether some instance of the new version has proved itself.
-    fn has_successor(&self) -> bool {
-        let mut kept = self.seen.kept.iter();
-        kept.any(|it| it.outdated.is_none() && it.passed)
-    }
-
-    /// Slots beyond those wanted while a rollout goes on.
-    fn surge(&self) -> usize {
-        usize::from(self.seen.goal.update.parallel)
-    }
-
-    /// Whether the goal is known to work, or nothing else is.
-    fn is_proven(&self) -> bool {
-        self.seen.goal.safe == self.seen.goal.mark
-    }
-
-    fn is_stuck(&self, it: &SlotSeen<'_>) -> bool {
-        let long = it
-            .instance
-            .is_some_and(|instance| self.now.since(instance.since) >= STUCK);
-        match it.condition {
-            Condition::Ready => false,
-            Condition::Failed(_) => true,
-            _ => long || !it.node_lives,
-        }
-    }
-
-    fn replace(&mut self, it: &SlotSeen<'_>, node: &NodeId, reason: String) {
+    pub(super) fn replace(&mut self, it: &SlotSeen<'_>, node: &NodeId, reason: String) {
         let mark = match it.outdated {
             Some(_) => self.seen.goal.safe.clone(),
             None => self.seen.goal.mark.clone(),
@@ -473,7 +323,13 @@ impl<'a> Decision<'_, 'a, '_> {
         self.replace_with(it, node, reason, &mark);
     }
 
-    fn replace_with(&mut self, it: &SlotSeen<'_>, node: &NodeId, reason: String, mark: &Mark) {
+    pub(super) fn replace_with(
+        &mut self,
+        it: &SlotSeen<'_>,
+        node: &NodeId,
+        reason: String,
+        mark: &Mark,
+    ) {
         self.places.give_back(&it.slot.node);
         self.places.take(node, self.seen.goal.demand);
         let generation = self.seen.unused(it.n, it.slot.generation);
@@ -483,7 +339,7 @@ impl<'a> Decision<'_, 'a, '_> {
     }
 
     /// Slots of this service by node. Those told to go count where they still hold the fixed port.
-    fn slots_by_node(&self) -> BTreeMap<&'a NodeId, usize> {
+    pub(super) fn slots_by_node(&self) -> BTreeMap<&'a NodeId, usize> {
         let going = match self.seen.goal.port {
             Some(_) => self.seen.removed.as_slice(),
             None => &[],
@@ -509,7 +365,7 @@ impl<'a> Decision<'_, 'a, '_> {
         counts
     }
 
-    fn name(&self, n: SlotIndex) -> String {
+    pub(super) fn name(&self, n: SlotIndex) -> String {
         format!("{}/{n}", self.seen.service)
     }
 
@@ -521,7 +377,7 @@ impl<'a> Decision<'_, 'a, '_> {
     }
 
     /// With slot `n` too, where it has no document.
-    fn relied_with(&self, n: SlotIndex) -> Vec<Relied> {
+    pub(super) fn relied_with(&self, n: SlotIndex) -> Vec<Relied> {
         let object = Object::Slot(self.seen.service.clone(), n);
         let mut relied = self.seen.relied();
         if !relied.iter().any(|it| it.object == object) {
@@ -535,7 +391,7 @@ impl<'a> Decision<'_, 'a, '_> {
     }
 }
 
-fn slot(node: &NodeId, generation: Generation, mark: &Mark) -> Slot {
+pub(super) fn slot(node: &NodeId, generation: Generation, mark: &Mark) -> Slot {
     Slot {
         v: 1,
         node: node.clone(),
@@ -547,19 +403,19 @@ fn slot(node: &NodeId, generation: Generation, mark: &Mark) -> Slot {
 }
 
 /// What follows in a sentence.
-fn joined(text: &str) -> String {
+pub(super) fn joined(text: &str) -> String {
     match text {
         "" => String::new(),
         text => format!("; {text}"),
     }
 }
 
-fn is_forget(step: &Step) -> bool {
+pub(super) fn is_forget(step: &Step) -> bool {
     matches!(step.action, Action::Forget(_))
 }
 
 /// The names in one phrase, at most five, and the verb that goes with it.
-fn listed(names: &[String]) -> (String, &'static str) {
+pub(super) fn listed(names: &[String]) -> (String, &'static str) {
     const SHOWN: usize = 5;
     let verb = if names.len() == 1 { "waits" } else { "wait" };
     let shown = names.len().min(SHOWN);

@@ -3,7 +3,7 @@
 //! Input: [`World`] and `now`. Output: [`Plan`]. Equal inputs give equal plans.
 //!
 //! Rules, one module each: what a service has (`seen`), how a slot does (`condition`), where a slot goes (`place`), which
-//! nodes are given up (`lost`), what to change (`decide`), how many instances would fit (`room`), what a rollout is decided from (`rolling`), whether a change has come true (`settled`), why it is so (`explain`).
+//! nodes are given up (`lost`), what to change (`decide`; from version to version: `roll`), how many instances would fit (`room`), what a rollout is decided from (`rolling`), whether a change has come true (`settled`), why it is so (`explain`).
 //!
 //! Invariants: a ready instance of an old version ends only when a new one has taken its place, or is replaced in its place (`stop-first`) only while all others of its service are ready; no ready instance is removed
 //! while one that is not ready is surplus too; what vanished from the store without a document that says removed stops
@@ -15,6 +15,7 @@ mod decide;
 mod explain;
 mod lost;
 mod place;
+mod roll;
 mod rolling;
 mod room;
 mod seen;

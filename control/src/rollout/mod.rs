@@ -6,17 +6,16 @@
 //! again and again, or is not healthy in `update.deadline`.
 //!
 //! One module each: the documents (`record`), what is asked for and what slots should therefore be (`asked`), one step of
-//! one service (`turn`), all services (`rollouts`), what to say of it (`standing`).
+//! one service (`turn`; waiting for its image: `fetching`; which instances are well: `proof`), all services (`rollouts`), what to say of it (`standing`).
 //! Not here: which slot is placed or removed (`plan`), fetching (`control/agent`), writing (`control/server`).
 
 mod asked;
+mod fetching;
+mod proof;
 mod record;
 mod rollouts;
 mod standing;
 mod turn;
-
-#[cfg(test)]
-mod tests;
 
 pub(crate) use asked::{Mark, command_of, course};
 pub use asked::{over, release};

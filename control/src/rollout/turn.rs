@@ -1,22 +1,16 @@
 //! One look at one service's rollout, and what follows from it.
 
-use super::asked::{Asked, Mark};
-use super::record::{
-    Failure, FailureKind, Going, ImageState, Passed, RolloutRecord, RolloutStage, Version,
-};
+use super::asked::Asked;
+use super::record::{Failure, FailureKind, Going, RolloutRecord, RolloutStage, Version};
 use crate::World;
-use crate::plan::{RollSlot, Rolling};
+use crate::plan::Rolling;
 use crate::{EventKind, Level};
-use minato_config::{
-    Generation, ImageReference, NodeId, Run, ServiceName, SlotIndex, Timestamp, UpdatePolicy,
-};
+use minato_config::{Generation, NodeId, Run, ServiceName, SlotIndex, Timestamp, UpdatePolicy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// A new instance that ended this often is a crash loop.
 pub const CRASHES: u32 = 3;
-/// An agent that lives says within this time that it fetches an image, or it does not know how to.
-const ANSWER: Duration = Duration::from_secs(60);
 
 /// Something to tell people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +29,11 @@ pub struct News {
 #[derive(Debug, Clone)]
 pub(super) struct Watched {
     /// What is waited for: a new one begins its time anew.
-    of: Option<Timestamp>,
-    stage: Option<RolloutStage>,
+    pub(super) of: Option<Timestamp>,
+    pub(super) stage: Option<RolloutStage>,
     /// The last progress.
-    moved: Instant,
-    ready: BTreeMap<(SlotIndex, Generation, Run), Instant>,
+    pub(super) moved: Instant,
+    pub(super) ready: BTreeMap<(SlotIndex, Generation, Run), Instant>,
 }
 
 impl Watched {
@@ -54,13 +48,13 @@ impl Watched {
 }
 
 pub(super) struct Turn<'a> {
-    world: &'a World,
-    name: &'a ServiceName,
-    asked: &'a Asked,
-    sight: &'a Rolling,
-    policy: UpdatePolicy,
-    now: Instant,
-    wall: Timestamp,
+    pub(super) world: &'a World,
+    pub(super) name: &'a ServiceName,
+    pub(super) asked: &'a Asked,
+    pub(super) sight: &'a Rolling,
+    pub(super) policy: UpdatePolicy,
+    pub(super) now: Instant,
+    pub(super) wall: Timestamp,
     pub(super) news: Vec<News>,
 }
 
@@ -131,7 +125,7 @@ impl<'a> Turn<'a> {
             stable.name()
         );
         record.passed = self.ready(stable);
-        self.tell(Level::Info, text, None);
+        self.tell(Level::Info, &text, None);
     }
 
     /// Follows instances of what serves until they are all there is.
@@ -150,7 +144,7 @@ impl<'a> Turn<'a> {
         {
             failed.how = FailureKind::Reverted;
             let text = format!("{} serves again on all instances", stable.name());
-            self.tell(Level::Info, text, None);
+            self.tell(Level::Info, &text, None);
         }
     }
 
@@ -178,7 +172,7 @@ impl<'a> Turn<'a> {
                 (false, false) => format!("{name} in place of {old}: {reason}"),
             };
             let undo = format!("minato rollback {}", self.name);
-            self.tell(Level::Info, text, Some(undo));
+            self.tell(Level::Info, &text, Some(undo));
         }
         let same = |it: &&Version| it.digest == to.digest && it.restart == to.restart;
         let same = record.stable.as_ref().filter(same);
@@ -249,96 +243,6 @@ impl<'a> Turn<'a> {
         (to, reason.to_owned())
     }
 
-    fn fetch(&mut self, record: &mut RolloutRecord, watched: &mut Watched) {
-        let Some(going) = record.going.as_mut() else {
-            return;
-        };
-        if (watched.of, watched.stage) != (Some(going.since), Some(going.step)) {
-            (watched.of, watched.stage) = (Some(going.since), Some(going.step));
-            watched.moved = self.now;
-        }
-        // A node that is gone needs nothing.
-        going.nodes.retain(|it| self.world.nodes.contains_key(it));
-        if going.nodes.is_empty() {
-            going.nodes.clone_from(&self.sight.nodes);
-        }
-        let waited = self.now.saturating_duration_since(watched.moved);
-        let (mut waits, mut digests, mut ids) =
-            (going.nodes.is_empty(), BTreeSet::new(), BTreeSet::new());
-        let mut refused = None;
-        let mut without_engine = BTreeSet::new();
-        for node in &going.nodes {
-            let report = self.world.images.get(&(node.clone(), self.name.clone()));
-            let report = report
-                .map(|it| &it.value)
-                .filter(|it| it.fetch == going.fetch);
-            match report.map(|it| &it.state) {
-                None if waited >= ANSWER => {
-                    refused = Some(format!(
-                        "node {node} lives and does not say whether it has the image; is its minato an older one?"
-                    ));
-                }
-                None | Some(ImageState::Fetching) => waits = true,
-                Some(ImageState::Failed(why)) => refused = Some(format!("node {node}: {why}")),
-                Some(ImageState::NoEngine) if self.sight.holders.contains(node) => {
-                    refused = Some(format!(
-                        "node {node} runs no containers; set runtime = \"docker\" in [agent] of its minato.toml, or drain it"
-                    ));
-                }
-                Some(ImageState::NoEngine) => drop(without_engine.insert(node.clone())),
-                Some(ImageState::Here { digest, id }) => {
-                    digests.extend(digest.clone());
-                    ids.insert(id.clone());
-                }
-            }
-        }
-        going.nodes.retain(|it| !without_engine.contains(it));
-        if refused.is_none()
-            && !waits
-            && (digests.len() > 1 || (digests.is_empty() && ids.len() > 1))
-        {
-            let all: Vec<&str> = digests.iter().chain(&ids).map(String::as_str).collect();
-            refused = Some(format!(
-                "nodes found different images under that name: {}; try again, or name it by its digest",
-                all.join(", ")
-            ));
-        }
-        if let Some(why) = refused {
-            return self.fail(record, FailureKind::Refused, why);
-        }
-        if waits || going.nodes.is_empty() {
-            if waited >= self.policy.deadline && going.nodes.is_empty() {
-                let why = "no node that is alive takes it".to_owned();
-                self.fail(record, FailureKind::Refused, why);
-            }
-            return;
-        }
-        pin(&mut going.to, digests.first());
-        if self.asked.known.is_none() {
-            going.to.digest = going.to.command.digest();
-        }
-        let stable = record
-            .stable
-            .as_mut()
-            .filter(|it| it.command == going.to.command);
-        if let Some(stable) = stable {
-            // The very image that runs.
-            let digest = stable.digest.clone();
-            going.to.digest = digest;
-            if going.to.restart == stable.restart {
-                let to = going.to.clone();
-                let text = format!(
-                    "{} is the very image that runs already: nothing to replace",
-                    to.name()
-                );
-                *stable = to;
-                record.going = None;
-                return self.tell(Level::Info, text, None);
-            }
-        }
-        going.step = RolloutStage::Replacing;
-    }
-
     fn replace(&mut self, record: &mut RolloutRecord, watched: &mut Watched) {
         let Some(going) = record.going.clone() else {
             return;
@@ -388,7 +292,7 @@ impl<'a> Turn<'a> {
             let text = format!("{} runs on all {} instances", to.name(), self.sight.wanted);
             let differs = old.command != to.command;
             let undo = differs.then(|| format!("minato rollback {}", self.name));
-            self.tell(Level::Info, text, undo);
+            self.tell(Level::Info, &text, undo);
             if differs {
                 record.before = Some(old);
             }
@@ -396,7 +300,7 @@ impl<'a> Turn<'a> {
         record.stable = Some(to);
     }
 
-    fn fail(&mut self, record: &mut RolloutRecord, how: FailureKind, reason: String) {
+    pub(super) fn fail(&mut self, record: &mut RolloutRecord, how: FailureKind, reason: String) {
         let (Some(going), Some(stable)) = (record.going.take(), record.stable.as_ref()) else {
             return;
         };
@@ -424,122 +328,16 @@ impl<'a> Turn<'a> {
             since: self.wall,
         });
         let hint = format!("minato explain {0}; minato logs {0}", self.name);
-        self.tell(Level::Warn, text, Some(hint));
+        self.tell(Level::Warn, &text, Some(hint));
     }
 
-    /// Since when instances of this version are ready, and which of them may take an old one's place.
-    fn look(
-        &self,
-        record: &mut RolloutRecord,
-        version: &Version,
-        watched: &mut Watched,
-        of: (Option<Timestamp>, Option<RolloutStage>),
-    ) {
-        if (watched.of, watched.stage) != of {
-            (watched.of, watched.stage) = of;
-            watched.moved = self.now;
-            watched.ready.clear();
-        }
-        if self.sight.ending || self.world.nodes.is_empty() {
-            // Old instances end in their own time; and what nobody could start has not failed.
-            watched.moved = self.now;
-        }
-        let ready: BTreeSet<_> = self
-            .slots_of(version)
-            .filter(|it| it.ready)
-            .map(key)
-            .collect();
-        watched.ready.retain(|it, _| ready.contains(it));
-        for it in ready {
-            watched.ready.entry(it).or_insert(self.now);
-        }
-        let there = |it: &Passed| {
-            self.slots_of(version)
-                .any(|slot| (slot.n, slot.generation) == (it.slot, it.generation))
-        };
-        record.passed.retain(there);
-        if self.slots_of(version).count() == self.sight.slots.len() {
-            // Nothing is left whose place could be taken.
-            return;
-        }
-        let long =
-            |since: &Instant| self.now.saturating_duration_since(*since) >= self.policy.healthy;
-        for ((slot, generation, _), _) in watched.ready.iter().filter(|(_, since)| long(since)) {
-            let (slot, generation) = (*slot, *generation);
-            if record.passed.insert(Passed { slot, generation }) {
-                watched.moved = self.now;
-            }
-        }
-    }
-
-    /// Whether all that there is, is of this version and has been ready for this long, or had passed before.
-    fn is_whole(
-        &self,
-        version: &Version,
-        record: &RolloutRecord,
-        watched: &Watched,
-        healthy: Duration,
-    ) -> bool {
-        let slots = &self.sight.slots;
-        let long = |it: &RollSlot| {
-            let passed = Passed {
-                slot: it.n,
-                generation: it.generation,
-            };
-            let since = watched.ready.get(&key(it));
-            since.is_some_and(|since| {
-                record.passed.contains(&passed)
-                    || self.now.saturating_duration_since(*since) >= healthy
-            })
-        };
-        slots.len() == self.sight.wanted
-            && self.slots_of(version).count() == slots.len()
-            && slots.iter().all(long)
-    }
-
-    fn slots_of<'s>(
-        &'s self,
-        version: &Version,
-    ) -> impl Iterator<Item = &'s RollSlot> + use<'s, 'a> {
-        let mark = Mark {
-            digest: version.digest.clone(),
-            restart: version.restart,
-        };
-        let slots = self.sight.slots.iter();
-        slots.filter(move |it| it.digest == mark.digest && it.restart >= mark.restart)
-    }
-
-    fn ready(&self, version: &Version) -> BTreeSet<Passed> {
-        let ready = self.slots_of(version).filter(|it| it.ready);
-        ready
-            .map(|it| Passed {
-                slot: it.n,
-                generation: it.generation,
-            })
-            .collect()
-    }
-
-    fn tell(&mut self, level: Level, text: String, hint: Option<String>) {
+    pub(super) fn tell(&mut self, level: Level, text: &str, hint: Option<String>) {
         self.news.push(News {
             level,
             kind: EventKind::Updated,
             text: format!("{}: {text}", self.name),
             hint,
         });
-    }
-}
-
-fn key(it: &RollSlot) -> (SlotIndex, Generation, Run) {
-    (it.n, it.generation, it.run)
-}
-
-/// Names the image by what the registry said it is, so that every instance is of the same.
-fn pin(to: &mut Version, digest: Option<&String>) {
-    if let (Some(image), Some(digest)) = (&mut to.command.image, digest)
-        && image.reference.digest().is_none()
-        && let Ok(pinned) = ImageReference::parse(&format!("{}@{digest}", image.reference))
-    {
-        image.reference = pinned;
     }
 }
 
