@@ -6,6 +6,8 @@
 )]
 #[path = "../../control/agent/tests/agent/docker/stage.rs"]
 mod stage;
+#[path = "containers/updates.rs"]
+mod updates;
 
 use crate::support::clock::{now, until};
 use crate::support::http::get;

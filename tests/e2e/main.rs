@@ -27,5 +27,4 @@ mod scale;
 mod stop;
 mod support;
 mod tls;
-mod updates;
 mod upgrade;

@@ -1,6 +1,7 @@
 //! `update` of a service: how carefully it goes from one version to the next.
 
 use super::document::Report;
+use super::duration::show;
 use super::field::Field;
 use super::key::Keys;
 use crate::{UpdateOrder, UpdatePolicy};
@@ -36,13 +37,18 @@ pub(super) fn read(field: &Field<'_>, report: &mut Report<'_>) -> Option<UpdateP
         order: order.in_force(default.order)?,
     };
     if policy.deadline <= policy.healthy {
-        let (deadline, healthy) = (policy.deadline, policy.healthy);
-        let message = format!(
-            "must be above healthy ({healthy:?}), got {deadline:?}: no new instance could be healthy in time"
-        );
-        let at = section.get(report, "deadline");
-        let at = at.or_else(|| section.get(report, "healthy"))?;
-        return at.problem(report, message);
+        let (deadline, healthy) = (show(policy.deadline), show(policy.healthy));
+        let why = "no new instance could be healthy in time";
+        return match section.get(report, "deadline") {
+            Some(at) => at.problem(
+                report,
+                format!("must be above healthy ({healthy}), got {deadline}: {why}"),
+            ),
+            None => section.get(report, "healthy")?.problem(
+                report,
+                format!("must be below deadline ({deadline}), got {healthy}: {why}"),
+            ),
+        };
     }
     Some(policy)
 }

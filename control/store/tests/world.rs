@@ -7,7 +7,7 @@
 )]
 
 use minato_config::*;
-use minato_control::{InstanceKey, Object, World};
+use minato_control::{FailureKind, ImageState, InstanceKey, Object, RolloutStage, World};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Entry, Event, Listing, Observed, Revision};
 use minato_health::{Phase, Verdict};
@@ -77,6 +77,8 @@ fn documents() -> Vec<(&'static str, Key)> {
         ("gateway_alive.json", Key::GatewayAlive(gateway())),
         ("load.json", Key::Load(gateway(), service("library"))),
         ("scale.json", Key::Scale(service("library"))),
+        ("rollout.json", Key::Rollout(service("library"))),
+        ("image.json", Key::Image(node(), service("library"))),
     ]
 }
 
@@ -101,6 +103,8 @@ fn count(world: &World) -> usize {
         + world.gateways.len()
         + world.loads.len()
         + world.scales.len()
+        + world.rollouts.len()
+        + world.images.len()
 }
 
 #[test]
@@ -114,6 +118,26 @@ fn every_golden_file_decodes_and_none_is_left_out() {
         std::fs::read_dir(folder).unwrap().count(),
         documents().len()
     );
+}
+
+#[test]
+fn a_golden_rollout_means_what_it_says() {
+    let world = golden_world().world;
+    let rollout = &world.rollouts[&service("library")].value;
+    let stable = rollout.stable.as_ref().unwrap();
+    assert_eq!(stable.command.argv, ["/usr/bin/library"]);
+    assert_eq!(stable.restart, Some(Restart(7)));
+    let going = rollout.going.as_ref().unwrap();
+    assert_eq!(going.step, RolloutStage::Fetching);
+    assert!(going.nodes.contains(&node()));
+    let failed = rollout.failed.as_ref().unwrap();
+    assert_eq!(
+        (failed.how, failed.number),
+        (FailureKind::Reverted, Some(4))
+    );
+    assert_eq!(rollout.passed.len(), 1);
+    let image = &world.images[&(node(), service("library"))].value;
+    assert!(matches!(&image.state, ImageState::Here { id, .. } if id == "sha256:11"));
 }
 
 #[test]
@@ -234,7 +258,7 @@ fn what_does_not_decode_keeps_the_last_good_object_and_is_noted() {
             (String::new(), "EOF"),
             ("[".repeat(100_000), "recursion"),
         ] {
-            if key_of_intent(&key) && bad == "{\"v\":1}" {
+            if is_kept(&key) && bad == "{\"v\":1}" {
                 continue;
             }
             let mut observed = golden_world();
@@ -259,9 +283,9 @@ fn what_does_not_decode_keeps_the_last_good_object_and_is_noted() {
     }
 }
 
-/// All fields of an intent but its version have defaults.
-fn key_of_intent(key: &Key) -> bool {
-    matches!(key, Key::Intent(_))
+/// All fields of an intent and of a rollout but the version have defaults, and their last value stays when they vanish.
+fn is_kept(key: &Key) -> bool {
+    matches!(key, Key::Intent(_) | Key::Rollout(_))
 }
 
 #[test]
@@ -274,7 +298,7 @@ fn a_delete_takes_the_object_and_its_note() {
             key: keys().text(&key),
             revision: Revision(51),
         });
-        let kept = usize::from(key_of_intent(&key));
+        let kept = usize::from(is_kept(&key));
         assert_eq!(count(&observed.world), before - 1 + kept, "{name}");
         assert_eq!(observed.undecodable, BTreeMap::new(), "{name}");
         assert_eq!(observed.revision, Revision(51));
@@ -472,8 +496,10 @@ fn without_kept(observed: &Observed) -> World {
         });
     }
     for gone in std::mem::take(&mut bare.world.vanished) {
-        if let Object::Intent(service) = gone {
-            bare.world.intents.remove(&service);
+        match gone {
+            Object::Intent(service) => drop(bare.world.intents.remove(&service)),
+            Object::Rollout(service) => drop(bare.world.rollouts.remove(&service)),
+            Object::Service(_) | Object::Slot(..) => {}
         }
     }
     bare.world

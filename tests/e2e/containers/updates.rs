@@ -1,16 +1,10 @@
 //! `minato update` and `rollback` on a real engine with a real registry.
 
-#[allow(
-    dead_code,
-    reason = "shared with the tests of the runtime, which use all of it"
-)]
-#[path = "../../control/agent/tests/agent/docker/stage.rs"]
-mod stage;
-
+use super::stage::{Engine, inside_with, wait};
 use crate::support::clock::until;
 use crate::support::http::get;
 use crate::support::site::{QUICK, Site};
-use stage::{Engine, inside_with, wait};
+
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
@@ -127,7 +121,7 @@ fn said(output: &std::process::Output) -> String {
 
 #[test]
 fn an_update_that_works_and_four_that_do_not_cost_no_request() {
-    let test = "updates::an_update_that_works_and_four_that_do_not_cost_no_request";
+    let test = "containers::updates::an_update_that_works_and_four_that_do_not_cost_no_request";
     inside_with(&[("docker-registry", "docker-registry")], test, async {
         let engine = Engine::start().await;
         let mut registry = Registry::start().await;
