@@ -40,6 +40,14 @@ conformance:
 	@command -v slowhttptest >/dev/null || { echo "apt-get install slowhttptest"; exit 1; }
 	cargo test --locked -p minato-proxy-server --test hostile -- --ignored --nocapture --test-threads 1
 
+# Faults of many machines, each ten times with short timers and once with those that users get: docs/faults.md. Half an hour;
+# each once with short timers is part of `make test`. Wants root, for network namespaces.
+.PHONY: test-faults
+test-faults:
+	@scripts/install-needed.sh --tests
+	MINATO_FAULT_RUNS=10 cargo test --locked --test faults -- --nocapture --test-threads 1
+	MINATO_FAULT_TIMERS=default cargo test --locked --test faults -- --nocapture --test-threads 1
+
 # Every order of every step of the admission queue and of an endpoint, tried by loom.
 .PHONY: model
 model:

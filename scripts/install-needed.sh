@@ -36,6 +36,11 @@ case "$packages" in *protobuf-compiler*) packages="$packages libprotobuf-dev" ;;
 if [ "${1:-}" = --tests ]; then
     need etcd etcd-server "the tests start clusters of their own"
     need etcdctl etcd-client "the tests set up users and roles with it"
+    # Those of several machines in one; as with containers, what is missing is skipped, and under CI=true that fails.
+    need ip iproute2 "the tests of several machines make network namespaces"
+    need iptables iptables "they cut machines from each other with it"
+    need nsenter util-linux "they start programs within"
+    need faketime faketime "one of them has a wrong clock"
     # Those with containers; they are skipped without an engine, and under CI=true a skip fails.
     need dockerd docker.io "the tests with containers start an engine of their own"
     need docker-registry docker-registry "the tests with containers fetch from it"

@@ -12,7 +12,7 @@ use crate::view::ProcessView;
 use anyhow::{Context as _, anyhow, bail};
 use minato_config::{GatewayId, NodeId, Role, Settings, Timestamp};
 use minato_config_files::{Folder, Watcher};
-use minato_control::{Event, EventKind};
+use minato_control::{Event, EventKind, Patience};
 use minato_control_agent::{AgentError, AgentOptions, Stop};
 use minato_control_server::{About, Admin, ClaimOptions, Journal, JournalOptions, LeadOptions};
 use minato_control_store::keys::Keys;
@@ -115,6 +115,7 @@ impl Duties {
                 gateway: GatewayId::parse(charge.node.as_str())
                     .context("the node's name does not fit a gateway")?,
                 since: charge.since,
+                lease: charge.settings.lease,
                 reports: charge.reports.clone(),
             };
             parts.spawn(reporter.run(stopped.clone()));
@@ -134,7 +135,7 @@ impl Duties {
                 stopped.clone(),
             ));
             parts.spawn(minato_control_server::lead(
-                LeadOptions::new(charge.keys.clone(), charge.node.clone()),
+                charge.lead(),
                 shared.clone(),
                 events.clone(),
                 stopped,
@@ -259,6 +260,21 @@ impl Charge {
         })
     }
 
+    fn lead(&self) -> LeadOptions {
+        let control = self.settings.control;
+        LeadOptions {
+            lease: control.lease,
+            keep_alive: control.lease / 3,
+            scale_period: control.scale_interval,
+            scale_window: control.scale_window,
+            patience: Patience {
+                grace: control.node_grace,
+                after_election: control.election_grace,
+            },
+            ..LeadOptions::new(self.keys.clone(), self.node.clone())
+        }
+    }
+
     fn agent(&self) -> anyhow::Result<AgentOptions> {
         let data = &self.settings.data;
         let data = std::path::absolute(data)
@@ -273,6 +289,7 @@ impl Charge {
             log_bytes: self.settings.agent.log_bytes,
             shim: vec![self.keeper.clone().into_os_string(), "shim".into()],
             address: self.settings.agent.advertise,
+            lease: self.settings.lease,
             labels: self.settings.agent.labels.clone(),
             overcommit: self.settings.agent.overcommit,
         })

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// One process's settings, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +23,14 @@ pub struct Settings {
     pub data: PathBuf,
     /// The store of many machines. Default: the embedded one.
     pub etcd: Option<EtcdSettings>,
+    /// A node or gateway counts as gone this long after its last word. Default 20 s.
+    pub lease: Duration,
     /// The gateway's part.
     pub gateway: GatewaySettings,
     /// The agent's part.
     pub agent: AgentSettings,
+    /// Control's part.
+    pub control: ControlSettings,
     /// Where the admin API listens; loopback only in this version. Default `127.0.0.1:7070`.
     pub admin: SocketAddr,
 }
@@ -49,6 +54,7 @@ impl Settings {
             services: folder.join("services/"),
             data: PathBuf::from("/var/lib/minato"),
             etcd: None,
+            lease: Duration::from_secs(20),
             gateway: GatewaySettings {
                 http: vec![loopback(8080)],
                 https: Vec::new(),
@@ -70,7 +76,35 @@ impl Settings {
                 labels: BTreeMap::new(),
                 overcommit: Overcommit::default(),
             },
+            control: ControlSettings::default(),
             admin: loopback(7070),
+        }
+    }
+}
+
+/// `[control]`: how patient the leader is. It does not take effect with those that do not lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ControlSettings {
+    /// Another leads this long after the leader's last word. Default 15 s.
+    pub lease: Duration,
+    /// From the end of a node's lease until it is given up. Default 10 s.
+    pub node_grace: Duration,
+    /// The same from an election on at which several nodes are missing. Default 60 s.
+    pub election_grace: Duration,
+    /// How often the number of instances is decided that follows a load. Default 15 s.
+    pub scale_interval: Duration,
+    /// For how long fewer instances must be enough before there are fewer. Default 300 s.
+    pub scale_window: Duration,
+}
+
+impl Default for ControlSettings {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(15),
+            node_grace: Duration::from_secs(10),
+            election_grace: Duration::from_secs(60),
+            scale_interval: Duration::from_secs(15),
+            scale_window: Duration::from_secs(300),
         }
     }
 }

@@ -376,11 +376,16 @@ impl HealthLoop {
         if !self.fleet.is_newest(id) {
             return;
         }
+        let is_draining = member.endpoint.is_draining();
+        if member.verdict == Verdict::Down && member.failure.is_none() && !is_draining {
+            // Down as every run begins, not because of anything that was seen: that is no vote.
+            return;
+        }
         let report = VerdictReport {
             v: 1,
             generation: id.generation,
             run: id.run,
-            verdict: if member.endpoint.is_draining() {
+            verdict: if is_draining {
                 Verdict::Down
             } else {
                 member.verdict

@@ -10,8 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
-/// Life of the lease without keep-alive.
-const LEASE: Duration = Duration::from_secs(20);
 /// Pause after the store refused.
 const RETRY: Duration = Duration::from_secs(1);
 /// Writes in one commit.
@@ -129,6 +127,8 @@ pub(crate) struct Reporter {
     pub(crate) keys: Keys,
     pub(crate) gateway: GatewayId,
     pub(crate) since: Timestamp,
+    /// This gateway counts as gone this long after its last word.
+    pub(crate) lease: Duration,
     pub(crate) reports: Reports,
 }
 
@@ -137,7 +137,7 @@ impl Reporter {
     /// again each [`RETRY`].
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut lease = None;
-        let mut beat = tokio::time::interval(LEASE / 4);
+        let mut beat = tokio::time::interval(self.lease / 4);
         let mut away = false;
         loop {
             let kept = tokio::select! {
@@ -179,7 +179,7 @@ impl Reporter {
                 Err(error) => return Err(error),
             }
         }
-        let granted = self.store.grant(LEASE).await?;
+        let granted = self.store.grant(self.lease).await?;
         let alive = serde_json::to_vec(&GatewayAlive {
             v: 1,
             since: self.since,

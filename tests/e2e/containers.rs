@@ -11,7 +11,7 @@ mod updates;
 
 use crate::support::clock::{now, until};
 use crate::support::http::get;
-use crate::support::site::{AtStop, QUICK, Site};
+use crate::support::site::{AtStop, PATIENT, Site};
 use rustix::process::Signal;
 use stage::{Engine, inside};
 use std::fs;
@@ -30,11 +30,11 @@ fn site(engine: &Engine) -> Site {
 
 /// A service file.
 fn library(version: &str, more: &str) -> String {
-    let (interval, fast, timeout) = QUICK;
     format!(
         "image = \"test/library:1\"\nport = 8080\ninit = true\nreplicas = 2\nroutes = [\"*\"]\nenv = {{ VERSION = \"{version}\" }}\n\
          stop = {{ drain = \"2s\", grace = \"1s\" }}\n\
-         health = {{ path = \"/healthz\", interval = \"{interval}ms\", fast = \"{fast}ms\", timeout = \"{timeout}ms\" }}\nupdate = {{ healthy = \"1s\" }}\n{more}"
+         update = {{ healthy = \"1s\" }}\n{}{more}",
+        PATIENT.of("path = \"/healthz\"")
     )
 }
 

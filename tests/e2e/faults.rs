@@ -4,7 +4,7 @@ use crate::support::clock::{until, wall_ms};
 use crate::support::http::{get, post, until_status};
 use crate::support::load::{Ask, Load};
 use crate::support::processes::{python, signal};
-use crate::support::site::{QUICK, Site};
+use crate::support::site::{PATIENT, QUICK, Site};
 use crate::support::view::Event;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -56,15 +56,15 @@ fn a_killed_instance_costs_no_request_and_comes_back_as_a_new_run() {
     let mut site = Site::new();
     fs::create_dir(site.path("www")).unwrap();
     fs::write(site.path("www/page"), "the page").unwrap();
-    let (interval, fast, timeout) = QUICK;
     site.write(
         "pages",
         &format!(
             "command = [\"{}\", \"-m\", \"http.server\", \"--bind\", \"127.0.0.1\", \"--directory\", \"{}\", \"{{port}}\"]\n\
              replicas = 2\nroutes = [\"*\"]\nstop = {{ drain = \"1s\", grace = \"1s\" }}\n\
-             health = {{ path = \"/page\", interval = \"{interval}ms\", fast = \"{fast}ms\", timeout = \"{timeout}ms\" }}\n",
+             {}",
             python(),
-            site.path("www").display()
+            site.path("www").display(),
+            PATIENT.of("path = \"/page\"")
         ),
     );
     site.start();
@@ -111,7 +111,7 @@ fn a_killed_instance_costs_no_request_and_comes_back_as_a_new_run() {
 #[test]
 fn a_frozen_instance_is_ejected_in_time_and_replaced() {
     let mut site = Site::new();
-    site.write("app", &site.python(2, ""));
+    site.write("app", &site.python(2, &QUICK.of("path = \"/healthz\"")));
     site.start();
     site.wait_ok("app", 2);
     let load = site.load();
@@ -128,10 +128,9 @@ fn a_frozen_instance_is_ejected_in_time_and_replaced() {
 
     let events = site.events_of("app", 1, before);
     in_order(&events, &["suspect", "down", "killed", "started", "up"]);
-    let (interval, fast, timeout) = QUICK;
     let down = events.iter().find(|it| it.kind == "down").unwrap();
     let took = down.at_ms.saturating_sub(frozen);
-    let limit = interval + 2 * fast + timeout + SLACK_MS;
+    let limit = QUICK.bound_ms() + SLACK_MS;
     assert!(
         took <= limit,
         "ejected after {took} ms, at most {limit} ms are allowed: {events:#?}"
@@ -145,7 +144,7 @@ fn a_frozen_instance_is_ejected_in_time_and_replaced() {
 #[test]
 fn an_instance_that_fails_its_health_path_is_replaced_and_no_order_is_lost_or_doubled() {
     let mut site = Site::new();
-    site.write("app", &site.python(2, ""));
+    site.write("app", &site.python(2, &QUICK.of("path = \"/healthz\"")));
     site.start();
     site.wait_ok("app", 2);
     let (before, address) = (site.latest_event(), site.address("app", 0));
@@ -191,7 +190,7 @@ fn an_instance_that_fails_its_health_path_is_replaced_and_no_order_is_lost_or_do
 #[test]
 fn an_instance_that_accepts_and_never_answers_is_ejected_and_replaced() {
     let mut site = Site::new();
-    site.write("app", &site.python(2, ""));
+    site.write("app", &site.python(2, &QUICK.of("path = \"/healthz\"")));
     site.start();
     site.wait_ok("app", 2);
     let load = site.load();
@@ -211,7 +210,7 @@ fn an_instance_that_accepts_and_never_answers_is_ejected_and_replaced() {
 #[test]
 fn when_every_instance_dies_clients_are_told_and_the_service_returns() {
     let mut site = Site::new();
-    site.write("app", &site.python(2, ""));
+    site.write("app", &site.python(2, &QUICK.of("path = \"/healthz\"")));
     site.start();
     site.wait_ok("app", 2);
     let pids = site.pids("app");

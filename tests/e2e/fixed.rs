@@ -4,7 +4,7 @@ use crate::support::clock::until;
 use crate::support::http::{get, until_status};
 use crate::support::origin::{Origin, ok, say};
 use crate::support::processes::{beside, python};
-use crate::support::site::Site;
+use crate::support::site::{QUICK, Site};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,8 +38,9 @@ fn a_fixed_endpoint_is_ejected_while_it_is_gone_and_routed_when_it_is_back() {
     site.write(
         "elsewhere",
         &format!(
-            "endpoints = [\"{}\"]\nroutes = [\"*\"]\nhealth = {{ path = \"/healthz\", interval = \"600ms\", fast = \"100ms\", timeout = \"500ms\" }}\n",
-            site.ports.own(5)
+            "endpoints = [\"{}\"]\nroutes = [\"*\"]\n{}",
+            site.ports.own(5),
+            QUICK.of("path = \"/healthz\"")
         ),
     );
     site.start();
@@ -93,8 +94,9 @@ fn the_last_instance_is_held_while_it_still_answers() {
     site.write(
         "only",
         &format!(
-            "endpoints = [\"{}\"]\nroutes = [\"*\"]\nhealth = {{ path = \"/healthz\", interval = \"600ms\", fast = \"100ms\", timeout = \"500ms\" }}\n",
-            origin.address
+            "endpoints = [\"{}\"]\nroutes = [\"*\"]\n{}",
+            origin.address,
+            QUICK.of("path = \"/healthz\"")
         ),
     );
     site.start();
@@ -125,8 +127,10 @@ fn an_instance_that_fails_real_requests_is_ejected_though_its_checks_pass() {
     site.write(
         "pair",
         &format!(
-            "endpoints = [\"{}\", \"{}\"]\nroutes = [\"*\"]\nhealth = {{ kind = \"tcp\", interval = \"600ms\", fast = \"100ms\", timeout = \"500ms\" }}\n",
-            broken.address, good.address
+            "endpoints = [\"{}\", \"{}\"]\nroutes = [\"*\"]\n{}",
+            broken.address,
+            good.address,
+            QUICK.of("kind = \"tcp\"")
         ),
     );
     site.start();

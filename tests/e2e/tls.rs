@@ -4,7 +4,7 @@ use crate::support::clock::until;
 use crate::support::http::{get, until_status};
 use crate::support::origin::{Origin, ok};
 use crate::support::site::Site;
-use crate::support::tls::{Authority, Front, Veil, put};
+use crate::support::tls::{Authority, Front, Time, Veil, put};
 use std::fs;
 use std::net::SocketAddr;
 
@@ -13,7 +13,9 @@ pub(crate) fn secure(authority: &Authority) -> Site {
     let site = Site::new();
     let folder = site.path("tls");
     fs::create_dir(&folder).unwrap();
-    authority.sign(&["e2e.test"]).write(&folder, "default");
+    authority
+        .sign(&["e2e.test"], Time::Now)
+        .write(&folder, "default");
     let listen = https(&site);
     let more = format!("[gateway]\nhttps = [\"{listen}\"]\ncertificates = \"tls\"\n");
     let text = fs::read_to_string(site.settings()).unwrap();
@@ -38,8 +40,8 @@ fn a_certificate_is_replaced_while_it_runs_and_a_broken_one_is_named() {
     site.write("open", &origin.file(""));
     site.start();
     let veil = |ca: &std::path::Path| Veil::start(https(&site), ca, "e2e.test", "http/1.1");
-    let old = veil(&first.write(site.path("first.pem")));
-    let new = veil(&second.write(site.path("second.pem")));
+    let old = veil(&first.write(&site.path("first.pem")));
+    let new = veil(&second.write(&site.path("second.pem")));
     until_status(old.address, "e2e.test", "/", 200);
     assert!(get(new.address, "e2e.test", "/").is_err());
     let told = new.handshakes();
@@ -49,7 +51,7 @@ fn a_certificate_is_replaced_while_it_runs_and_a_broken_one_is_named() {
     );
 
     second
-        .sign(&["e2e.test"])
+        .sign(&["e2e.test"], Time::Now)
         .write(&site.path("tls"), "default");
     until_status(new.address, "e2e.test", "/", 200);
 
@@ -83,10 +85,10 @@ fn an_instance_that_cannot_prove_itself_is_down_and_says_why() {
     let (ours, stranger) = (Authority::new("ours"), Authority::new("stranger"));
     let mut site = Site::new();
     let origin = origin();
-    let front = Front::start(origin.address, &stranger.sign(&["origin.test"]));
+    let front = Front::start(origin.address, &stranger.sign(&["origin.test"], Time::Now));
     let (ours, stranger) = (
-        ours.write(site.path("ours.pem")),
-        stranger.write(site.path("stranger.pem")),
+        ours.write(&site.path("ours.pem")),
+        stranger.write(&site.path("stranger.pem")),
     );
     let file = |ca: &std::path::Path, sni: &str| {
         format!(

@@ -59,25 +59,8 @@ fn socket(field: &Field<'_>, report: &mut Report<'_>) -> Option<PathBuf> {
 }
 
 fn volumes(field: &Field<'_>, report: &mut Report<'_>) -> Option<BTreeMap<String, PathBuf>> {
-    let section = field.section(
-        report,
-        "a table of names and folders, like { library-data = \"/srv/library\" }",
-    )?;
-    let fields = section.fields(report);
-    if fields.len() > MOST_ITEMS {
-        let message = format!("at most {MOST_ITEMS} may stand here, got {}", fields.len());
-        return field.problem(report, message);
-    }
-    let mut all = Some(BTreeMap::new());
-    for (name, value) in fields {
-        match (volume(name, &value, report), all.as_mut()) {
-            (Some(it), Some(all)) => {
-                all.insert(name.to_owned(), it);
-            }
-            _ => all = None,
-        }
-    }
-    all
+    let wanted = "a table of names and folders, like { library-data = \"/srv/library\" }";
+    field.table(report, wanted, MOST_ITEMS, volume)
 }
 
 fn volume(name: &str, value: &Field<'_>, report: &mut Report<'_>) -> Option<PathBuf> {

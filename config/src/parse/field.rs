@@ -2,6 +2,7 @@
 
 use super::document::Report;
 use super::{duration, size};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
@@ -202,6 +203,32 @@ impl<'t> Field<'t> {
             }),
             _ => self.wrong(report, wanted),
         }
+    }
+
+    /// The values of a table with names of the operator's, at most `most`, each read with `read`; `None` where one is wrong.
+    pub(super) fn table<T>(
+        &self,
+        report: &mut Report<'_>,
+        wanted: &str,
+        most: usize,
+        mut read: impl FnMut(&str, &Field<'_>, &mut Report<'_>) -> Option<T>,
+    ) -> Option<BTreeMap<String, T>> {
+        let section = self.section(report, wanted)?;
+        let fields = section.fields(report);
+        if fields.len() > most {
+            let message = format!("at most {most} may stand here, got {}", fields.len());
+            return self.problem(report, message);
+        }
+        let mut all = Some(BTreeMap::new());
+        for (name, value) in fields {
+            match (read(name, &value, report), all.as_mut()) {
+                (Some(it), Some(all)) => {
+                    all.insert(name.to_owned(), it);
+                }
+                _ => all = None,
+            }
+        }
+        all
     }
 
     /// A duration within `range`, written like `"2s"`.

@@ -139,34 +139,9 @@ fn user(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
     }
 }
 
-/// The values of a table, each read with `read`.
-fn table<T>(
-    field: &Field<'_>,
-    report: &mut Report<'_>,
-    wanted: &str,
-    mut read: impl FnMut(&str, &Field<'_>, &mut Report<'_>) -> Option<T>,
-) -> Option<BTreeMap<String, T>> {
-    let section = field.section(report, wanted)?;
-    let fields = section.fields(report);
-    if fields.len() > MOST_ITEMS {
-        let message = format!("at most {MOST_ITEMS} may stand here, got {}", fields.len());
-        return field.problem(report, message);
-    }
-    let mut all = Some(BTreeMap::new());
-    for (name, value) in fields {
-        match (read(name, &value, report), all.as_mut()) {
-            (Some(it), Some(all)) => {
-                all.insert(name.to_owned(), it);
-            }
-            _ => all = None,
-        }
-    }
-    all
-}
-
 fn secrets(field: &Field<'_>, report: &mut Report<'_>) -> Option<BTreeMap<String, Secret>> {
     let wanted = "a table of names, like { DB_PASSWORD = \"library-db\" }";
-    table(field, report, wanted, |name, value, report| {
+    field.table(report, wanted, MOST_ITEMS, |name, value, report| {
         super::backend::check_variable(name, value, report)?;
         let (name, form) = match value.value {
             DeValue::Table(_) => {
@@ -198,7 +173,7 @@ fn secret_form(field: &Field<'_>, report: &mut Report<'_>) -> Option<SecretForm>
 
 fn volumes(field: &Field<'_>, report: &mut Report<'_>) -> Option<BTreeMap<String, Mount>> {
     let wanted = "a table of paths inside and names of [agent.docker.volumes], like { \"/data\" = \"library-data\" }";
-    table(field, report, wanted, |path, value, report| {
+    field.table(report, wanted, MOST_ITEMS, |path, value, report| {
         let plain =
             path.len() > 1 && path.len() <= 1_024 && path.starts_with('/') && !path.ends_with('/');
         let odd = |it: &str| it.is_empty() || it == "." || it == "..";

@@ -6,6 +6,7 @@
 mod address;
 mod backend;
 mod check;
+mod control;
 mod docker;
 mod document;
 mod duration;

@@ -3,7 +3,7 @@
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use super::{address, docker, gateway, label, store};
+use super::{address, control, docker, gateway, label, store};
 use crate::{
     AgentSettings, DockerSettings, NodeId, PortRange, Role, RuntimeSettings, Settings, SiteId,
 };
@@ -14,13 +14,14 @@ use std::path::{Path, PathBuf};
 /// Of `minato.toml`.
 pub(super) const KEYS: Keys = Keys {
     known: &[
-        "site", "node", "roles", "services", "store", "gateway", "agent", "admin",
+        "site", "node", "roles", "services", "store", "gateway", "agent", "control", "admin",
     ],
     later: &[("sites", "more than one site comes later: leave it out")],
     below: &[
         ("store", &store::KEYS),
         ("gateway", &gateway::KEYS),
         ("agent", &AGENT_KEYS),
+        ("control", &control::KEYS),
         ("admin", &ADMIN_KEYS),
     ],
 };
@@ -74,12 +75,17 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
     if let Some(it) = part(root, report, "store", &store::KEYS) {
         settings.data = it.read(report, "path", path).or(settings.data);
         settings.etcd = store::read(&it, report, folder);
+        let lease = it.read(report, "lease", |it, to| it.duration(to, control::LEASES));
+        settings.lease = lease.or(settings.lease);
     }
     if let Some(it) = part(root, report, "gateway", &gateway::KEYS) {
         gateway::read(&it, report, folder, &mut settings.gateway);
     }
     if let Some(it) = part(root, report, "agent", &AGENT_KEYS) {
         agent(&it, report, folder, &mut settings.agent);
+    }
+    if let Some(it) = part(root, report, "control", &control::KEYS) {
+        settings.control = control::read(&it, report);
     }
     if let Some(it) = part(root, report, "admin", &ADMIN_KEYS) {
         let mut listen = NO_ADDRESS;

@@ -17,6 +17,7 @@ pub(super) const KEYS: Keys = Keys::known(&[
     "key",
     "user",
     "password_file",
+    "lease",
 ]);
 
 /// Endpoints of one cluster; etcd advises 7 members at most.

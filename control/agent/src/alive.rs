@@ -9,62 +9,67 @@ use minato_health::{NodeAlive, NodeInfo};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// The node counts as gone this long after its last word.
-const LEASE: Duration = Duration::from_secs(20);
-const EACH: Duration = Duration::from_secs(5);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Runs until dropped, or until the store is closed.
-pub(crate) async fn stay_alive(store: SharedStore, keys: Keys, node: NodeId, info: NodeInfo) {
-    let since = now().wall;
-    let mut lease = None;
-    loop {
-        let alive = NodeAlive { v: 1, since };
-        let pause = match keep(&store, &keys, &node, alive, &info, &mut lease).await {
-            Ok(()) => EACH,
-            Err(StoreError::Closed) => return,
-            Err(StoreError::LeaseGone { .. }) if lease.take().is_some() => continue,
-            Err(error) => {
-                tracing::warn!(%error, "this node could not say that it lives");
-                AFTER_FAILURE
-            }
-        };
-        sleep(pause).await;
-    }
+/// What a node says of itself while it lives.
+pub(crate) struct Liveness {
+    pub(crate) store: SharedStore,
+    pub(crate) keys: Keys,
+    pub(crate) node: NodeId,
+    pub(crate) info: NodeInfo,
+    /// The node counts as gone this long after its last word.
+    pub(crate) lease: Duration,
 }
 
-async fn keep(
-    store: &SharedStore,
-    keys: &Keys,
-    node: &NodeId,
-    alive: NodeAlive,
-    info: &NodeInfo,
-    lease: &mut Option<LeaseId>,
-) -> Result<(), StoreError> {
-    let key = keys.text(&Key::NodeAlive(node.clone()));
-    if let Some(held) = lease {
-        store.keep_alive(*held).await?;
-        // A key that was deleted by accident is written again.
-        if store.get(&key).await?.is_some() {
-            return Ok(());
+impl Liveness {
+    /// Runs until dropped, or until the store is closed.
+    pub(crate) async fn keep(self) {
+        let since = now().wall;
+        let mut lease = None;
+        loop {
+            let alive = NodeAlive { v: 1, since };
+            let pause = match self.renew(alive, &mut lease).await {
+                Ok(()) => self.lease / 4,
+                Err(StoreError::Closed) => return,
+                Err(StoreError::LeaseGone { .. }) if lease.take().is_some() => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "this node could not say that it lives");
+                    AFTER_FAILURE
+                }
+            };
+            sleep(pause).await;
         }
     }
-    let json = |error: serde_json::Error| StoreError::Invalid {
-        detail: format!("a node document cannot be written as JSON: {error}"),
-    };
-    let granted = store.grant(LEASE).await?;
-    let commit = Commit::put(
-        keys.text(&Key::NodeInfo(node.clone())),
-        serde_json::to_vec(info).map_err(json)?,
-    )
-    .and_put(
-        key,
-        serde_json::to_vec(&alive).map_err(json)?,
-        Some(granted),
-    );
-    store.commit(commit).await?;
-    *lease = Some(granted);
-    Ok(())
+
+    async fn renew(&self, alive: NodeAlive, lease: &mut Option<LeaseId>) -> Result<(), StoreError> {
+        let Self {
+            store, keys, node, ..
+        } = self;
+        let key = keys.text(&Key::NodeAlive(node.clone()));
+        if let Some(held) = lease {
+            store.keep_alive(*held).await?;
+            // A key that was deleted by accident is written again.
+            if store.get(&key).await?.is_some() {
+                return Ok(());
+            }
+        }
+        let json = |error: serde_json::Error| StoreError::Invalid {
+            detail: format!("a node document cannot be written as JSON: {error}"),
+        };
+        let granted = store.grant(self.lease).await?;
+        let commit = Commit::put(
+            keys.text(&Key::NodeInfo(node.clone())),
+            serde_json::to_vec(&self.info).map_err(json)?,
+        )
+        .and_put(
+            key,
+            serde_json::to_vec(&alive).map_err(json)?,
+            Some(granted),
+        );
+        store.commit(commit).await?;
+        *lease = Some(granted);
+        Ok(())
+    }
 }
 
 /// What this machine has, as far as it tells.

@@ -17,6 +17,8 @@ use tokio::time::sleep;
 const EACH: Duration = Duration::from_secs(5);
 /// What has not changed is told again after this long: a clock that went wrong shows in it.
 const AT_LEAST: Duration = Duration::from_secs(60);
+/// The first words come one after the other: a clock that is wrong shows only in several.
+const FIRST_WORDS: u32 = 3;
 /// Thousandths of processors or memory that make a difference.
 const NOTABLE: u64 = 100;
 
@@ -24,7 +26,7 @@ const NOTABLE: u64 = 100;
 pub(crate) async fn tell_load(store: SharedStore, keys: Keys, node: NodeId, data: PathBuf) {
     let key = keys.text(&Key::NodeLoad(node));
     let mut before = Counters::read();
-    let mut told: Option<(NodeLoad, u64, Instant)> = None;
+    let (mut told, mut words): (Option<(NodeLoad, u64, Instant)>, u32) = (None, 0);
     // A first span of a second, so that a node that joins is not taken for an idle one.
     sleep(Duration::from_secs(1)).await;
     loop {
@@ -32,11 +34,15 @@ pub(crate) async fn tell_load(store: SharedStore, keys: Keys, node: NodeId, data
         let (load, memory) = measure(&before, &counters, &data);
         before = counters;
         let due = told.is_none_or(|(last, _, at)| {
-            before.at.duration_since(at) >= AT_LEAST || is_notable(&last, &load, memory)
+            let is_old = before.at.duration_since(at) >= AT_LEAST;
+            is_old || words < FIRST_WORDS || is_notable(&last, &load, memory)
         });
         if due {
             match write(&store, &key, &load).await {
-                Ok(()) => told = Some((load, memory, before.at)),
+                Ok(()) => {
+                    told = Some((load, memory, before.at));
+                    words = words.saturating_add(1);
+                }
                 Err(StoreError::Closed) => return,
                 // Whoever needs the store says so; this is tried again with the next look.
                 Err(error) => tracing::debug!(%error, "the load of this node could not be stored"),

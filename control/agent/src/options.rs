@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// One agent's settings.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct AgentOptions {
     pub shim: Vec<OsString>,
     /// The address at which instances of this node are reached.
     pub address: IpAddr,
+    /// This node counts as gone this long after its last word.
+    pub lease: Duration,
     /// What this machine is, for services that ask for it.
     pub labels: BTreeMap<String, String>,
     /// How far more than the machine has may be promised.

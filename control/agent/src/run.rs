@@ -1,7 +1,7 @@
 //! The node loop: waits for what happens and has it taken in, decided on, and said.
 
 use crate::agent::{Agent, Seen};
-use crate::alive::{about_this_machine, stay_alive};
+use crate::alive::{Liveness, about_this_machine};
 use crate::clock::now;
 use crate::load::tell_load;
 use crate::local::LocalProbes;
@@ -119,13 +119,14 @@ impl Agent {
             self.options.node.clone(),
             self.options.data.clone(),
         ));
-        let info = about_this_machine(&self.options);
-        let alive = tokio::spawn(stay_alive(
-            store.clone(),
+        let liveness = Liveness {
+            store: store.clone(),
             keys,
-            self.options.node.clone(),
-            info,
-        ));
+            node: self.options.node.clone(),
+            info: about_this_machine(&self.options),
+            lease: self.options.lease,
+        };
+        let alive = tokio::spawn(liveness.keep());
         let (mut probes, mut changes) = LocalProbes::new();
         let (mut following, mut deadline) = (true, None);
         let mut tidy_at = now().instant + FIRST_TIDY;

@@ -96,6 +96,7 @@ impl Node {
                 place.local = same.and_then(|it| it.local);
                 place.stage = Stage::Running(Life {
                     patience: (began + START_DEADLINE).max(now.instant + ADOPTION_PATIENCE),
+                    met: false,
                     up_since: None,
                     found: true,
                 });
@@ -156,6 +157,7 @@ impl Node {
         });
         place.stage = Stage::Running(Life {
             patience: now.instant + START_DEADLINE,
+            met: false,
             up_since: None,
             found: false,
         });

@@ -64,8 +64,11 @@ pub(super) enum Stage {
 /// One run's life.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Life {
-    /// Before it, being down does not count unless it was up.
+    /// Before it, being down for all gateways does not count unless it was up for them together.
     pub(super) patience: Instant,
+    /// It was up for the gateways together. The agent's own probe, or one gateway's, is the first that passes, while the
+    /// others' are on their way.
+    pub(super) met: bool,
     /// When some observer first saw it up.
     pub(super) up_since: Option<Instant>,
     /// An earlier agent began it, so it may have been up before anyone here looked.
@@ -97,7 +100,8 @@ impl Place {
                     Some(since) => self.restarts.is_backing_off().then_some(since + STEADY),
                 };
                 let adjust = self.unadjusted.as_ref().map(|it| it.0);
-                steady.into_iter().chain(adjust).min()
+                let unmet = (!life.met).then_some(life.patience);
+                steady.into_iter().chain(unmet).chain(adjust).min()
             }
         }
     }
@@ -240,10 +244,10 @@ impl Place {
         }
         let seen = turn.reports(self.generation, self.run);
         let verdicts: Vec<Verdict> = seen.iter().map(|it| it.verdict).collect();
-        let up = verdicts
-            .iter()
-            .chain(&self.local)
-            .any(|it| *it != Verdict::Down);
+        let is_up = |it: &Verdict| *it != Verdict::Down;
+        let combined = combine(&verdicts, self.local);
+        life.met |= combined == Combined::Up;
+        let up = verdicts.iter().chain(&self.local).any(is_up);
         self.recovering &= !up;
         match life.up_since {
             None if up => life.up_since = Some(now),
@@ -252,9 +256,8 @@ impl Place {
             }
             _ => {}
         }
-        let patient = life.up_since.is_none() && now < life.patience;
+        let patient = !life.met && now < life.patience;
         let never = life.up_since.is_none();
-        let combined = combine(&verdicts, self.local);
         self.spared &= combined != Combined::Up;
         if patient || !turn.is_probed() || combined != Combined::Down {
             return None;

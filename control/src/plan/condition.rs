@@ -1,7 +1,7 @@
 //! How the current generation of one slot does, from its instance document and the gateways' reports.
 
 use crate::World;
-use minato_config::{Generation, Health, ServiceName, SlotIndex, Timestamp};
+use minato_config::{GatewayId, Generation, Health, ServiceName, SlotIndex, Timestamp};
 use minato_health::{Combined, Instance, Phase, Verdict, VerdictReport, combine};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub(super) enum Condition {
     Down(Timestamp),
     /// The process lives, and that is all that is known.
     Unsure,
+    /// Most gateways call it up, another does not: it serves, and nothing may rest on it.
+    Disputed,
     /// It takes requests.
     Ready,
 }
@@ -30,7 +32,7 @@ impl Condition {
         match self {
             Self::Failed(_) | Self::Idle => true,
             Self::Down(since) => now.since(since) >= DOWN_LONG,
-            Self::Unsure | Self::Ready => false,
+            Self::Unsure | Self::Disputed | Self::Ready => false,
         }
     }
 
@@ -41,15 +43,16 @@ impl Condition {
             Self::Idle => 1,
             Self::Down(_) => 2,
             Self::Unsure => 3,
-            Self::Ready => 4,
+            Self::Disputed => 4,
+            Self::Ready => 5,
         }
     }
 }
 
 /// How this generation of slot `n` does, and the same for people: `down: connect refused`; empty for a ready one.
 ///
-/// Ready: the process of the current generation runs, and at least one live gateway calls this run up and none calls it
-/// down; with no live gateway, the agent's own probe passes; with health off, it runs.
+/// Ready: the process of the current generation runs, every live gateway has checked this run, at least one calls it up and
+/// none calls it down; with no live gateway, the agent's own probe passes; with health off, it runs.
 pub(super) fn condition(
     world: &World,
     service: &ServiceName,
@@ -57,16 +60,19 @@ pub(super) fn condition(
     generation: Generation,
     instance: Option<&Instance>,
 ) -> (Condition, String) {
-    let reports: Vec<&VerdictReport> = world
+    let reports: Vec<(&GatewayId, Option<&VerdictReport>)> = world
         .gateways
         .keys()
-        .filter_map(|it| world.verdicts.get(&(service.clone(), n, it.clone())))
-        .map(|it| &it.value)
-        .filter(|it| it.generation == generation)
+        .map(|it| {
+            let report = world.verdicts.get(&(service.clone(), n, it.clone()));
+            let report = report.map(|it| &it.value);
+            (it, report.filter(|it| it.generation == generation))
+        })
         .collect();
     let Some(instance) = instance else {
         // A gateway that still reaches it knows better than a document that vanished.
-        if reports.iter().any(|it| it.verdict == Verdict::Up) {
+        let is_up = |it: &&VerdictReport| it.verdict == Verdict::Up;
+        if reports.iter().filter_map(|it| it.1).any(|it| is_up(&it)) {
             return (Condition::Unsure, "its document vanished".to_owned());
         }
         return (Condition::Idle, "not started yet".to_owned());
@@ -85,7 +91,7 @@ pub(super) fn condition(
             instance,
             &reports
                 .into_iter()
-                .filter(|it| it.run == instance.run)
+                .map(|(gateway, it)| (gateway, it.filter(|it| it.run == instance.run)))
                 .collect::<Vec<_>>(),
         ),
     }
@@ -112,23 +118,43 @@ fn unwatched(instance: &Instance) -> (Condition, String) {
     }
 }
 
-fn watched(instance: &Instance, reports: &[&VerdictReport]) -> (Condition, String) {
-    let verdicts: Vec<Verdict> = reports.iter().map(|it| it.verdict).collect();
-    let worst = reports.iter().max_by_key(|it| it.verdict);
-    let text = match worst.map(|it| (it.verdict, it.reason.as_str())) {
-        None => "starting: no gateway has checked it yet".to_owned(),
-        Some((Verdict::Up, _)) => return (Condition::Ready, String::new()),
-        Some((Verdict::Suspect, _)) if verdicts.contains(&Verdict::Up) => {
-            return (Condition::Ready, String::new());
-        }
-        Some((Verdict::Suspect, reason)) => with_reason("suspect", reason),
-        Some((Verdict::Down, reason)) => with_reason("down", reason),
+/// `reports`: what each live gateway says of this run, if anything.
+fn watched(
+    instance: &Instance,
+    reports: &[(&GatewayId, Option<&VerdictReport>)],
+) -> (Condition, String) {
+    let said: Vec<(&GatewayId, &VerdictReport)> = reports
+        .iter()
+        .filter_map(|(gateway, it)| Some((*gateway, (*it)?)))
+        .collect();
+    let verdicts: Vec<Verdict> = said.iter().map(|(_, it)| it.verdict).collect();
+    let Some((gateway, worst)) = said.iter().max_by_key(|(_, it)| it.verdict) else {
+        let text = "starting: no gateway has checked it yet";
+        return (Condition::Unsure, text.to_owned());
+    };
+    if worst.verdict != Verdict::Down && verdicts.contains(&Verdict::Up) {
+        let silent = reports.iter().find(|(_, it)| it.is_none());
+        return match silent {
+            None => (Condition::Ready, String::new()),
+            Some((gateway, _)) => {
+                let text = format!("starting: gateway {gateway} has not checked it yet");
+                (Condition::Disputed, text)
+            }
+        };
+    }
+    let text = match worst.verdict {
+        Verdict::Down => with_reason("down", &worst.reason),
+        Verdict::Up | Verdict::Suspect => with_reason("suspect", &worst.reason),
     };
     let all_down = verdicts.iter().all(|it| *it == Verdict::Down);
-    let down = reports.iter().filter(|it| it.verdict == Verdict::Down);
+    let combined = combine(&verdicts, instance.local);
+    let down = said.iter().map(|it| it.1);
+    let down = down.filter(|it| it.verdict == Verdict::Down);
     match down.map(|it| it.since).max() {
-        Some(since) if all_down || combine(&verdicts, instance.local) == Combined::Down => {
-            (Condition::Down(since), text)
+        Some(since) if all_down || combined == Combined::Down => (Condition::Down(since), text),
+        Some(_) if combined == Combined::Up => {
+            let text = format!("down for gateway {gateway}: {}", worst.reason);
+            (Condition::Disputed, text)
         }
         _ => (Condition::Unsure, text),
     }

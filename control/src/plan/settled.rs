@@ -63,7 +63,7 @@ pub fn settled(world: &World, service: &ServiceName) -> Settled {
 
 fn of_command(seen: &Seen<'_>) -> Settled {
     let wanted = seen.wanted();
-    let ready = |it: &&&SlotSeen<'_>| it.condition == Condition::Ready;
+    let ready = |it: &&&SlotSeen<'_>| it.condition.rank() >= Condition::Disputed.rank();
     // While one takes the place of another both may be up.
     let up = wanted.iter().filter(ready).count().min(seen.goal.slots);
     let mut head = format!("{up} of {} up", seen.goal.slots);

@@ -6,17 +6,15 @@
     reason = "helpers of tests, outside their functions"
 )]
 
+mod copying;
+
 use async_trait::async_trait;
-use minato_config::SiteId;
-use minato_control::{Meta, StoreState};
-use minato_control_store::keys::{Key, Keys};
+use copying::{copy, keys, meta};
+use minato_control::StoreState;
+use minato_control_store::keys::Key;
 use minato_control_store::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-fn keys() -> Keys {
-    Keys::new(&SiteId::local())
-}
 
 fn open(folder: &tempfile::TempDir, name: &str) -> Embedded {
     Embedded::open(&folder.path().join(name), Options::default()).unwrap()
@@ -71,22 +69,6 @@ impl Store for Ending<'static> {
     async fn compact(&self, before: Revision) -> Result<(), StoreError> {
         self.call()?.compact(before).await
     }
-}
-
-async fn copy(source: &dyn Store, target: &dyn Store) -> Result<Copied, CopyError> {
-    Copying {
-        source,
-        target,
-        keys: &keys(),
-        target_name: "there",
-    }
-    .run()
-    .await
-}
-
-async fn meta(store: &dyn Store) -> Option<Meta> {
-    let entry = store.get(&keys().text(&Key::Meta)).await.unwrap()?;
-    Some(serde_json::from_slice(&entry.value).unwrap())
 }
 
 async fn serves(store: &dyn Store) -> bool {

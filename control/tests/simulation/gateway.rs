@@ -124,6 +124,14 @@ fn look(
         drained: false,
     };
     let key = (place.0, place.1, gateway.clone());
+    let has_said =
+        |it: &VerdictReport| (it.generation, it.run) == (opinion.generation, opinion.run);
+    let before = site.store.verdicts.get(&key);
+    if opinion.verdict == Verdict::Down && answers && !before.is_some_and(|it| has_said(&it.value))
+    {
+        // Down as every run begins: no word yet.
+        return;
+    }
     if site
         .store
         .verdicts

@@ -373,7 +373,24 @@ pub(crate) fn ready(world: &World, service: &ServiceName, n: SlotIndex, slot: &S
     instance.phase == Phase::Running
         && (health == Some(&Health::Off)
             || (world.gateways.is_empty() && instance.local == Some(Verdict::Up))
-            || (said(Verdict::Up) && !said(Verdict::Down)))
+            || (said(Verdict::Up)
+                && !said(Verdict::Down)
+                && have_all_said(world, service, n, slot, instance)))
+}
+
+/// Every live gateway has a word on this run.
+fn have_all_said(
+    world: &World,
+    service: &ServiceName,
+    n: SlotIndex,
+    slot: &Slot,
+    instance: &Instance,
+) -> bool {
+    world.gateways.keys().all(|gateway| {
+        let key = (service.clone(), n, gateway.clone());
+        let said = world.verdicts.get(&key).map(|it| &it.value);
+        said.is_some_and(|it| (it.generation, it.run) == (slot.generation, instance.run))
+    })
 }
 
 /// Of a step against the store that it is about to change, and against everything committed before.

@@ -3,7 +3,7 @@
 use super::stage::{Engine, inside_with, wait};
 use crate::support::clock::until;
 use crate::support::http::get;
-use crate::support::site::{QUICK, Site};
+use crate::support::site::{PATIENT, Site};
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -84,11 +84,11 @@ fn push_crashing(engine: &Engine, tag: &str) -> String {
 }
 
 fn service(reference: &str, replicas: u16) -> String {
-    let (interval, fast, timeout) = QUICK;
     format!(
         "image = \"{reference}\"\nport = 8080\ninit = true\nreplicas = {replicas}\nroutes = [\"*\"]\n\
          stop = {{ drain = \"2s\", grace = \"1s\" }}\nupdate = {{ healthy = \"1s\", deadline = \"20s\" }}\n\
-         health = {{ path = \"/healthz\", interval = \"{interval}ms\", fast = \"{fast}ms\", timeout = \"{timeout}ms\" }}\n"
+         {}",
+        PATIENT.of("path = \"/healthz\"")
     )
 }
 

@@ -1,6 +1,7 @@
 //! A server within the test, for answers that no ordinary server would give. Fixed endpoint of a service.
 
 use super::http::TOO_LONG;
+use super::site::PATIENT;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -83,8 +84,9 @@ impl Origin {
     /// A service file with this as its only endpoint.
     pub(crate) fn file(&self, more: &str) -> String {
         format!(
-            "endpoints = [\"{}\"]\nroutes = [\"*\"]\nhealth = {{ kind = \"tcp\", interval = \"600ms\", fast = \"100ms\", timeout = \"500ms\" }}\n{more}",
-            self.address
+            "endpoints = [\"{}\"]\nroutes = [\"*\"]\n{}{more}",
+            self.address,
+            PATIENT.of("kind = \"tcp\"")
         )
     }
 }

@@ -65,4 +65,4 @@ class Server(ThreadingHTTPServer):
 
 
 print(f"listening on {sys.argv[1]}", flush=True)
-Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+Server((os.environ.get("BIND", "127.0.0.1"), int(sys.argv[1])), Handler).serve_forever()

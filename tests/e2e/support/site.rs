@@ -16,8 +16,46 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_minato");
 /// Stopping takes no longer.
 const STOP: Duration = Duration::from_secs(30);
 
-/// Health checks that are quick, yet patient enough for a busy machine: interval, fast and timeout in milliseconds.
-pub(crate) const QUICK: (u64, u64, u64) = (1_000, 200, 800);
+/// When instances are checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checks {
+    pub(crate) interval_ms: u64,
+    pub(crate) fast_ms: u64,
+    pub(crate) timeout_ms: u64,
+}
+
+/// Where a busy machine must not pass for a sick instance.
+pub(crate) const PATIENT: Checks = Checks {
+    interval_ms: 5_500,
+    fast_ms: 200,
+    timeout_ms: 5_000,
+};
+
+/// Where it is tested how soon a failure is found.
+pub(crate) const QUICK: Checks = Checks {
+    interval_ms: 1_000,
+    fast_ms: 200,
+    timeout_ms: 800,
+};
+
+impl Checks {
+    /// A line of a service file. `what`: `path = "/healthz"`, or `kind = "tcp"`.
+    pub(crate) fn of(self, what: &str) -> String {
+        let Self {
+            interval_ms,
+            fast_ms,
+            timeout_ms,
+        } = self;
+        format!(
+            "health = {{ {what}, interval = \"{interval_ms}ms\", fast = \"{fast_ms}ms\", timeout = \"{timeout_ms}ms\" }}\n"
+        )
+    }
+
+    /// Until what hangs is down, at most.
+    pub(crate) fn bound_ms(self) -> u64 {
+        self.interval_ms + 2 * self.fast_ms + self.timeout_ms
+    }
+}
 
 /// One minato.
 #[derive(Debug)]
@@ -313,13 +351,10 @@ impl Drop for Site {
 /// A service file for `service.py`.
 pub(crate) fn python_service(ledger: &Path, replicas: u16, more: &str) -> String {
     let (python, script) = (processes::python(), processes::beside("service.py"));
-    let (interval, fast, timeout) = QUICK;
     let health = if more.contains("health =") {
         String::new()
     } else {
-        format!(
-            "health = {{ path = \"/healthz\", interval = \"{interval}ms\", fast = \"{fast}ms\", timeout = \"{timeout}ms\" }}\n"
-        )
+        PATIENT.of("path = \"/healthz\"")
     };
     let routes = if more.contains("routes =") {
         ""

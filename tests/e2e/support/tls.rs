@@ -1,75 +1,22 @@
 //! TLS around what the other clients and servers here say in the clear, by tokio-rustls.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+#[path = "../../../proxy/tls/tests/tls/authority.rs"]
+#[expect(dead_code, reason = "the tests of the crate use the rest")]
+mod authority;
+
+pub(crate) use authority::{Authority, Pem, Time, put};
+
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig};
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-
-/// Signs certificates.
-pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-/// A certificate and its key as PEM.
-pub(crate) struct Pair {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
-}
-
-impl Authority {
-    pub(crate) fn new(name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
-    }
-
-    pub(crate) fn sign(&self, hosts: &[&str]) -> Pair {
-        let key = KeyPair::generate().unwrap();
-        let hosts: Vec<_> = hosts.iter().map(|it| (*it).to_owned()).collect();
-        let params = CertificateParams::new(hosts).unwrap();
-        Pair {
-            certificate: params.signed_by(&key, &self.issuer).unwrap().pem(),
-            key: key.serialize_pem(),
-        }
-    }
-
-    /// Its own certificate as a file.
-    pub(crate) fn write(&self, file: PathBuf) -> PathBuf {
-        fs::write(&file, &self.pem).unwrap();
-        file
-    }
-}
-
-impl Pair {
-    /// As NAME.crt and NAME.key of a folder.
-    pub(crate) fn write(&self, folder: &Path, name: &str) {
-        put(&folder.join(format!("{name}.key")), &self.key);
-        put(&folder.join(format!("{name}.crt")), &self.certificate);
-    }
-}
-
-/// Writes a file in one step.
-pub(crate) fn put(file: &Path, text: &str) {
-    let next = file.with_extension("next");
-    fs::write(&next, text).unwrap();
-    fs::rename(next, file).unwrap();
-}
 
 /// How the handshakes through a veil ended, in order.
 type Handshakes = Arc<Mutex<Vec<Result<HandshakeKind, String>>>>;
@@ -142,7 +89,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    pub(crate) fn start(to: SocketAddr, pair: &Pair) -> Self {
+    pub(crate) fn start(to: SocketAddr, pair: &Pem) -> Self {
         let chain = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
         let config = ServerConfig::builder()

@@ -1,6 +1,6 @@
 //! What a site says of itself: status, events, metrics.
 
-use super::clock::{PATIENCE, now, pause};
+use super::clock::{PATIENCE, now, pause, until};
 use super::http::{self, Answer};
 use super::load::{Ask, Load};
 use super::site::Site;
@@ -64,15 +64,14 @@ impl Site {
         );
     }
 
-    /// The pids of a service's instances by slot.
+    /// The pids of a service's instances by slot, once each has one.
     #[track_caller]
     pub(crate) fn pids(&self, name: &str) -> Vec<u32> {
-        let service = self.service(name);
-        let instances = service["instances"].as_array().unwrap();
-        instances
-            .iter()
-            .map(|it| u32::try_from(it["pid"].as_u64().unwrap()).unwrap())
-            .collect()
+        until("a process for each instance", || {
+            let service = self.service(name);
+            let pid = |it: &Value| u32::try_from(it["pid"].as_u64()?).ok();
+            service["instances"].as_array()?.iter().map(pid).collect()
+        })
     }
 
     #[track_caller]

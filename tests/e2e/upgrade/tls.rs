@@ -6,14 +6,24 @@ use super::open::{Chat, Download, Gate, HOST, Kept, Upload, file, origin};
 use crate::support::clock::until;
 use crate::support::http::{get, until_status};
 use crate::support::load::{Ask, Load};
+use crate::support::origin::Origin;
 use crate::support::site::Site;
 use crate::support::tls::{Authority, Veil};
 use crate::tls::{https, secure};
 use rustls::HandshakeKind;
 
 fn veil(site: &Site, authority: &Authority, protocol: &str) -> Veil {
-    let ca = authority.write(site.path("ca.pem"));
+    let ca = authority.write(&site.path("ca.pem"));
     Veil::start(https(site), &ca, "e2e.test", protocol)
+}
+
+/// A site over TLS before an origin whose downloads wait for the gate.
+fn begin(authority: &Authority, gate: &Gate) -> (Origin, Site) {
+    let origin = origin(gate);
+    let mut site = secure(authority);
+    site.write("open", &file(&origin));
+    site.start();
+    (origin, site)
 }
 
 fn resumed(site: &Site) -> f64 {
@@ -25,10 +35,7 @@ fn resumed(site: &Site) -> f64 {
 fn nothing_fails_and_what_is_open_ends_whole() {
     let authority = Authority::new("authority");
     let gate = Gate::default();
-    let origin = origin(&gate);
-    let mut site = secure(&authority);
-    site.write("open", &file(&origin));
-    site.start();
+    let (_origin, mut site) = begin(&authority, &gate);
     let http1 = veil(&site, &authority, "http/1.1");
     let http2 = veil(&site, &authority, "h2");
     until_status(http1.address, HOST, "/", 200);
@@ -83,10 +90,7 @@ fn nothing_fails_and_what_is_open_ends_whole() {
 fn a_ticket_of_before_resumes_after() {
     let authority = Authority::new("authority");
     let gate = Gate::default();
-    let origin = origin(&gate);
-    let mut site = secure(&authority);
-    site.write("open", &file(&origin));
-    site.start();
+    let (_origin, mut site) = begin(&authority, &gate);
     let veil = veil(&site, &authority, "http/1.1");
     until_status(veil.address, HOST, "/", 200);
     let before = veil.handshakes().len();

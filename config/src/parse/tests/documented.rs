@@ -16,7 +16,7 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 16] = [
+    let tables: [(&str, &key::Keys); 17] = [
         ("", &settings::KEYS),
         ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
@@ -24,6 +24,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("agent.", &settings::AGENT_KEYS),
         ("agent.docker.", &docker::KEYS),
         ("agent.overcommit.", &label::OVERCOMMIT_KEYS),
+        ("control.", &control::KEYS),
         ("admin.", &settings::ADMIN_KEYS),
         ("", &service::KEYS),
         ("health.", &health::KEYS),
@@ -38,6 +39,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         "store",
         "gateway",
         "agent",
+        "control",
         "admin",
         "health",
         "limits",

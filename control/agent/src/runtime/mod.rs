@@ -91,6 +91,17 @@ pub struct Ended {
     pub last_output: String,
 }
 
+impl Ended {
+    /// Nothing but how is known.
+    pub(crate) fn by(exit: Exit) -> Self {
+        Self {
+            exit,
+            lasted_ms: None,
+            last_output: String::new(),
+        }
+    }
+}
+
 impl fmt::Display for Ended {
     /// `exited with status 3 after 0.1s; last output: "no such table"`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,6 +201,14 @@ pub enum RuntimeError {
         /// What it did instead.
         what: String,
     },
+}
+
+impl RuntimeError {
+    /// What the system said while that was being done.
+    pub(crate) fn machine(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let doing = doing.into();
+        move |cause| Self::Machine { doing, cause }
+    }
 }
 
 /// Runs instances. Every method may be called at any time, by several tasks, in any order.

@@ -7,8 +7,8 @@ use super::keeper;
 use super::remains::unseen;
 use super::{
     Ended, Exit, Found, FoundState, Inventory, Record, Records, RunName, RunOrder, Runtime,
+    RuntimeError, Signal, Started, Usage, private_folder,
 };
-use super::{RuntimeError, Signal, Started, Usage};
 use crate::AgentError;
 use crate::proc::{self, Process};
 use crate::shim::{Answer, INSTANCE_VARIABLE, LONGEST_ORDER, Order, marker};
@@ -53,12 +53,13 @@ impl ProcessRuntime {
         if shim.is_empty() {
             return Err(AgentError::NoShim);
         }
-        let records = Records::open(data).map_err(failed)?;
+        private_folder(data).map_err(failed)?;
         // The folder's one name: it is part of what marks our processes.
         let data = data.canonicalize().map_err(failed)?;
+        let records = Records::open(&data).map_err(failed)?;
         Ok(Self {
             shim,
-            records: Records::open(&data).map_err(failed).unwrap_or(records),
+            records,
             data,
             log_bytes,
             boot: proc::boot_id(),
@@ -72,10 +73,7 @@ impl ProcessRuntime {
     /// Makes the keeper and hands it the order.
     async fn spawn(&self, order: &Order) -> Result<Answer, RuntimeError> {
         let run = &order.record.name;
-        let machine = |doing: &str| {
-            let doing = format!("{doing} {run}");
-            move |cause: io::Error| RuntimeError::Machine { doing, cause }
-        };
+        let machine = |doing: &str| RuntimeError::machine(format!("{doing} {run}"));
         let text =
             serde_json::to_vec(order).map_err(|it| machine("writing the order for")(it.into()))?;
         if u64::try_from(text.len()).unwrap_or(u64::MAX) >= LONGEST_ORDER {
@@ -119,27 +117,14 @@ impl Runtime for ProcessRuntime {
     async fn start(&self, order: &RunOrder) -> Result<Started, RuntimeError> {
         let name = &order.name;
         let order = Order {
-            record: Record {
-                v: 1,
-                name: name.clone(),
-                command: order.command.clone(),
-                digest: order.digest.clone(),
-                port: order.port,
-                boot: self.boot.clone(),
-                keeper: None,
-                instance: None,
-                address: None,
-                ended: None,
-            },
+            record: Record::new(order, &self.boot),
             data: self.data.clone(),
             log_bytes: self.log_bytes,
         };
-        self.records
-            .write(&order.record)
-            .map_err(|cause| RuntimeError::Machine {
-                doing: format!("writing the record of {name}"),
-                cause,
-            })?;
+        let written = self.records.write(&order.record);
+        written.map_err(RuntimeError::machine(format!(
+            "writing the record of {name}"
+        )))?;
         let answer = timeout(ANSWER, self.spawn(&order))
             .await
             .unwrap_or_else(|_| {
@@ -210,27 +195,17 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn list(&self) -> Result<Inventory, RuntimeError> {
-        let (records, unreadable) = self.records.all().map_err(|cause| RuntimeError::Machine {
-            doing: "reading the records of runs".to_owned(),
-            cause,
-        })?;
-        let mut inventory = Inventory::default();
-        for path in unreadable {
-            inventory.remarks.push(format!(
-                "the record {} cannot be read and was removed; what it spoke of is ended and started anew",
-                path.display()
-            ));
-            let _ = std::fs::remove_file(path);
-        }
+        let (records, remarks) = self
+            .records
+            .take_stock("what it spoke of is ended and started anew")?;
+        let mut inventory = Inventory {
+            found: Vec::new(),
+            remarks,
+        };
         for record in &records {
             let state = self.look(record).await;
             inventory.found.push(Found {
-                order: RunOrder {
-                    name: record.name.clone(),
-                    command: record.command.clone(),
-                    digest: record.digest.clone(),
-                    port: record.port,
-                },
+                order: record.order(),
                 state,
             });
         }
@@ -267,28 +242,11 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn settle(&self, run: &RunName) -> Result<(), RuntimeError> {
-        let Some(mut record) = self.records.read(run) else {
-            return Ok(());
-        };
-        if let Some(ended) = &mut record.ended {
-            ended.exit = Exit::Stopped;
-            self.records
-                .write(&record)
-                .map_err(|cause| RuntimeError::Machine {
-                    doing: format!("writing the record of {run}"),
-                    cause,
-                })?;
-        }
-        Ok(())
+        self.records.settle(run)
     }
 
     async fn remove(&self, run: &RunName) -> Result<(), RuntimeError> {
-        self.records
-            .remove(run)
-            .map_err(|cause| RuntimeError::Machine {
-                doing: format!("removing the record of {run}"),
-                cause,
-            })
+        self.records.remove(run)
     }
 
     async fn adjust(&self, run: &RunName, _resources: Resources) -> Result<(), RuntimeError> {

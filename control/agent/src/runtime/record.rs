@@ -1,7 +1,7 @@
 //! What is written down of each run: `instances/<name>.json`, whole or not at all. The agent writes it before the run's
 //! keeper or its container exists; of a process the keeper does from then on.
 
-use super::Ended;
+use super::{Ended, Exit, RunOrder, RuntimeError};
 use crate::proc::Process;
 use minato_config::{Command, ServiceName, SlotIndex};
 use minato_control::RunName;
@@ -35,6 +35,34 @@ pub(crate) struct Record {
     pub(crate) address: Option<SocketAddr>,
     /// `None` while it runs.
     pub(crate) ended: Option<Ended>,
+}
+
+impl Record {
+    /// What is written before anything of a run exists. `boot`: the machine's start that it will belong to.
+    pub(crate) fn new(order: &RunOrder, boot: &str) -> Self {
+        Self {
+            v: 1,
+            name: order.name.clone(),
+            command: order.command.clone(),
+            digest: order.digest.clone(),
+            port: order.port,
+            boot: boot.to_owned(),
+            keeper: None,
+            instance: None,
+            address: None,
+            ended: None,
+        }
+    }
+
+    /// The order that it was begun by, with the resources that it has had since.
+    pub(crate) fn order(&self) -> RunOrder {
+        RunOrder {
+            name: self.name.clone(),
+            command: self.command.clone(),
+            digest: self.digest.clone(),
+            port: self.port,
+        }
+    }
 }
 
 /// The folder of records, with the folders that instances run in.
@@ -77,8 +105,26 @@ impl Records {
         read(&self.path(name)).filter(|it| it.name == *name)
     }
 
+    /// All that can be read, by name, and a remark on each that cannot and was removed. `instead`: what serves in its place.
+    pub(crate) fn take_stock(
+        &self,
+        instead: &str,
+    ) -> Result<(Vec<Record>, Vec<String>), RuntimeError> {
+        let all = self.all();
+        let (records, unreadable) = all.map_err(RuntimeError::machine(format!(
+            "reading the records in {}",
+            self.folder.display()
+        )))?;
+        let remark = |path: PathBuf| {
+            let _ = fs::remove_file(&path);
+            let path = path.display();
+            format!("the record {path} cannot be read and was removed; {instead}")
+        };
+        Ok((records, unreadable.into_iter().map(remark).collect()))
+    }
+
     /// All that can be read, by name. Those that cannot are told by their path.
-    pub(crate) fn all(&self) -> io::Result<(Vec<Record>, Vec<PathBuf>)> {
+    fn all(&self) -> io::Result<(Vec<Record>, Vec<PathBuf>)> {
         let (mut records, mut unreadable) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
@@ -97,10 +143,41 @@ impl Records {
         Ok((records, unreadable))
     }
 
+    /// Writes down how a run ended; an end that is written down already stays, and is answered.
+    pub(crate) fn close(&self, name: &RunName, ended: Ended) -> Ended {
+        let Some(mut record) = self.read(name) else {
+            return ended;
+        };
+        if let Some(before) = record.ended {
+            return before;
+        }
+        record.ended = Some(ended.clone());
+        if let Err(error) = self.write(&record) {
+            tracing::warn!(run = %name, %error, "the end of a run could not be written down");
+        }
+        ended
+    }
+
+    /// The end that is written down was wanted.
+    pub(crate) fn settle(&self, name: &RunName) -> Result<(), RuntimeError> {
+        let Some(mut record) = self.read(name) else {
+            return Ok(());
+        };
+        let Some(ended) = &mut record.ended else {
+            return Ok(());
+        };
+        ended.exit = Exit::Stopped;
+        let doing = format!("writing the record of {name}");
+        self.write(&record).map_err(RuntimeError::machine(doing))
+    }
+
     /// No error when there is none.
-    pub(crate) fn remove(&self, name: &RunName) -> io::Result<()> {
+    pub(crate) fn remove(&self, name: &RunName) -> Result<(), RuntimeError> {
         match fs::remove_file(self.path(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                let doing = format!("removing the record of {name}");
+                Err(RuntimeError::machine(doing)(cause))
+            }
             _ => Ok(()),
         }
     }

@@ -46,21 +46,7 @@ impl ProcessRuntime {
 
     /// Writes down an end that no keeper did.
     pub(super) fn close(&self, run: &RunName, exit: Exit) -> Ended {
-        let ended = Ended {
-            exit,
-            lasted_ms: None,
-            last_output: String::new(),
-        };
-        if let Some(mut record) = self.records.read(run) {
-            if let Some(ended) = record.ended {
-                return ended;
-            }
-            record.ended = Some(ended.clone());
-            if let Err(error) = self.records.write(&record) {
-                tracing::warn!(%run, %error, "the end of a run could not be written down");
-            }
-        }
-        ended
+        self.records.close(run, Ended::by(exit))
     }
 
     /// What has become of a recorded run.

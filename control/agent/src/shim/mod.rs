@@ -86,11 +86,7 @@ fn keep(order: &Order) -> Result<(), Answer> {
     let instance = match Instance::start(order, &records) {
         Ok(instance) => instance,
         Err(answer) => {
-            record.ended = Some(Ended {
-                exit: Exit::NotStarted(answer.to_string()),
-                lasted_ms: None,
-                last_output: String::new(),
-            });
+            record.ended = Some(Ended::by(Exit::NotStarted(answer.to_string())));
             let _ = records.write(&record);
             return Err(answer);
         }

@@ -81,6 +81,8 @@ async fn a_wrong_health_path_takes_the_only_instance_from_nobody() {
     let up = site
         .instance_until(0, 1, "up here", |it| it.local == Some(Verdict::Up))
         .await;
+    site.verdict("gate", &run_name(0, 1, 1), Verdict::Up, false)
+        .await;
     site.serve(&command, asked("/nothing-there")).await;
     site.instance_until(0, 1, "down here", |it| it.local == Some(Verdict::Down))
         .await;

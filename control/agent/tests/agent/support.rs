@@ -268,6 +268,7 @@ impl Site {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             labels: Default::default(),
             overcommit: Default::default(),
+            lease: Duration::from_secs(20),
         };
         change(&mut options);
         let (stop, stopped) = watch::channel(Stop::Run);

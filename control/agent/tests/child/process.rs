@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 fn main() -> ExitCode {
@@ -65,6 +66,7 @@ async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         labels: Default::default(),
         overcommit: Default::default(),
+        lease: Duration::from_secs(20),
     };
     let (events, mut listener) = mpsc::channel(256);
     tokio::spawn(async move { while listener.recv().await.is_some() {} });

@@ -109,7 +109,7 @@ impl<'a> Sources<'a> {
         let failing = instances.iter().any(|it| self.is_failing(it));
         let suspect = instances
             .iter()
-            .any(|it| it.verdict == "suspect" && is_up(it));
+            .any(|it| is_up(it) && (it.verdict == "suspect" || !it.reason.is_empty()));
         match record {
             _ if draining => ServiceState::Draining,
             Some(record) if record.removed => ServiceState::Draining,

@@ -218,7 +218,7 @@ pub struct InstanceStatus {
     pub verdict: String,
     /// What this node's gateway does with it: `serving`, `ejected`, ...; empty where there is no gateway.
     pub standing: String,
-    /// Why it is so; empty while up.
+    /// Why it is so, or which gateway sees it otherwise; empty while it is up for all.
     pub reason: String,
     /// Since when.
     pub since_ms: u64,

@@ -53,6 +53,8 @@ pub(super) struct Claim {
     refused: BTreeSet<ServiceName>,
     /// Problems as last told.
     rejected: BTreeMap<PathBuf, Vec<Problem>>,
+    /// Services of the folder whose record was there. One that is not there any more was deleted by accident.
+    held: BTreeSet<ServiceName>,
 }
 
 impl Claim {
@@ -62,13 +64,14 @@ impl Claim {
             gone: BTreeMap::new(),
             refused: BTreeSet::new(),
             rejected: BTreeMap::new(),
+            held: BTreeSet::new(),
         }
     }
 
     pub(super) fn decide(&mut self, seen: &Seen<'_>) -> Decision {
         let mut decision = Decision::default();
         self.reject(seen, &mut decision);
-        apply(seen, &mut decision);
+        self.apply(seen, &mut decision);
         self.end(seen, &mut decision);
         decision
     }
@@ -130,33 +133,39 @@ impl Claim {
             }
         }
     }
-}
 
-/// Records that differ from their files.
-fn apply(seen: &Seen<'_>, decision: &mut Decision) {
-    for (name, loaded) in &seen.folder.services {
-        if !(seen.is_readable)(name) {
-            continue;
+    /// Records that differ from their files.
+    fn apply(&mut self, seen: &Seen<'_>, decision: &mut Decision) {
+        self.held.retain(|it| seen.folder.services.contains_key(it));
+        for (name, loaded) in &seen.folder.services {
+            if !(seen.is_readable)(name) {
+                continue;
+            }
+            let path = loaded.file.display().to_string();
+            let record = ServiceRecord {
+                v: 1,
+                source: Source::File { path: path.clone() },
+                service: loaded.service.clone(),
+                removed: false,
+            };
+            let stored = seen.records.get(name);
+            if stored.is_some() {
+                self.held.insert(name.clone());
+            }
+            let applied = |what| Event::info(seen.wall, EventKind::ConfigApplied, what);
+            let event = match stored.map(|it| &it.value) {
+                Some(old) if *old == record => continue,
+                Some(old) if old.removed => applied(format!("{path} is back: {name} goes on")),
+                Some(old) => applied(format!("{path}: {}", summary::changes(old, &record))),
+                None if self.held.contains(name) => vanished(seen, name, &path),
+                None => applied(format!("{path}: {name} is new")),
+            };
+            decision.writes.push(ClaimWrite {
+                record,
+                expected: stored.map(|it| it.modified),
+                event: event.of(name),
+            });
         }
-        let path = loaded.file.display().to_string();
-        let record = ServiceRecord {
-            v: 1,
-            source: Source::File { path: path.clone() },
-            service: loaded.service.clone(),
-            removed: false,
-        };
-        let stored = seen.records.get(name);
-        let what = match stored.map(|it| &it.value) {
-            Some(old) if *old == record => continue,
-            Some(old) if old.removed => format!("{path} is back: {name} goes on"),
-            Some(old) => format!("{path}: {}", summary::changes(old, &record)),
-            None => format!("{path}: {name} is new"),
-        };
-        decision.writes.push(ClaimWrite {
-            record,
-            expected: stored.map(|it| it.modified),
-            event: Event::info(seen.wall, EventKind::ConfigApplied, what).of(name),
-        });
     }
 }
 
@@ -190,6 +199,14 @@ fn rejection(seen: &Seen<'_>, file: &Path, problems: &[Problem]) -> Event {
         Some(service) => event.of(&service),
         None => event,
     }
+}
+
+fn vanished(seen: &Seen<'_>, service: &ServiceName, path: &str) -> Event {
+    let message = format!(
+        "the record of {service} had vanished from the store and was written again from {path}; nothing was stopped"
+    );
+    Event::error(seen.wall, EventKind::Alarm, message)
+        .hint("find out who deletes keys of the store; minato itself never deletes a record in use")
 }
 
 fn notice(seen: &Seen<'_>, service: &ServiceName, path: &str, grace: Duration) -> Event {

@@ -92,6 +92,38 @@ fn a_run_has_a_minute_to_come_up() {
 }
 
 #[test]
+fn a_run_that_gateways_have_not_met_yet_is_not_killed_because_the_agent_has() {
+    check(
+        "gateway g
+         gateway h
+         serve web
+         slot n 1 web => start 1/1 web
+         started 1/1 => started
+         says g 1/1 down
+         says h 1/1 down
+         local 1/1 up
+         at 59.9
+         says g 1/1 up
+         says h 1/1 up
+         at 61
+         local 1/1 down
+         says g 1/1 down
+         says h 1/1 down => killed, term 1/1",
+    );
+    check(
+        "gateway g
+         gateway h
+         serve web
+         slot n 1 web => start 1/1 web
+         started 1/1 => started
+         says g 1/1 down
+         says h 1/1 down
+         local 1/1 up
+         at 60 => alarm",
+    );
+}
+
+#[test]
 fn a_steady_run_is_restarted_at_once_again() {
     check(
         "gateway g

@@ -30,7 +30,7 @@ fn ready_is_what_the_observers_agree_on() {
         ),
         (
             &[Up, Up, Down],
-            Err("0 of 1 up; library/0 down: connect refused"),
+            Err("1 of 1 up; library/0 down for gateway i: connect refused"),
         ),
         (
             &[],
@@ -42,6 +42,10 @@ fn ready_is_what_the_observers_agree_on() {
             Err(text) => watched(verdicts).waits(text),
         }
     }
+    // One that has just joined has no word in it, and nothing rests on the instance before it has.
+    watched(&[Up])
+        .gateway("new")
+        .waits("1 of 1 up; library/0 starting: gateway new has not checked it yet");
     // Another run, another generation, a gateway that no longer lives: not a word about this one.
     let starting = "0 of 1 up; library/0 starting: no gateway has checked it yet";
     watched(&[Up])

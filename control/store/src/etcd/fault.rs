@@ -188,89 +188,83 @@ mod tests {
 
     #[test]
     fn each_answer_has_its_own_next_step() {
-        let refused = |detail: &str, remedy| Fault::refused(detail, remedy);
-        for (code, said, expected) in [
+        type Meant = fn(&str) -> Fault;
+        let table: [(Code, &str, Meant); 15] = [
             (
                 Code::NotFound,
                 "etcdserver: requested lease not found",
-                Fault::LeaseGone,
+                |_| Fault::LeaseGone,
             ),
             (
                 Code::FailedPrecondition,
                 "etcdserver: lease already exists",
-                Fault::LeaseExists,
+                |_| Fault::LeaseExists,
             ),
             (
                 Code::FailedPrecondition,
                 "etcdserver: authentication is not enabled",
-                Fault::NoUsers,
+                |_| Fault::NoUsers,
             ),
             (
                 Code::OutOfRange,
                 "etcdserver: mvcc: required revision has been compacted",
-                Fault::Compacted,
+                |_| Fault::Compacted,
             ),
             (
                 Code::OutOfRange,
                 "etcdserver: mvcc: required revision is a future revision",
-                Fault::Ahead,
+                |_| Fault::Ahead,
             ),
             (
                 Code::OutOfRange,
                 "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes",
-                Fault::TooLong,
+                |_| Fault::TooLong,
             ),
             (
                 Code::InvalidArgument,
                 "etcdserver: authentication failed, invalid user ID or password",
-                refused(
-                    "etcdserver: authentication failed, invalid user ID or password",
-                    SIGN_IN,
-                ),
+                |it| Fault::refused(it, SIGN_IN),
             ),
             (
                 Code::InvalidArgument,
                 "etcdserver: user name is empty",
-                refused("etcdserver: user name is empty", NO_NAME),
+                |it| Fault::refused(it, NO_NAME),
             ),
             (
                 Code::PermissionDenied,
                 "etcdserver: permission denied",
-                refused("etcdserver: permission denied", RIGHTS),
+                |it| Fault::refused(it, RIGHTS),
             ),
             (
                 Code::ResourceExhausted,
                 "etcdserver: mvcc: database space exceeded",
-                refused("etcdserver: mvcc: database space exceeded", ROOM),
+                |it| Fault::refused(it, ROOM),
             ),
             (
                 Code::ResourceExhausted,
                 "etcdserver: too many requests",
-                Fault::away("etcdserver: too many requests"),
+                |it| Fault::away(it),
             ),
-            (
-                Code::Unavailable,
-                "etcdserver: no leader",
-                Fault::away("etcdserver: no leader"),
-            ),
-            (
-                Code::Unavailable,
-                "etcdserver: request timed out",
-                Fault::away("etcdserver: request timed out"),
-            ),
+            (Code::Unavailable, "etcdserver: no leader", |it| {
+                Fault::away(it)
+            }),
+            (Code::Unavailable, "etcdserver: request timed out", |it| {
+                Fault::away(it)
+            }),
             (
                 Code::InvalidArgument,
                 "etcdserver: revision of auth store is old",
-                Fault::away("etcdserver: revision of auth store is old"),
+                |it| Fault::away(it),
             ),
             (
                 Code::InvalidArgument,
                 "etcdserver: request is too large",
-                Fault::Invalid("etcdserver: request is too large".to_owned()),
+                |it| Fault::Invalid(it.to_owned()),
             ),
-        ] {
+        ];
+        for (code, said, meant) in table {
             let found = Fault::from(Error::GRpcStatus(Status::new(code, said)));
-            assert_eq!(found, expected, "{code:?} {said}");
+            assert_eq!(found, meant(said), "{code:?} {said}");
         }
     }
 }

@@ -1,23 +1,14 @@
 //! A site moves from a file to etcd and back.
 
+use crate::copying::{copy, keys, meta};
 use crate::members::{Members, is_here};
 use crate::options;
-use minato_config::SiteId;
-use minato_control::{Meta, StoreState};
-use minato_control_store::keys::{Key, Keys};
+use minato_control::StoreState;
+use minato_control_store::keys::Key;
 use minato_control_store::{
-    Commit, Copied, CopyError, Copying, Embedded, Etcd, EtcdOptions, Options, Store, make_fit,
+    Commit, CopyError, Embedded, Etcd, EtcdOptions, Options, Store, make_fit,
 };
 use std::time::{Duration, Instant};
-
-fn keys() -> Keys {
-    Keys::new(&SiteId::local())
-}
-
-async fn meta(store: &dyn Store) -> Meta {
-    let entry = store.get(&keys().text(&Key::Meta)).await.unwrap().unwrap();
-    serde_json::from_slice(&entry.value).unwrap()
-}
 
 async fn contents(store: &dyn Store) -> Vec<(String, Vec<u8>)> {
     let listing = store.list(keys().root()).await.unwrap();
@@ -27,17 +18,6 @@ async fn contents(store: &dyn Store) -> Vec<(String, Vec<u8>)> {
         .filter(|it| it.lease.is_none() && it.key != own)
         .map(|it| (it.key, it.value))
         .collect()
-}
-
-async fn copy(source: &dyn Store, target: &dyn Store) -> Result<Copied, CopyError> {
-    Copying {
-        source,
-        target,
-        keys: &keys(),
-        target_name: "there",
-    }
-    .run()
-    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,7 +61,7 @@ async fn from_a_file_to_etcd_and_back() {
     assert_eq!((copied.keys, copied.changes, copied.era), (5_005, 5_005, 1));
     assert_eq!(contents(&etcd).await, contents(&file).await);
     assert!(etcd.get(&alive).await.unwrap().is_none(), "on a lease");
-    let (left, serving) = (meta(&file).await, meta(&etcd).await);
+    let (left, serving) = (meta(&file).await.unwrap(), meta(&etcd).await.unwrap());
     let at = "there".to_owned();
     let to = serving.store_id.clone();
     assert_eq!((left.era, left.state), (0, StoreState::Left { to, at }));

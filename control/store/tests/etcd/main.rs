@@ -11,6 +11,8 @@ mod chaos;
 mod compaction;
 mod contract;
 mod copy;
+#[path = "../copying/mod.rs"]
+mod copying;
 mod members;
 mod rotation;
 

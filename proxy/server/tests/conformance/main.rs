@@ -22,6 +22,7 @@ mod peer;
 mod refused;
 mod refused_bodies;
 mod refused_heads;
+mod reply;
 mod sequences;
 #[path = "../gateway/setup.rs"]
 #[expect(dead_code, reason = "the other binary uses the rest")]

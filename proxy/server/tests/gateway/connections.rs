@@ -1,7 +1,7 @@
 //! Client connections: keep-alive, pipelining, half-close, resets, slow and idle ones, the cap.
 
 use crate::peer::{Origin, Peer};
-use crate::setup::{GET, OK, Setup};
+use crate::setup::{GET, OK, Running, Setup};
 use minato_proxy_server::Deadlines;
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
@@ -262,20 +262,47 @@ async fn at_the_cap_the_oldest_idle_connection_makes_room() {
     assert_eq!(second.ask(GET).await.status, 200);
 }
 
+/// A gateway with room for one connection, whose client waits for its answer, and another client behind it.
+pub(crate) struct Crowd {
+    pub(crate) running: Running,
+    pub(crate) origin: Origin,
+    pub(crate) busy: Peer,
+    pub(crate) instance: Peer,
+    pub(crate) waiting: Peer,
+}
+
+impl Crowd {
+    pub(crate) async fn gather() -> Self {
+        let origin = Origin::start().await;
+        let mut setup = Setup::new();
+        setup.connections = 1;
+        let running = setup.start(&[origin.address]).await;
+        let mut busy = running.client().await;
+        busy.send(GET).await;
+        let mut instance = origin.accept().await;
+        instance.head().await;
+        let mut waiting = running.client().await;
+        waiting.send(GET).await;
+        assert!(origin.is_left_alone().await);
+        Self {
+            running,
+            origin,
+            busy,
+            instance,
+            waiting,
+        }
+    }
+}
+
 /// No one idle to send away: the new one waits, and is served when there is room.
 #[tokio::test]
 async fn at_the_cap_busy_connections_are_left_alone() {
-    let origin = Origin::start().await;
-    let mut setup = Setup::new();
-    setup.connections = 1;
-    let running = setup.start(&[origin.address]).await;
-    let mut busy = running.client().await;
-    busy.send(GET).await;
-    let mut instance = origin.accept().await;
-    instance.head().await;
-    let mut waiting = running.client().await;
-    waiting.send(GET).await;
-    assert!(origin.is_left_alone().await);
+    let Crowd {
+        mut busy,
+        mut instance,
+        mut waiting,
+        ..
+    } = Crowd::gather().await;
     instance.send(OK).await;
     assert_eq!(busy.answer().await.status, 200);
     instance.head().await;

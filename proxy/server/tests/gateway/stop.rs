@@ -1,5 +1,6 @@
 //! Stopping: what is in flight ends, what is idle closes, nobody new comes in.
 
+use crate::connections::Crowd;
 use crate::peer::{Origin, soon};
 use crate::setup::{GET, OK, Setup};
 use minato_proxy_server::Phase;
@@ -43,17 +44,13 @@ async fn what_is_in_flight_ends_and_says_close() {
 /// It was accepted: to close it now would lose its request.
 #[tokio::test]
 async fn who_waits_for_a_place_is_served_after_the_stop() {
-    let origin = Origin::start().await;
-    let mut setup = Setup::new();
-    setup.connections = 1;
-    let running = setup.start(&[origin.address]).await;
-    let mut busy = running.client().await;
-    busy.send(GET).await;
-    let mut instance = origin.accept().await;
-    instance.head().await;
-    let mut waiting = running.client().await;
-    waiting.send(GET).await;
-    assert!(origin.is_left_alone().await);
+    let Crowd {
+        running,
+        origin: _origin,
+        mut busy,
+        mut instance,
+        mut waiting,
+    } = Crowd::gather().await;
     running.stop.send(Phase::Stop).unwrap();
     let refused = async {
         while TcpStream::connect(running.address).await.is_ok() {

@@ -4,8 +4,8 @@ use crate::client::Client;
 use crate::frame::{END_HEADERS, END_STREAM, block, data, get, headers, post, request};
 use crate::link::Said;
 use crate::peer::{Origin, field};
-use crate::setup::{GET, OK};
-use crate::stage::{Stage, Visit};
+use crate::setup::{GET, OK, Running};
+use crate::stage::{Stage, Visit, Visitor};
 use minato_config::UpstreamProtocol;
 use minato_proxy_server::Phase;
 
@@ -27,32 +27,46 @@ async fn upload(client: &mut Client<Visit>, stream: u32, body: &[u8]) {
     client.send(data(END_STREAM, stream, b"")).await;
 }
 
+/// The body of the answer to an upload, by either version.
+async fn exchanged(visitor: &Visitor, running: &Running, up: &[u8], version: Version) -> Vec<u8> {
+    match version {
+        Version::Http2 => {
+            let mut client = visitor.connect_http2(running).await;
+            upload(&mut client, 1, up).await;
+            let answer = client.ended(1).await;
+            assert_eq!((answer.status, answer.reset), (Some(200), None));
+            assert!(answer.is_ended);
+            answer.body
+        }
+        Version::Http1 => {
+            let mut client = visitor.connect(running).await;
+            let length = up.len();
+            let head =
+                format!("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n");
+            client.send(head).await;
+            client.send(up).await;
+            client.answer().await.body
+        }
+    }
+}
+
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Http1,
+    Http2,
+}
+
 #[tokio::test]
 async fn five_megabytes_each_way_arrive_as_they_were() {
     let stage = Stage::new();
     let (up, down) = (noise(1, LARGE), noise(2, LARGE));
-    for client_speaks_http2 in [false, true] {
+    for version in [Version::Http1, Version::Http2] {
         let instance = stage.instance().await;
         let setup = stage.setup_to(UpstreamProtocol::Http1);
         let running = setup.start(&[instance.address]).await;
-        let asked = async {
-            let visitor = stage.visitor();
-            if client_speaks_http2 {
-                let mut client = visitor.connect_http2(&running).await;
-                upload(&mut client, 1, &up).await;
-                let answer = client.ended(1).await;
-                assert_eq!((answer.status, answer.reset), (Some(200), None));
-                assert!(answer.is_ended);
-                answer.body
-            } else {
-                let mut client = visitor.connect(&running).await;
-                let head =
-                    format!("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: {LARGE}\r\n\r\n");
-                client.send(head).await;
-                client.send(&up).await;
-                client.answer().await.body
-            }
-        };
+        let visitor = stage.visitor();
+        let asked = exchanged(&visitor, &running, &up, version);
         let served = async {
             let mut peer = instance.accept().await;
             let head = peer.head().await;
@@ -66,8 +80,8 @@ async fn five_megabytes_each_way_arrive_as_they_were() {
             came
         };
         let (back, came) = tokio::join!(asked, served);
-        assert!(came == up, "upload, {client_speaks_http2}");
-        assert!(back == down, "download, {client_speaks_http2}");
+        assert!(came == up, "upload, {version:?}");
+        assert!(back == down, "download, {version:?}");
     }
 }
 
@@ -75,25 +89,12 @@ async fn five_megabytes_each_way_arrive_as_they_were() {
 async fn five_megabytes_each_way_by_http2_to_the_instance() {
     let stage = Stage::new();
     let up = noise(3, LARGE);
-    for client_speaks_http2 in [false, true] {
+    for version in [Version::Http1, Version::Http2] {
         let instance = stage.instance().await;
         let setup = stage.setup_to(UpstreamProtocol::Http2);
         let running = setup.start(&[instance.address]).await;
-        let asked = async {
-            let visitor = stage.visitor();
-            if client_speaks_http2 {
-                let mut client = visitor.connect_http2(&running).await;
-                upload(&mut client, 1, &up).await;
-                client.ended(1).await.body
-            } else {
-                let mut client = visitor.connect(&running).await;
-                let head =
-                    format!("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: {LARGE}\r\n\r\n");
-                client.send(head).await;
-                client.send(&up).await;
-                client.answer().await.body
-            }
-        };
+        let visitor = stage.visitor();
+        let asked = exchanged(&visitor, &running, &up, version);
         let served = async {
             let mut link = instance.accept_http2().await;
             let (stream, ..) = link.request().await;
@@ -109,7 +110,7 @@ async fn five_megabytes_each_way_by_http2_to_the_instance() {
             (came, link)
         };
         let (back, (came, _link)) = tokio::join!(asked, served);
-        assert!(came == up, "upload, {client_speaks_http2}");
+        assert!(came == up, "upload, {version:?}");
         assert_eq!(back, b"taken");
     }
 }

@@ -3,15 +3,18 @@
 use super::create::{self, Parts};
 use super::engine::EngineError;
 use super::images::{Purpose, Resolved};
+use super::labels::Labelled;
 use super::refusals::{failed, not_started};
 use super::state::{self, Look};
-use super::{ACT, DockerRuntime, Labelled, volume};
+use super::{ACT, DockerRuntime};
 use crate::clock::now;
-use crate::runtime::{RunOrder, RuntimeError, Started};
+use crate::runtime::{Record, RunOrder, RuntimeError, Started};
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
 use minato_config::{Access, Image};
 use minato_control::{Event, EventKind};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 impl DockerRuntime {
     /// Sees to it that the image is here, unless a run of the same assignment left it.
@@ -41,15 +44,14 @@ impl DockerRuntime {
             Some(pinned) => pinned,
             None => self.resolve(image).await?,
         };
-        let machine = |cause| RuntimeError::Machine {
-            doing: format!("writing the record of {name}"),
-            cause,
-        };
-        self.records.write(&self.record(order)).map_err(machine)?;
+        let written = self.records.write(&Record::new(order, &self.boot));
+        written.map_err(RuntimeError::machine(format!(
+            "writing the record of {name}"
+        )))?;
         let result = self.make(order, image, &resolved).await;
         if result.is_err() {
             // With the engine away this fails as well: the next start, or the reaper, finds what is left by its labels.
-            let _ = self.discard_own(order).await;
+            let _ = self.discard_own(name).await;
             self.secrets.take_back(name);
             let _ = self.records.remove(name);
         }
@@ -123,7 +125,7 @@ impl DockerRuntime {
         let process = looked.as_ref().and_then(|it| self.process(pid, it));
         let address = looked.as_ref().and_then(|it| self.direct(order, it));
         self.keep(order, process, address);
-        self.copy(name);
+        self.copies.begin(name);
         Ok(Started { pid, address })
     }
 
@@ -147,7 +149,7 @@ impl DockerRuntime {
                 (std::cmp::Ordering::Equal, Some(pid)) if labelled.order == *order => {
                     let address = self.direct(order, &looked);
                     self.keep(order, self.process(pid, &looked), address);
-                    self.copy(found);
+                    self.copies.begin(found);
                     return Ok(Some(Started { pid, address }));
                 }
                 (std::cmp::Ordering::Greater, Some(_)) => {
@@ -228,16 +230,6 @@ impl DockerRuntime {
             ),
         })
     }
-
-    async fn discard_own(&self, order: &RunOrder) -> Result<(), EngineError> {
-        let container = self.owner.container(&order.name);
-        let looked = self.inspect(&container).await?;
-        let labels = looked.and_then(|it| it.config?.labels);
-        if labels.is_some_and(|it| self.owner.owns(&it)) {
-            self.discard(&container).await?;
-        }
-        Ok(())
-    }
 }
 
 fn image(order: &RunOrder) -> Result<&Image, RuntimeError> {
@@ -249,4 +241,17 @@ fn image(order: &RunOrder) -> Result<&Image, RuntimeError> {
             doing: format!("starting {}", order.name),
             cause: std::io::Error::other("it has no image; please report this"),
         })
+}
+
+/// A folder of this machine by the name that service files use.
+fn volume<'a>(
+    volumes: &'a BTreeMap<String, PathBuf>,
+    name: &str,
+) -> Result<&'a Path, RuntimeError> {
+    volumes.get(name).map(PathBuf::as_path).ok_or_else(|| RuntimeError::Field {
+        field: "volumes",
+        why: format!(
+            "this node has no volume `{name}`: add it below [agent.docker.volumes], like {name} = \"/srv/{name}\""
+        ),
+    })
 }

@@ -3,7 +3,9 @@
 use super::Sources;
 use crate::api::InstanceStatus;
 use crate::view::EndpointView;
-use minato_config::{Backend, Generation, Run, ServiceName, ServiceRecord, SlotIndex, Timestamp};
+use minato_config::{
+    Backend, GatewayId, Generation, Run, ServiceName, ServiceRecord, SlotIndex, Timestamp,
+};
 use minato_control::InstanceKey;
 use minato_health::{Instance, Phase, Verdict, VerdictReport};
 use std::net::SocketAddr;
@@ -114,7 +116,7 @@ impl Sources<'_> {
         if let Some(view) = self.endpoints.iter().find(here) {
             see(&mut it, view);
         } else if let Some(report) = self.report(service, n, |_| true) {
-            hear(&mut it, report);
+            hear(&mut it, &report);
         }
         it
     }
@@ -129,7 +131,7 @@ impl Sources<'_> {
             Some(view) if view.run == run => see(it, view),
             view => {
                 if let Some(report) = self.report(&key.service, key.slot, same) {
-                    hear(it, report);
+                    hear(it, &report);
                 }
                 if let Some(view) = view {
                     it.in_flight = view.in_flight;
@@ -138,20 +140,38 @@ impl Sources<'_> {
         }
     }
 
-    /// The worst of what live gateways say.
+    /// What live gateways say together: the word of most of them, and who sees it otherwise.
     fn report(
         &self,
         service: &ServiceName,
         n: SlotIndex,
         which: impl Fn(&VerdictReport) -> bool,
-    ) -> Option<&VerdictReport> {
-        self.world
+    ) -> Option<VerdictReport> {
+        let all: Vec<(&GatewayId, &VerdictReport)> = self
+            .world
             .gateways
             .keys()
-            .filter_map(|it| self.world.verdicts.get(&(service.clone(), n, it.clone())))
-            .map(|it| &it.value)
-            .filter(|it| which(it))
-            .max_by_key(|it| it.verdict)
+            .filter_map(|it| {
+                let key = (service.clone(), n, it.clone());
+                Some((it, &self.world.verdicts.get(&key)?.value))
+            })
+            .filter(|(_, it)| which(it))
+            .collect();
+        let is_down = |it: &&(&GatewayId, &VerdictReport)| it.1.verdict == Verdict::Down;
+        let down: Vec<_> = all.iter().filter(is_down).collect();
+        let up = all.iter().filter(|it| !is_down(it));
+        if down.len() * 2 > all.len() {
+            return down.first().map(|(_, it)| VerdictReport::clone(it));
+        }
+        let (_, worst) = up.max_by_key(|it| it.1.verdict)?;
+        let mut said = VerdictReport::clone(worst);
+        if let Some((gateway, it)) = down.first() {
+            if down.len() * 2 == all.len() {
+                said.verdict = Verdict::Suspect;
+            }
+            said.reason = format!("down for gateway {gateway}: {}", it.reason);
+        }
+        Some(said)
     }
 }
 

@@ -323,6 +323,39 @@ fn numbers_and_words_come_from_where_they_are_known_best() {
 }
 
 #[test]
+fn one_gateway_that_sees_nothing_is_not_believed_against_the_others() {
+    let told = |verdicts: [Verdict; 3]| {
+        let mut scene = Scene::commands(1).up(0);
+        let (key, report) = scene.world.verdicts.pop_first().unwrap();
+        scene.world.gateways.clear();
+        for (name, verdict) in ["g", "h", "i"].into_iter().zip(verdicts) {
+            let gateway = GatewayId::parse(name).unwrap();
+            let alive = minato_health::GatewayAlive {
+                v: 1,
+                since: LONG_AGO,
+            };
+            scene.world.gateways.insert(gateway.clone(), stored(alive));
+            let mut report = report.clone();
+            report.value.verdict = verdict;
+            if verdict == Verdict::Down {
+                report.value.reason = "connect timeout".to_owned();
+            }
+            let key = (key.0.clone(), key.1, gateway);
+            scene.world.verdicts.insert(key, report);
+        }
+        let it = scene.status().instances.remove(0);
+        (it.verdict, it.reason)
+    };
+    use Verdict::{Down, Suspect, Up};
+    let said = |verdict: &str, reason: &str| (verdict.to_owned(), reason.to_owned());
+    assert_eq!(told([Up, Up, Up]), said("up", ""));
+    let minority = "down for gateway h: connect timeout";
+    assert_eq!(told([Up, Down, Up]), said("up", minority));
+    assert_eq!(told([Suspect, Down, Up]), said("suspect", minority));
+    assert_eq!(told([Down, Down, Up]), said("down", "connect timeout"));
+}
+
+#[test]
 fn older_generations_are_shown_as_ending_behind_the_new_one() {
     let mut scene = Scene::commands(2).up(0).up(1);
     let slot = scene.world.slots.get_mut(&(library(), SlotIndex(0)));
@@ -369,6 +402,7 @@ fn fixed_endpoints_come_from_the_record_and_are_judged_by_the_gateways() {
         "1 of 2 fixed endpoints up; 10.0.0.8:80 down: connect refused"
     );
     scene.endpoints[1].verdict = Verdict::Up;
+    scene.endpoints[1].reason.clear();
     assert_eq!(scene.status().state, ServiceState::Ok);
 }
 

@@ -247,3 +247,25 @@ fn a_record_that_is_not_understood_is_left_alone() {
     let mut trial = Trial::new();
     assert_eq!(trial.at(0, &folder(&[("alien", 1)])), NOTHING);
 }
+
+#[test]
+fn a_record_that_vanishes_is_told_as_what_it_is_and_one_of_a_file_that_comes_back_is_new() {
+    let mut trial = Trial::new();
+    let both = folder(&[("app", 1), ("web", 1)]);
+    trial.at(0, &both);
+    assert_eq!(trial.at(1, &both), NOTHING);
+    trial.records.clear();
+    let told = trial.at(2, &both);
+    assert_eq!(told.len(), 2);
+    assert!(
+        told.iter()
+            .all(|it| it.contains("had vanished from the store")),
+        "{told:?}"
+    );
+    assert_eq!(trial.living(), ["app", "web"]);
+    // Ended in order, and begun again.
+    trial.at(3, &folder(&[("web", 1)]));
+    trial.at(40, &folder(&[("web", 1)]));
+    trial.records.remove(&name("app"));
+    assert_eq!(trial.at(50, &both), ["services/app.toml: app is new"]);
+}

@@ -1,0 +1,63 @@
+//! What was measured, and how often.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt;
+use std::time::Duration;
+
+/// One figure of one run.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub(crate) enum Figure {
+    Time(Duration),
+    Count(u64),
+}
+
+/// Of one run, by name.
+pub(crate) type Figures = Vec<(&'static str, Figure)>;
+
+/// The timers of the site under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timers {
+    /// Leases of 2 s and the like.
+    Short,
+    /// Those that users get.
+    Default,
+}
+
+/// Runs one row as often as `MINATO_FAULT_RUNS` says (once), with the timers that `MINATO_FAULT_TIMERS` names (`short` or
+/// `default`), and prints median and worst of each figure.
+#[expect(clippy::print_stdout, reason = "the figures are what comes of it")]
+pub(crate) fn measure(row: &str, run: impl Fn(Timers) -> Figures) {
+    if !crate::network::is_here() {
+        return;
+    }
+    let runs = env::var("MINATO_FAULT_RUNS").ok();
+    let runs: usize = runs.and_then(|it| it.parse().ok()).unwrap_or(1);
+    let timers = match env::var("MINATO_FAULT_TIMERS").as_deref() {
+        Ok("default") => Timers::Default,
+        _ => Timers::Short,
+    };
+    let mut all: BTreeMap<&'static str, Vec<Figure>> = BTreeMap::new();
+    for _ in 0..runs.max(1) {
+        for (name, figure) in run(timers) {
+            all.entry(name).or_default().push(figure);
+        }
+    }
+    for (name, mut figures) in all {
+        figures.sort_by(|one, other| one.partial_cmp(other).unwrap());
+        let (median, worst) = (figures[figures.len() / 2], figures[figures.len() - 1]);
+        println!(
+            "{row}: {name}: median {median}, worst {worst}, {} runs, {timers:?} timers",
+            figures.len()
+        );
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time(it) => write!(f, "{:.2} s", it.as_secs_f64()),
+            Self::Count(it) => write!(f, "{it}"),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What gateways did, look by look, and what must hold of it whatever was broken.
+
+use crate::network::Host;
+use crate::support::clock::{now, pause};
+use crate::support::http;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const LOOK: Duration = Duration::from_millis(25);
+
+/// One service as one gateway had it in its table.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    pub(crate) at: Instant,
+    pub(crate) wanted: u64,
+    pub(crate) instances: Vec<Routed>,
+}
+
+/// One instance in a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Routed {
+    pub(crate) slot: u64,
+    pub(crate) generation: String,
+    pub(crate) node: String,
+    pub(crate) run: u64,
+    /// Requests are sent to it.
+    pub(crate) serves: bool,
+}
+
+/// Looks at a gateway until it is told to stop.
+pub(crate) struct Recorder {
+    stop: Arc<AtomicBool>,
+    looking: JoinHandle<Vec<Look>>,
+}
+
+impl Recorder {
+    pub(crate) fn start(gateway: &Host, service: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (ended, path) = (Arc::clone(&stop), format!("/v1/services/{service}"));
+        let looking = gateway.inside(|| {
+            std::thread::spawn(move || {
+                let mut looks = Vec::new();
+                while !ended.load(Ordering::SeqCst) {
+                    looks.extend(look(&path));
+                    pause(LOOK);
+                }
+                looks
+            })
+        });
+        Self { stop, looking }
+    }
+
+    pub(crate) fn stop(self) -> Vec<Look> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.looking.join().unwrap()
+    }
+}
+
+fn look(path: &str) -> Option<Look> {
+    let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, 7070));
+    let answer = http::get(admin, &admin.to_string(), path).ok()?;
+    let service: Value = serde_json::from_slice(&answer.body).ok()?;
+    let instances = service["instances"].as_array()?.iter();
+    let routed = |it: &Value| Routed {
+        slot: it["slot"].as_u64().unwrap_or_default(),
+        generation: it["generation"].as_str().unwrap_or_default().to_owned(),
+        node: it["node"].as_str().unwrap_or_default().to_owned(),
+        run: it["run"].as_u64().unwrap_or_default(),
+        serves: matches!(it["standing"].as_str(), Some("serving" | "held")),
+    };
+    Some(Look {
+        at: now(),
+        wanted: service["wanted"].as_u64()?,
+        instances: instances.map(routed).collect(),
+    })
+}
+
+/// At most one generation of each slot gets requests, and a slot's generation never goes back.
+#[track_caller]
+pub(crate) fn one_generation_of_each_slot(gateway: &Host, looks: &[Look]) {
+    assert!(
+        looks.len() > 20,
+        "too few looks at {}: {}",
+        gateway.name,
+        looks.len()
+    );
+    let mut newest: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for look in looks {
+        let mut serving: BTreeMap<u64, &Routed> = BTreeMap::new();
+        for it in look.instances.iter().filter(|it| it.serves) {
+            if let Some(other) = serving.insert(it.slot, it) {
+                panic!(
+                    "{} serves two of slot {}: {it:?}, {other:?}",
+                    gateway.name, it.slot
+                );
+            }
+            let generation = number(&it.generation);
+            let newest = newest.entry(it.slot).or_insert(generation);
+            assert!(*newest <= generation, "{} goes back: {it:?}", gateway.name);
+            *newest = generation;
+        }
+    }
+}
+
+/// Never more instances than wanted and one more, and never none while one was healthy.
+#[track_caller]
+pub(crate) fn never_too_many(gateway: &Host, looks: &[Look], surge: u64) {
+    // While a record is lost nobody knows how many are wanted.
+    for look in looks.iter().filter(|it| it.wanted > 0) {
+        let serving = look.instances.iter().filter(|it| it.serves).count();
+        let most = look.wanted + surge;
+        assert!(
+            serving as u64 <= most,
+            "{} serves {serving} of {most}: {look:?}",
+            gateway.name
+        );
+    }
+}
+
+/// How long until `gateway` served from none of `node`, and from all that are wanted again, counted from `since`.
+pub(crate) fn moved_away(
+    looks: &[Look],
+    node: &str,
+    since: Instant,
+) -> Option<(Duration, Duration)> {
+    let after = || looks.iter().filter(|it| it.at >= since);
+    let gone = |it: &&Look| !it.instances.iter().any(|it| it.serves && it.node == node);
+    let detected = after().find(gone)?;
+    let whole = |it: &&Look| {
+        it.at >= detected.at
+            && it.instances.iter().filter(|it| it.serves).count() as u64 >= it.wanted
+            && gone(it)
+    };
+    let recovered = after().find(whole)?;
+    Some((detected.at - since, recovered.at - since))
+}
+
+/// `2.17` as two numbers.
+fn number(generation: &str) -> (u64, u64) {
+    let (era, counter) = generation.split_once('.').unwrap_or_default();
+    (
+        era.parse().unwrap_or_default(),
+        counter.parse().unwrap_or_default(),
+    )
+}

@@ -1,0 +1,8 @@
+//! One file for each row, or for rows that break the same thing. The table of rows and tests stands in docs/faults.md.
+
+mod clock;
+mod gateway_cut;
+mod leases;
+mod node_lost;
+mod prefix;
+mod store_cut;

@@ -1,0 +1,178 @@
+//! A site of many machines: three members of the store, control, gateways, nodes, and a client.
+
+use crate::figures::Timers;
+use crate::history::{Look, Recorder};
+use crate::machine::Machine;
+use crate::network::{Host, Network};
+use crate::store::Cluster;
+use crate::support::clock::until;
+use crate::support::load::{Ask, Load};
+use crate::support::site::python_service;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Everything, in the order in which it ends.
+pub(crate) struct Stage {
+    pub(crate) control: Vec<Machine>,
+    pub(crate) gateways: Vec<Machine>,
+    pub(crate) nodes: Vec<Machine>,
+    pub(crate) store: Cluster,
+    pub(crate) client: Host,
+    pub(crate) timers: Timers,
+    folder: TempDir,
+    _network: Network,
+}
+
+/// How many machines of each kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cast {
+    pub(crate) members: usize,
+    pub(crate) control: usize,
+    pub(crate) gateways: usize,
+    pub(crate) nodes: usize,
+}
+
+impl Stage {
+    /// Builds and starts it; returns when every API answers. The service `app` is written by `open`.
+    pub(crate) fn build(cast: Cast, timers: Timers) -> Self {
+        let mut network = Network::new();
+        let mut named = tempfile::Builder::new();
+        let folder = named.prefix("minato-faults-").tempdir().unwrap();
+        let mut hosts = |kind: &str, count: usize| -> Vec<Host> {
+            (1..=count)
+                .map(|it| network.host(&format!("{kind}-{it}")))
+                .collect()
+        };
+        let store = Cluster::start(hosts("store", cast.members));
+        let (lease, control) = match timers {
+            Timers::Short => (
+                "lease = \"2s\"\n",
+                "[control]\nlease = \"2s\"\nnode_grace = \"1s\"\nelection_grace = \"3s\"\n",
+            ),
+            Timers::Default => ("", ""),
+        };
+        let settings = format!("{}{lease}", store.endpoints());
+        let mut machines = |kind: &str, count: usize, role: &str| -> Vec<Machine> {
+            let machine = |host| Machine::new(folder.path(), host, &[role], &settings, control);
+            hosts(kind, count).into_iter().map(machine).collect()
+        };
+        let control = machines("control", cast.control, "control");
+        let gateways = machines("gateway", cast.gateways, "gateway");
+        let nodes = machines("node", cast.nodes, "agent");
+        let client = network.host("client");
+        let mut stage = Self {
+            control,
+            gateways,
+            nodes,
+            store,
+            client,
+            timers,
+            folder,
+            _network: network,
+        };
+        stage.machines().for_each(Machine::start);
+        stage.machines().for_each(|it| it.wait());
+        // Instances go to the nodes that are there.
+        until("every machine to have joined", || {
+            let alive = |prefix| {
+                let all = stage.store.list(prefix);
+                all.iter()
+                    .filter(|(key, _)| key.ends_with("/alive"))
+                    .count()
+            };
+            let joined = alive("nodes/") == cast.nodes && alive("gateways/") == cast.gateways;
+            joined.then_some(())
+        });
+        stage
+    }
+
+    fn machines(&mut self) -> impl Iterator<Item = &mut Machine> {
+        let Self {
+            control,
+            gateways,
+            nodes,
+            ..
+        } = self;
+        control.iter_mut().chain(gateways).chain(nodes)
+    }
+
+    /// Writes the service `app` and waits until every gateway serves all of it.
+    pub(crate) fn open(&self, replicas: u16) {
+        self.control[0].write("app", &self.app(replicas));
+        self.wait_ok(replicas);
+    }
+
+    /// A service file, with instances that gateways of other machines reach.
+    pub(crate) fn app(&self, replicas: u16) -> String {
+        let ledger = self.folder.path().join("ledger");
+        let health = match self.timers {
+            Timers::Short => "interval = \"1s\", fast = \"200ms\", timeout = \"800ms\"",
+            Timers::Default => "interval = \"2s\"",
+        };
+        let more = format!(
+            "env = {{ BIND = \"0.0.0.0\" }}\nhealth = {{ path = \"/healthz\", {health} }}\n"
+        );
+        python_service(&ledger, replicas, &more)
+    }
+
+    pub(crate) fn wait_ok(&self, replicas: u16) {
+        for gateway in &self.gateways {
+            gateway.wait_ok("app", u64::from(replicas));
+        }
+    }
+
+    /// GETs from the client's machine at gateway `index`.
+    pub(crate) fn load(&self, index: usize) -> Load {
+        let ask = Ask::Get {
+            path: "/page".to_owned(),
+            body: "the page".to_owned(),
+        };
+        let gateway = self.gateways[index].gateway();
+        self.client
+            .inside(|| Load::start(gateway, "faults.test", &ask))
+    }
+
+    /// Looks at the table of every gateway.
+    pub(crate) fn record(&self) -> Vec<Recorder> {
+        let record = |it: &Machine| Recorder::start(&it.host, "app");
+        self.gateways.iter().map(record).collect()
+    }
+
+    /// Ends it, and holds what was seen against the invariants.
+    #[track_caller]
+    pub(crate) fn judge(&self, recorders: Vec<Recorder>, surge: u64) -> Vec<Vec<Look>> {
+        let looks: Vec<Vec<Look>> = recorders.into_iter().map(Recorder::stop).collect();
+        for (gateway, looks) in self.gateways.iter().zip(&looks) {
+            crate::history::one_generation_of_each_slot(&gateway.host, looks);
+            crate::history::never_too_many(&gateway.host, looks, surge);
+        }
+        looks
+    }
+
+    /// The pids of the service's instances, sorted, as gateway 0 knows them.
+    pub(crate) fn pids(&self) -> Vec<u64> {
+        let instances = self.gateways[0].instances("app");
+        let mut pids: Vec<u64> = instances
+            .iter()
+            .filter_map(|it| it["pid"].as_u64())
+            .collect();
+        pids.sort_unstable();
+        pids
+    }
+
+    /// Living processes of the service on one node.
+    pub(crate) fn processes(&self, node: usize) -> usize {
+        let all = self.nodes[node].host.processes();
+        // A keeper names the program that it keeps.
+        let is_instance = |line: &String| line.contains("service.py") && !line.contains(" shim");
+        all.iter().filter(|(_, line)| is_instance(line)).count()
+    }
+
+    /// Until a lease that nobody keeps alive has ended for everybody, and a little more.
+    pub(crate) fn lease(&self) -> Duration {
+        match self.timers {
+            Timers::Short => Duration::from_secs(2),
+            Timers::Default => Duration::from_secs(20),
+        }
+    }
+}
