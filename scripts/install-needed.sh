@@ -41,6 +41,14 @@ if [ "${1:-}" = --tests ]; then
     need iptables iptables "they cut machines from each other with it"
     need nsenter util-linux "they start programs within"
     need faketime faketime "one of them has a wrong clock"
+    # Those of relays, which start servers of their own.
+    need mariadbd mariadb-server "the tests follow the primary of a database"
+    need mariadb mariadb-client "the tests speak to it"
+    if ! [ -e /usr/lib/postgresql ] || ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+        packages="$packages postgresql"
+        reasons="$reasons
+  postgresql: the same of another kind"
+    fi
     # Those with containers; they are skipped without an engine, and under CI=true a skip fails.
     need dockerd docker.io "the tests with containers start an engine of their own"
     need docker-registry docker-registry "the tests with containers fetch from it"
@@ -87,7 +95,7 @@ fi
 # Debian starts servers when they are installed; what the tests start is their own. A policy that stands already stays.
 policy=/usr/sbin/policy-rc.d
 case "$packages" in
-*etcd-server* | *docker*)
+*etcd-server* | *docker* | *mariadb-server* | *postgresql*)
     if [ ! -e "$policy" ]; then
         printf '#!/bin/sh\nexit 101\n' | $run tee "$policy" >/dev/null
         $run chmod 755 "$policy"
@@ -103,6 +111,8 @@ esac
         install --no-install-recommends $packages
 }
 # Nor at the next boot.
-case "$packages" in
-*etcd-server*) if has systemctl; then $run systemctl disable --quiet etcd 2>/dev/null || true; fi ;;
-esac
+for unit in etcd-server:etcd mariadb-server:mariadb postgresql:postgresql; do
+    case "$packages" in
+    *"${unit%:*}"*) if has systemctl; then $run systemctl disable --quiet "${unit#*:}" 2>/dev/null || true; fi ;;
+    esac
+done

@@ -66,6 +66,8 @@ enum Command {
     Node(commands::node::NodeCommand),
     /// Tell why each instance of a service is where it is, and what would have to change.
     Explain(commands::node::ExplainArgs),
+    /// Show what services of this machine depend on, and where its relays lead.
+    Dependencies(commands::dependencies::DependenciesArgs),
     /// Put another minato in place of the running one, without a lost request.
     Upgrade(commands::upgrade::UpgradeArgs),
     /// Move the site to another store, or look at the one that it has.
@@ -116,6 +118,9 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Drain(args) => commands::change::drain(&args, &client, global).await,
             Command::Node(command) => commands::node::run(&command, &client, global).await,
             Command::Explain(args) => commands::node::explain(&args, &client, global).await,
+            Command::Dependencies(args) => {
+                commands::dependencies::run(&args, &client, global).await
+            }
             Command::Upgrade(args) => commands::upgrade::run(&args, &client, global).await,
             Command::Store(command) => commands::store::run(&command, &client, global).await,
             Command::Route(args) => commands::route::run(&args, &client, global).await,

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 use minato_config::{NodeId, Role, Settings};
 use minato_config_files::Watcher;
+use minato_control_agent::dependency::Dependencies;
 use minato_control_store::keys::Keys;
 use minato_proxy::Table;
 use minato_proxy_server::{AccessLog, Evidence, Gateway, GatewayOptions, Metrics, SorryPage};
@@ -95,6 +96,9 @@ pub(crate) fn parts(
         }
     });
     let (upgrade, wishes) = Progress::new(draining);
+    let is_agent = settings.roles.contains(&Role::Agent);
+    let dependencies = is_agent.then(|| dependencies(settings, listeners));
+    let dependencies = dependencies.transpose()?.map(Arc::new);
     let charge = Charge {
         settings: settings.clone(),
         node: node_id(settings)?,
@@ -104,6 +108,7 @@ pub(crate) fn parts(
             .into_iter()
             .flat_map(|it| listeners.addresses(it))
             .collect(),
+        dependencies,
         gateway: GatewayView {
             table,
             metrics,
@@ -123,6 +128,23 @@ pub(crate) fn parts(
         wishes,
         health,
     })
+}
+
+/// Watched from now on, so that relays need neither the store nor anything else of minato.
+fn dependencies(settings: &Settings, listeners: &Listeners) -> anyhow::Result<Dependencies> {
+    let mut open = listeners.of_asked(Listening::Relay)?;
+    let mut of_relays = Vec::new();
+    for (name, dependency) in &settings.dependencies {
+        let wanted = dependency.relay.iter().flat_map(|it| &it.listen);
+        for address in wanted {
+            // Several may ask for port 0; each gets one.
+            if let Some(place) = open.iter().position(|it| it.0 == *address) {
+                of_relays.push((name.clone(), open.swap_remove(place).1));
+            }
+        }
+    }
+    Dependencies::start(&settings.dependencies, of_relays, &settings.data)
+        .context("relays cannot accept")
 }
 
 fn sorry_page(settings: &Settings) -> anyhow::Result<SorryPage> {

@@ -13,6 +13,7 @@ use anyhow::{Context as _, anyhow, bail};
 use minato_config::{GatewayId, NodeId, Role, Settings, Timestamp};
 use minato_config_files::{Folder, Watcher};
 use minato_control::{Event, EventKind, Patience};
+use minato_control_agent::dependency::Dependencies;
 use minato_control_agent::{AgentError, AgentOptions, Stop};
 use minato_control_server::{About, Admin, ClaimOptions, Journal, JournalOptions, LeadOptions};
 use minato_control_store::keys::Keys;
@@ -39,6 +40,8 @@ pub(crate) struct Charge {
     pub(crate) since: Timestamp,
     /// Where the gateway listens.
     pub(crate) listeners: Vec<SocketAddr>,
+    /// Only with the agent's role.
+    pub(crate) dependencies: Option<Arc<Dependencies>>,
     pub(crate) gateway: GatewayView,
     pub(crate) reports: Reports,
     pub(crate) upgrade: Arc<Progress>,
@@ -81,6 +84,9 @@ impl Duties {
         let data = &charge.settings.data;
         let (journal, events) = Journal::open(data, JournalOptions::default())
             .with_context(|| format!("the event journal in {} cannot be opened", data.display()))?;
+        if let Some(dependencies) = &charge.dependencies {
+            dependencies.herald().attach(events.clone());
+        }
         let (stop, stopped) = watch::channel(false);
         let mut parts = JoinSet::new();
 
@@ -185,6 +191,9 @@ impl Duties {
             self.parts.shutdown().await;
         }
         charge.leave_to_another().await;
+        if let Some(dependencies) = &charge.dependencies {
+            dependencies.herald().detach();
+        }
         drop(self.events);
         let _ = tokio::time::timeout(JOURNAL, self.journal.closed()).await;
         self.store.close().await;
@@ -256,6 +265,11 @@ impl Charge {
                 gateway: self.gateway.clone(),
                 data: settings.data.clone(),
                 upgrade: Arc::clone(&self.upgrade),
+                dependencies: self
+                    .dependencies
+                    .as_ref()
+                    .map(|it| it.views())
+                    .unwrap_or_default(),
             }),
         })
     }
@@ -292,6 +306,7 @@ impl Charge {
             lease: self.settings.lease,
             labels: self.settings.agent.labels.clone(),
             overcommit: self.settings.agent.overcommit,
+            dependencies: self.dependencies.as_ref().map(|it| it.standings()),
         })
     }
 }

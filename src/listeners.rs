@@ -19,6 +19,8 @@ pub(crate) enum Role {
     Https,
     /// The admin API.
     Admin,
+    /// Connections that are passed on to a dependency.
+    Relay,
     /// Something of a later version. Never served.
     #[serde(other)]
     Unknown,
@@ -31,6 +33,7 @@ impl Role {
             Self::Http => "[gateway] http",
             Self::Https => "[gateway] https",
             Self::Admin => "[admin] listen",
+            Self::Relay => "`listen` of [dependencies]",
             Self::Unknown => "?",
         }
     }
@@ -96,7 +99,7 @@ impl Listeners {
             tracing::info!("{asked} is closed: {field} does not name it");
         }
         for (role, asked) in plan.bind {
-            let socket = bind(asked, role.field())?;
+            let socket = bind(role, asked)?;
             all.push(Held::new(role, asked, Origin::Settings, socket));
         }
         Ok(Self(all))
@@ -148,9 +151,14 @@ fn wanted(settings: &Settings) -> Vec<(Role, SocketAddr)> {
     let is_gateway = settings.roles.contains(&ProcessRole::Gateway);
     let https = settings.gateway.https.iter();
     let https = https.map(|it| (Role::Https, it.listen));
+    let is_agent = settings.roles.contains(&ProcessRole::Agent);
+    let relays = settings.dependencies.values();
+    let relays = relays.filter_map(|it| it.relay.as_ref());
+    let relays = relays.flat_map(|it| it.listen.iter().map(|it| (Role::Relay, *it)));
     http.chain(https)
         .filter(|_| is_gateway)
         .chain([(Role::Admin, settings.admin)])
+        .chain(relays.filter(|_| is_agent))
         .collect()
 }
 
@@ -188,7 +196,7 @@ fn plan(wanted: &[(Role, SocketAddr)], open: &[Note]) -> Plan {
         let open = open.iter().enumerate();
         open.filter(move |(_, it)| it.role == role && it.origin == Origin::SocketUnit)
     };
-    let roles = [Role::Http, Role::Https, Role::Admin];
+    let roles = [Role::Http, Role::Https, Role::Admin, Role::Relay];
     for role in roles {
         // A role that this process does not have takes nothing.
         if wanted.iter().any(|it| it.0 == role) {
@@ -213,8 +221,15 @@ fn plan(wanted: &[(Role, SocketAddr)], open: &[Note]) -> Plan {
     plan
 }
 
-fn bind(address: SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
-    match minato_proxy_server::listen(address) {
+fn bind(role: Role, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let field = role.field();
+    let bound = match role {
+        Role::Relay => minato_control_agent::dependency::listen(address),
+        Role::Http | Role::Https | Role::Admin | Role::Unknown => {
+            minato_proxy_server::listen(address)
+        }
+    };
+    match bound {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             bail!(

@@ -161,6 +161,9 @@ impl<'a> Process<'a> {
     }
 
     fn serve(&self) -> anyhow::Result<Serving> {
+        if let Some(dependencies) = &self.charge.dependencies {
+            dependencies.serve();
+        }
         Serving::start(
             Arc::clone(&self.gateway),
             &self.listeners,

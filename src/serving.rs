@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 /// Requests in flight have this long to end when minato stops.
 pub(crate) const DRAIN: Duration = Duration::from_secs(90);
 /// Connections have this long to end when another process has taken over.
-const HAND_OVER: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const HAND_OVER: Duration = Duration::from_secs(24 * 3600);
 
 /// A gateway that serves.
 #[derive(Debug)]

@@ -3,8 +3,13 @@
 use crate::gateway::GatewayView;
 use crate::upgrade::Progress;
 use minato_config::{ServiceName, SlotIndex};
-use minato_control_server::api::{RouteTest, UpgradeRequest, UpgradeStatus};
+use minato_control::Usable;
+use minato_control_agent::dependency::{self, DependencyView, Views};
+use minato_control_server::api::{
+    DependencyMember, DependencyStatus, RelayStatus, RouteTest, UpgradeRequest, UpgradeStatus,
+};
 use minato_control_server::{EndpointView, ServiceTraffic, View};
+use minato_health::Verdict;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +20,7 @@ pub(crate) struct ProcessView {
     /// Data folder; the agent's logs are in it.
     pub(crate) data: PathBuf,
     pub(crate) upgrade: Arc<Progress>,
+    pub(crate) dependencies: Views,
 }
 
 impl View for ProcessView {
@@ -47,7 +53,13 @@ impl View for ProcessView {
     }
 
     fn metrics(&self) -> String {
-        self.gateway.metrics_text()
+        let mut text = self.gateway.metrics_text();
+        text.push_str(&dependency::metrics(&self.dependencies.now()));
+        text
+    }
+
+    fn dependencies(&self) -> Vec<DependencyStatus> {
+        self.dependencies.now().iter().map(status).collect()
     }
 
     fn upgrade(&self) -> UpgradeStatus {
@@ -56,5 +68,45 @@ impl View for ProcessView {
 
     fn begin_upgrade(&self, asked: UpgradeRequest) -> Result<UpgradeStatus, String> {
         self.upgrade.begin(asked)
+    }
+}
+
+fn status(it: &DependencyView) -> DependencyStatus {
+    let (state, reason) = match &it.state {
+        Usable::Yes => ("up", ""),
+        Usable::Unknown => ("unknown", ""),
+        Usable::No(why) => ("down", why.as_str()),
+    };
+    let members = it.members.iter().map(|member| DependencyMember {
+        name: member.name.clone(),
+        verdict: match member.verdict {
+            Verdict::Up => "up",
+            Verdict::Suspect => "suspect",
+            Verdict::Down => "down",
+        }
+        .to_owned(),
+        reason: member.reason.clone(),
+    });
+    DependencyStatus {
+        name: it.name.to_string(),
+        noun: it.noun.to_owned(),
+        wants: it.wants.to_owned(),
+        state: state.to_owned(),
+        reason: reason.to_owned(),
+        since_ms: it.since.0,
+        alarm: it.alarm.clone(),
+        members: members.collect(),
+        relay: it.relay.as_ref().map(|it| RelayStatus {
+            listen: it.listen.iter().map(ToString::to_string).collect(),
+            current: it.current.map(|it| it.to_string()),
+            switches: it.switches,
+            open: it.open,
+            most: it.most,
+            connections: it.connections,
+            refused: it.refused,
+            cut: it.cut,
+            bytes_in: it.bytes_in,
+            bytes_out: it.bytes_out,
+        }),
     }
 }

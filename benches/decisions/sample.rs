@@ -75,6 +75,7 @@ pub(crate) fn service(number: usize, replicas: u16) -> Service {
         retries: 1,
         nodes: Default::default(),
         update: Default::default(),
+        depends_on: Default::default(),
     }
 }
 

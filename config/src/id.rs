@@ -92,6 +92,10 @@ name!(
     /// What people visit.
     ServiceName
 );
+name!(
+    /// What services need and minato does not run: a database, another server, a mounted folder.
+    DependencyName
+);
 
 /// Place n of a service, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

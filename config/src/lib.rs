@@ -3,6 +3,7 @@
 //! Pure: text in, values or a list of [`Problem`]s out. Inside, what exists is valid.
 //! Not here: reading and watching files (`config/files`), what is running (`health`), keys in the store (`control/store`).
 
+mod dependency;
 mod duration;
 mod id;
 mod image;
@@ -18,7 +19,12 @@ mod update;
 mod upstream;
 mod wants;
 
-pub use id::{GatewayId, Generation, InvalidId, NodeId, Run, ServiceName, SiteId, SlotIndex};
+pub use dependency::{
+    Database, DatabaseEngine, DatabaseRole, Dependency, DependencyCheck, MemberProbe, Relay,
+};
+pub use id::{
+    DependencyName, GatewayId, Generation, InvalidId, NodeId, Run, ServiceName, SiteId, SlotIndex,
+};
 pub use image::{
     Access, BRIDGE_NETWORK, HOST_NETWORK, Image, ImageReference, InvalidImage, Mount, Pull,
     Resources, Secret, SecretForm,

@@ -1,11 +1,11 @@
 //! A service as it should be, and the documents that say so in the store.
 
 use crate::{
-    Generation, Image, Limits, NodeId, Release, Resources, Route, Scale, ServiceName, Timeouts,
-    Timestamp, UpdatePolicy, Upstream,
+    DependencyName, Generation, Image, Limits, NodeId, Release, Resources, Route, Scale,
+    ServiceName, Timeouts, Timestamp, UpdatePolicy, Upstream,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -42,6 +42,9 @@ pub struct Service {
     /// How it goes from one version to the next.
     #[serde(default, skip_serializing_if = "UpdatePolicy::is_default")]
     pub update: UpdatePolicy,
+    /// What its instances cannot do without, by the names that each node's settings explain. Default none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub depends_on: BTreeSet<DependencyName>,
 }
 
 /// What answers the requests of a service.

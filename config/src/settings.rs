@@ -1,6 +1,6 @@
 //! What `minato.toml` says about this process.
 
-use crate::{NodeId, SiteId};
+use crate::{Dependency, DependencyName, NodeId, SiteId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,6 +33,8 @@ pub struct Settings {
     pub control: ControlSettings,
     /// Where the admin API listens; loopback only in this version. Default `127.0.0.1:7070`.
     pub admin: SocketAddr,
+    /// What this node knows of what services depend on. Default none.
+    pub dependencies: BTreeMap<DependencyName, Dependency>,
 }
 
 impl Default for Settings {
@@ -78,6 +80,7 @@ impl Settings {
             },
             control: ControlSettings::default(),
             admin: loopback(7070),
+            dependencies: BTreeMap::new(),
         }
     }
 }

@@ -239,6 +239,8 @@ pub enum EventKind {
     Node,
     /// minato itself started or stopped.
     Process,
+    /// What services depend on failed, came back, or is another member now.
+    Dependency,
     /// Something needs a person.
     Alarm,
 }

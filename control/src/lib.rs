@@ -7,17 +7,20 @@
 //! Not here: retries, timeouts, store keys (`control/store`), elections (`control/server`), processes (`control/agent`).
 
 mod clock_text;
+mod dependency;
 mod event;
 mod meta;
 mod node;
 mod node_clock;
 mod plan;
+pub mod relay;
 mod restart;
 mod rollout;
 mod scale;
 mod world;
 
 pub use clock_text::clock_text;
+pub use dependency::{Standing, Standings, Usable};
 pub use event::{Event, EventInstance, EventKind, Level, Line};
 pub use meta::{FORMAT, Meta, StoreState};
 pub use node::{

@@ -60,6 +60,15 @@ impl Restarts {
         RestartDecision::After(delay)
     }
 
+    /// Restarts granted after `since` count for nothing: what they were to cure was not the instance's own.
+    pub fn forgive(&mut self, since: Instant) {
+        let before = self.recent.len();
+        self.recent.retain(|it| *it < since);
+        if self.recent.len() < before {
+            self.streak = 0;
+        }
+    }
+
     /// The run has been up for [`STEADY`].
     pub fn steady(&mut self) {
         self.streak = 0;
@@ -148,5 +157,23 @@ mod tests {
         assert_eq!(restarts.ended(now, 0.0), RestartDecision::Spent);
         assert_eq!(Restarts::resume(u32::MAX, now).count(now), 5);
         assert_eq!(restarts.count(now + WINDOW), 0);
+    }
+
+    #[test]
+    fn forgiven_restarts_count_for_nothing_and_end_the_doubling() {
+        let origin = Instant::now();
+        let at = |seconds| origin + Duration::from_secs(seconds);
+        let mut restarts = Restarts::default();
+        for seconds in [0, 10, 20] {
+            restarts.ended(at(seconds), 0.0);
+        }
+        restarts.forgive(at(30));
+        assert_eq!(restarts.count(at(30)), 3);
+        restarts.forgive(at(5));
+        assert_eq!(restarts.count(at(30)), 1);
+        assert_eq!(
+            restarts.ended(at(31), 0.0),
+            RestartDecision::After(Duration::ZERO)
+        );
     }
 }

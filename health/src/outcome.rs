@@ -55,6 +55,12 @@ pub enum Layer {
     Traffic,
     /// The agent says that it does not run.
     NotRunning,
+    /// A database did not let the check in: user, password, rights.
+    Login,
+    /// A database answers in another role than the wanted one.
+    Role,
+    /// Nothing is mounted there, or what is mounted fails or hangs.
+    Mount,
 }
 
 impl fmt::Display for Layer {
@@ -69,6 +75,9 @@ impl fmt::Display for Layer {
             Self::Body => "body",
             Self::Traffic => "traffic",
             Self::NotRunning => "not running",
+            Self::Login => "login",
+            Self::Role => "role",
+            Self::Mount => "mount",
         })
     }
 }

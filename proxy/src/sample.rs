@@ -58,6 +58,7 @@ pub(crate) fn service(named: &str, routes: &[&str]) -> Service {
         retries: 1,
         nodes: Default::default(),
         update: Default::default(),
+        depends_on: Default::default(),
     }
 }
 

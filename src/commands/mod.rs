@@ -2,6 +2,7 @@
 
 pub(crate) mod change;
 pub(crate) mod check;
+pub(crate) mod dependencies;
 pub(crate) mod events;
 pub(crate) mod logs;
 pub(crate) mod node;

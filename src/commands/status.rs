@@ -259,7 +259,7 @@ fn since(since_ms: u64, now_ms: u64) -> String {
 }
 
 /// `3s`, `4m12s`, `2h03m`, `5d04h`.
-fn duration(ms: u64) -> String {
+pub(super) fn duration(ms: u64) -> String {
     let seconds = Duration::from_millis(ms).as_secs();
     match seconds {
         0..60 => format!("{seconds}s"),

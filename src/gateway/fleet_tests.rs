@@ -31,6 +31,7 @@ impl Site {
             retries: 1,
             nodes: Default::default(),
             update: Default::default(),
+            depends_on: Default::default(),
         };
         Self {
             fleet: Fleet::new(4, sender),

@@ -3,7 +3,7 @@
 use crate::clock;
 use minato_config::{Health, HostPattern, Service, Timestamp};
 use minato_health::{Ejection, Failure, Verdict};
-use minato_health_probe::{Monitor, MonitorHandle, Report, Target};
+use minato_health_probe::{Ask, Monitor, MonitorHandle, Report, Target};
 use minato_proxy::{Endpoint, EndpointId};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,12 +68,14 @@ impl Observers {
                 id: member.endpoint.id().clone(),
                 serial: member.watch,
             },
-            target: Target {
-                address: member.endpoint.address(),
-                host: probe_host(service),
-                tls: service.upstream.tls.clone(),
-            },
-            probe: probe.clone(),
+            ask: Ask::Probe(
+                Target {
+                    address: member.endpoint.address(),
+                    host: probe_host(service),
+                    tls: service.upstream.tls.clone(),
+                },
+                probe.clone(),
+            ),
             timing: timing.clone(),
             start: member.verdict,
         };

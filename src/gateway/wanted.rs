@@ -120,6 +120,7 @@ mod tests {
             retries: 1,
             nodes: Default::default(),
             update: Default::default(),
+            depends_on: Default::default(),
         };
         let record = ServiceRecord {
             v: 1,

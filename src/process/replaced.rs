@@ -6,7 +6,7 @@ use crate::copying::Order;
 use crate::duties::Duties;
 use crate::gateway::LastGood;
 use crate::secure::Secure;
-use crate::serving::Serving;
+use crate::serving::{HAND_OVER, Serving};
 use crate::site_store::SiteStore;
 use crate::upgrade::{Estate, Inheritor, Successor, Wanted};
 use minato_control::{Event, EventKind};
@@ -163,8 +163,19 @@ impl Process<'_> {
     pub(super) async fn drain(mut self, mut serving: Serving, by: Inheritor) -> anyhow::Result<()> {
         self.listeners.close();
         serving.hand_over();
+        let relays = self.charge.dependencies.clone();
+        if let Some(relays) = &relays {
+            relays.hand_over();
+        }
+        let ended = async {
+            serving.ended().await;
+            if let Some(relays) = &relays {
+                // Those of a database last for days; a day is enough for anybody to have connected anew.
+                let _ = tokio::time::timeout(HAND_OVER, relays.ended()).await;
+            }
+        };
         let why = tokio::select! {
-            () = serving.ended() => None,
+            () = ended => None,
             why = self.asked.stop_wish() => Some(why),
         };
         if let Some(why) = why {

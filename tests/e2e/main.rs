@@ -21,6 +21,7 @@ mod metrics;
 mod overload;
 mod protocol;
 mod refusals;
+mod relay;
 mod retries;
 mod rollouts;
 mod scale;

@@ -117,7 +117,7 @@ fn kind(field: &Field<'_>, report: &mut Report<'_>) -> Option<Kind> {
     }
 }
 
-fn timing(section: &Section<'_>, report: &mut Report<'_>) -> Option<HealthTiming> {
+pub(super) fn timing(section: &Section<'_>, report: &mut Report<'_>) -> Option<HealthTiming> {
     let time = |it: &Field<'_>, report: &mut Report<'_>| it.duration(report, SHORTEST..=LONGEST);
     let count = |it: &Field<'_>, report: &mut Report<'_>| it.number::<u8>(report, 1..=100);
     let default = HealthTiming::default();
@@ -161,7 +161,7 @@ fn timing(section: &Section<'_>, report: &mut Report<'_>) -> Option<HealthTiming
     sound.then_some(timing)
 }
 
-fn http(section: &Section<'_>, report: &mut Report<'_>) -> Option<HttpProbe> {
+pub(super) fn http(section: &Section<'_>, report: &mut Report<'_>) -> Option<HttpProbe> {
     let path = section.read(report, "path", path);
     let host = section.read(report, "host", host);
     let status = section.read(report, "status", statuses);

@@ -4,9 +4,9 @@ use super::document::Report;
 use super::field::Section;
 use super::key::Keys;
 use super::replicas::{self, Replicas};
-use super::{backend, health, image, label, limit, route, update, upstream};
+use super::{backend, dependency, health, image, label, limit, route, update, upstream};
 use crate::{Limits, Salvaged, Service, ServiceName, Timeouts, UpdatePolicy};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Of a service file.
 pub(super) const KEYS: Keys = Keys {
@@ -26,6 +26,7 @@ pub(super) const KEYS: Keys = Keys {
         "retries",
         "nodes",
         "update",
+        "depends_on",
         "env",
         "directory",
         "stop",
@@ -71,6 +72,7 @@ pub(super) fn read(
     let retries = section.read(report, "retries", |it, to| it.number::<u8>(to, 0..=3));
     let nodes = section.read(report, "nodes", label::read);
     let update = section.read(report, "update", update::read);
+    let depends_on = section.read(report, "depends_on", dependency::names);
     let salvaged = Salvaged {
         problems: Vec::new(),
         name: name.clone(),
@@ -93,6 +95,7 @@ pub(super) fn read(
             retries: retries.in_force(1)?,
             nodes: nodes.in_force(BTreeMap::new())?,
             update: update.in_force(UpdatePolicy::default())?,
+            depends_on: depends_on.in_force(BTreeSet::new())?,
         })
     };
     (whole(), salvaged)

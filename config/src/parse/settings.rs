@@ -3,18 +3,27 @@
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use super::{address, control, docker, gateway, label, store};
+use super::{address, control, dependency, docker, gateway, label, relay, store};
 use crate::{
     AgentSettings, DockerSettings, NodeId, PortRange, Role, RuntimeSettings, Settings, SiteId,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Of `minato.toml`.
 pub(super) const KEYS: Keys = Keys {
     known: &[
-        "site", "node", "roles", "services", "store", "gateway", "agent", "control", "admin",
+        "site",
+        "node",
+        "roles",
+        "services",
+        "store",
+        "gateway",
+        "agent",
+        "control",
+        "admin",
+        "dependencies",
     ],
     later: &[("sites", "more than one site comes later: leave it out")],
     below: &[
@@ -94,7 +103,12 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
             Given::Right(()) | Given::Wrong => settings.admin = listen,
         }
     }
+    let dependencies = root.read(report, "dependencies", |it, to| {
+        dependency::read(it, to, folder)
+    });
+    settings.dependencies = dependencies.or(BTreeMap::new());
     check_listeners(root, report, &settings);
+    relay::check_listeners(root, report, &settings);
     settings
 }
 

@@ -8,6 +8,7 @@ mod adopt;
 mod agent;
 mod alive;
 mod clock;
+pub mod dependency;
 mod error;
 mod fetch;
 mod load;

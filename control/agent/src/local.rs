@@ -3,7 +3,7 @@
 use minato_config::{Health, HealthProbe, HealthTiming, HostPattern, Service};
 use minato_control::{RunName, World};
 use minato_health::{Layer, Verdict};
-use minato_health_probe::{Monitor, MonitorHandle, Report, Target};
+use minato_health_probe::{Ask, Monitor, MonitorHandle, Report, Target};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,8 +57,7 @@ impl LocalProbes {
             }
             let monitor = Monitor {
                 key: run.clone(),
-                target: check.target.clone(),
-                probe: check.probe.clone(),
+                ask: Ask::Probe(check.target.clone(), check.probe.clone()),
                 timing: check.timing.clone(),
                 start: verdict.unwrap_or(Verdict::Down),
             };

@@ -1,12 +1,14 @@
 //! What the composition hands to the agent.
 
 use minato_config::{NodeId, Overcommit, PortRange, RuntimeSettings, SiteId};
+use minato_control::Standings;
 use minato_control_store::keys::Keys;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// One agent's settings.
 #[derive(Debug, Clone)]
@@ -35,6 +37,8 @@ pub struct AgentOptions {
     pub labels: BTreeMap<String, String>,
     /// How far more than the machine has may be promised.
     pub overcommit: Overcommit,
+    /// How everything stands that services depend on; `None`: nothing is known, nobody waits.
+    pub dependencies: Option<watch::Receiver<Standings>>,
 }
 
 /// What the owner of an agent wants of it.

@@ -10,7 +10,7 @@ use crate::publish::{Publication, publish};
 use crate::runtime::{DockerOptions, DockerRuntime, ProcessRuntime, Runtimes};
 use crate::{AgentError, AgentOptions, Stop};
 use minato_config::RuntimeSettings;
-use minato_control::{Event, EventKind, InstanceKey, Stored, World};
+use minato_control::{Event, EventKind, InstanceKey, Standings, Stored, World};
 use minato_control_store::{Follower, SharedStore, StoreError, follow};
 use minato_health::Instance;
 use std::collections::BTreeMap;
@@ -130,7 +130,11 @@ impl Agent {
         let (mut probes, mut changes) = LocalProbes::new();
         let (mut following, mut deadline) = (true, None);
         let mut tidy_at = now().instant + FIRST_TIDY;
+        let mut dependencies = self.options.dependencies.take();
         loop {
+            if let Some(standings) = &mut dependencies {
+                self.node.depend(standings.borrow_and_update().clone());
+            }
             let decided = self.turn(&follower, &mut probes, &publications).await;
             self.fetch_images(&store, &follower.observed().world);
             if deadline.is_some_and(|it| self.node.is_idle() || it <= now().instant) {
@@ -152,6 +156,9 @@ impl Agent {
                     Err(error) => tracing::error!(%error, "a task of the agent failed"),
                 },
                 _ = changes.recv() => {}
+                gone = changed(&mut dependencies) => if gone {
+                    dependencies = None;
+                },
                 () = sleep_until(wake.into()) => {}
                 wish = wished(&mut stop), if deadline.is_none() => match wish {
                     Stop::StopInstances => {
@@ -210,6 +217,14 @@ impl Agent {
             .into_iter()
             .flatten()
             .fold(idle, Instant::min)
+    }
+}
+
+/// Waits for another standing of a dependency; whether nobody watches them any more.
+async fn changed(standings: &mut Option<watch::Receiver<Standings>>) -> bool {
+    match standings {
+        Some(standings) => standings.changed().await.is_err(),
+        None => std::future::pending().await,
     }
 }
 

@@ -7,6 +7,7 @@ use minato_control::Event;
 use serde::{Deserialize, Serialize};
 
 mod change;
+mod dependency;
 mod node;
 mod service;
 mod upgrade;
@@ -15,6 +16,7 @@ pub use change::{
     ApiError, ChangeAnswer, DrainRequest, RestartRequest, RollbackRequest, ScaleRequest, Settled,
     UpdateFailed, UpdateRequest,
 };
+pub use dependency::{Dependencies, DependencyMember, DependencyStatus, RelayStatus};
 pub use node::{Explained, ExplainedNode, ExplainedSlot, NodeStatus, Nodes};
 pub use service::{
     ByHand, InstanceStatus, ReleaseStatus, RolloutStatus, Scaled, ServiceState, ServiceStatus,

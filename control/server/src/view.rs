@@ -2,7 +2,7 @@
 //!
 //! The root composition implements [`View`]; this crate meets neither the proxy nor the agent.
 
-use crate::api::{RouteTest, UpgradeRequest, UpgradeStatus};
+use crate::api::{DependencyStatus, RouteTest, UpgradeRequest, UpgradeStatus};
 use minato_config::{Generation, Run, ServiceName, SlotIndex, Timestamp};
 use minato_health::Verdict;
 use std::net::SocketAddr;
@@ -25,6 +25,8 @@ pub trait View: Send + Sync + 'static {
     ) -> Result<Vec<String>, String>;
     /// Prometheus text format 0.0.4 of the gateway and the agent.
     fn metrics(&self) -> String;
+    /// What services of this node depend on, sorted by name.
+    fn dependencies(&self) -> Vec<DependencyStatus>;
     /// How far an upgrade of this process is.
     fn upgrade(&self) -> UpgradeStatus;
     /// Begins one; the error is a sentence that says why not.

@@ -32,6 +32,7 @@ impl Node {
                 continue;
             };
             let mut turn = Turn {
+                wait: None,
                 node: &self.id,
                 key: &key,
                 world,

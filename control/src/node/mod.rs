@@ -14,6 +14,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod waiting;
 mod wish;
 
 pub use action::{Moment, NodeAction};
@@ -21,14 +22,15 @@ pub use name::RunName;
 pub use observe::{Left, LeftState};
 pub use refusal::Refusal;
 
-use crate::{InstanceKey, World};
-use minato_config::{Backend, NodeId, ServiceName, SlotIndex};
+use crate::{InstanceKey, Standings, World};
+use minato_config::{Backend, DependencyName, NodeId, ServiceName, SlotIndex};
 use minato_health::{Instance, Verdict};
 use place::{Place, Stage};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use turn::Turn;
+use waiting::wait_of;
 use wish::{Wish, wish};
 
 /// A run that was never up is not down before this much time.
@@ -48,6 +50,12 @@ pub struct Node {
     /// Some gateway was alive since this agent began.
     met_gateways: bool,
     closing: bool,
+    /// What this machine knows of what services depend on.
+    standings: Standings,
+    /// Services that were last told to wait or to lack something, and for which name.
+    waiting: BTreeMap<ServiceName, DependencyName>,
+    /// Names that services use and nobody explains, as last told.
+    unexplained: BTreeSet<(ServiceName, DependencyName)>,
 }
 
 impl Node {
@@ -59,6 +67,9 @@ impl Node {
             places: BTreeMap::new(),
             met_gateways: false,
             closing: false,
+            standings: Standings::new(),
+            waiting: BTreeMap::new(),
+            unexplained: BTreeSet::new(),
         }
     }
 
@@ -72,8 +83,10 @@ impl Node {
                 self.places.entry((service.clone(), *slot)).or_default();
             }
         }
+        self.tell_of_waiting(world, now, &mut actions);
         for (key, place) in &mut self.places {
             let mut turn = Turn {
+                wait: wait_of(world, key, &self.standings),
                 node: &self.id,
                 key,
                 world,
@@ -104,6 +117,11 @@ impl Node {
             kept
         });
         actions
+    }
+
+    /// How everything stands that services depend on, from now on.
+    pub fn depend(&mut self, standings: Standings) {
+        self.standings = standings;
     }
 
     /// From now on every instance is being stopped, without draining, and none is started.

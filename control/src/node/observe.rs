@@ -306,6 +306,10 @@ impl Place {
         jitter: f64,
         reason: &str,
     ) -> Vec<NodeAction> {
+        if let Some(waits) = self.waits.clone() {
+            self.wait_after(now, reason, &waits);
+            return Vec::new();
+        }
         let decision = self.restarts.ended(now.instant, jitter);
         let (phase, stage, retry_at) = match decision {
             RestartDecision::After(delay) => {

@@ -39,6 +39,10 @@ pub(super) struct Place {
     pub(super) refused: Option<String>,
     /// Its resources could not be changed: when that is tried again, and why not.
     pub(super) unadjusted: Option<(Instant, String)>,
+    /// What its service waits for or lacks now, as `waits for its database ..`.
+    pub(super) waits: Option<String>,
+    /// What it lacked is there again; until then its being down does not count.
+    pub(super) recovers_until: Option<Instant>,
 }
 
 /// Where a place stands.
@@ -101,7 +105,8 @@ impl Place {
                 };
                 let adjust = self.unadjusted.as_ref().map(|it| it.0);
                 let unmet = (!life.met).then_some(life.patience);
-                steady.into_iter().chain(unmet).chain(adjust).min()
+                let all = steady.into_iter().chain(unmet).chain(adjust);
+                all.chain(self.recovers_until).min()
             }
         }
     }
@@ -109,6 +114,7 @@ impl Place {
     /// Moves as far as it can at this moment. Answers why it should be ended and started again, where it should.
     pub(super) fn step(&mut self, turn: &mut Turn<'_>, wish: &Wish) -> Option<String> {
         self.raise(turn, wish);
+        self.take_in_wait(turn);
         if let (Stage::Running(_), Wish::Run { .. } | Wish::Keep(_) | Wish::Nothing) =
             (&self.stage, wish)
         {
@@ -122,6 +128,7 @@ impl Place {
                 self.vacate(turn);
             }
             (Stage::Stopping(_), _) => self.go_on_stopping(turn, wish),
+            (Stage::Waiting { .. }, _) if self.waits.is_some() => {}
             (Stage::Waiting { until }, _) if *until <= turn.now.instant => self.restart(turn, wish),
             (
                 Stage::Vacant,
@@ -137,7 +144,10 @@ impl Place {
                     self.recovering = false;
                 }
                 self.digest.clone_from(digest);
-                self.begin(turn, command.clone());
+                match self.waits.clone() {
+                    None => self.begin(turn, command.clone()),
+                    Some(why) => self.hold_back(turn, command.clone(), &why),
+                }
             }
             (
                 Stage::Vacant
@@ -260,6 +270,10 @@ impl Place {
         let never = life.up_since.is_none();
         self.spared &= combined != Combined::Up;
         if patient || !turn.is_probed() || combined != Combined::Down {
+            return None;
+        }
+        // A restart cures nothing while it lacks what it needs, and neither does haste once that is back.
+        if self.waits.is_some() || self.recovers_until.is_some_and(|it| now < it) {
             return None;
         }
         let cause = seen

@@ -1,6 +1,7 @@
 //! What one step of one place reads, and where it puts its actions.
 
 use super::{Moment, NodeAction, PlaceKey};
+use crate::dependency::Wait;
 use crate::{InstanceKey, World};
 use minato_config::{Backend, Command, Generation, Health, NodeId, Run, Source};
 use minato_health::{Phase, VerdictReport};
@@ -14,6 +15,8 @@ pub(super) struct Turn<'a> {
     pub(super) met_gateways: bool,
     /// Everything is being stopped.
     pub(super) closing: bool,
+    /// What its service has to wait for.
+    pub(super) wait: Option<Wait>,
     pub(super) actions: &'a mut Vec<NodeAction>,
 }
 

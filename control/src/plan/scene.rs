@@ -62,6 +62,7 @@ impl Scene {
                 retries: 1,
                 nodes: Default::default(),
                 update: Default::default(),
+                depends_on: Default::default(),
             },
             removed: false,
         };

@@ -245,6 +245,7 @@ impl Site {
                 retries: 1,
                 nodes: Default::default(),
                 update,
+                depends_on: Default::default(),
             },
             removed: false,
         };

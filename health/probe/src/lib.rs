@@ -5,14 +5,19 @@
 //! Not here: what outcomes mean (`health`), what follows from a verdict (`proxy`, `control`).
 
 mod answer;
+mod ask;
 mod connection;
 mod excerpt;
 mod exchange;
 mod monitor;
+mod mount;
 mod probe;
+mod role;
 
+pub use ask::Ask;
 pub use minato_health::Evidence;
 pub use monitor::{Monitor, MonitorHandle, Report};
+pub use mount::Mount;
 pub use probe::{Blind, Target, probe, try_probe};
 
 use std::time::Instant;

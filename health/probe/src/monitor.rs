@@ -1,7 +1,7 @@
 //! One task per target: probes when due, reports what changed.
 
-use crate::{Blind, Target, clock, try_probe};
-use minato_config::{HealthProbe, HealthTiming};
+use crate::{Ask, Blind, clock};
+use minato_config::HealthTiming;
 use minato_health::{Change, Evidence, Failure, Finding, Outcome, ProbeNumber, Verdict, Watch};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,10 +14,8 @@ use tokio::task::{self, JoinHandle, JoinSet};
 pub struct Monitor<K> {
     /// Whose reports these are.
     pub key: K,
-    /// Whom to probe.
-    pub target: Target,
-    /// What to ask.
-    pub probe: HealthProbe,
+    /// What to ask of whom.
+    pub ask: Ask,
     /// How often, and how many answers make a verdict.
     pub timing: HealthTiming,
     /// Down for a new run; the last verdict after a gateway's restart, which holds until the first outcome.
@@ -169,10 +167,10 @@ impl<K: Clone> Run<K> {
 
     fn start(&mut self, permit: OwnedSemaphorePermit, spread: f64) {
         let number = self.watch.started(clock(), spread);
-        let (target, probe) = (self.monitor.target.clone(), self.monitor.probe.clone());
+        let ask = self.monitor.ask.clone();
         let timeout = self.monitor.timing.timeout;
         let task = self.probes.spawn(async move {
-            let outcome = try_probe(&target, &probe, timeout).await;
+            let outcome = ask.outcome(timeout).await;
             drop(permit);
             outcome
         });
@@ -200,7 +198,7 @@ impl<K: Clone> Run<K> {
                 self.watch.abandoned(number);
                 if !std::mem::replace(&mut self.blind, true) {
                     tracing::warn!(
-                        address = %self.monitor.target.address,
+                        of = %self.monitor.ask,
                         error = %blind.cause,
                         "cannot probe; the last verdict holds"
                     );

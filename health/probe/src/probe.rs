@@ -69,14 +69,9 @@ pub async fn try_probe(
     timeout: Duration,
 ) -> Result<Outcome, Blind> {
     let deadline = tokio::time::Instant::from_std(crate::clock()) + timeout;
-    let stream = match timeout_at(deadline, TcpStream::connect(target.address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(cause)) if is_own(&cause) => return Err(Blind { cause }),
-        Ok(Err(error)) => return Ok(Err(refusal(&error))),
-        Err(_) => {
-            let detail = format!("no connection in {timeout:?}");
-            return Ok(Err(Failure::new(Layer::ConnectTimeout, detail)));
-        }
+    let stream = match connect(target.address, deadline, timeout).await? {
+        Ok(stream) => stream,
+        Err(failure) => return Ok(Err(failure)),
     };
     Ok(match probe {
         HealthProbe::Tcp => {
@@ -88,7 +83,24 @@ pub async fn try_probe(
     })
 }
 
-fn refusal(error: &io::Error) -> Failure {
+/// A connection until `deadline`; `timeout` is for the words of a failure.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    deadline: tokio::time::Instant,
+    timeout: Duration,
+) -> Result<Result<TcpStream, Failure>, Blind> {
+    match timeout_at(deadline, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(Ok(stream)),
+        Ok(Err(cause)) if is_own(&cause) => Err(Blind { cause }),
+        Ok(Err(error)) => Ok(Err(refusal(&error))),
+        Err(_) => {
+            let detail = format!("no connection in {timeout:?}");
+            Ok(Err(Failure::new(Layer::ConnectTimeout, detail)))
+        }
+    }
+}
+
+pub(crate) fn refusal(error: &io::Error) -> Failure {
     match error.kind() {
         ErrorKind::ConnectionRefused => Failure::new(Layer::ConnectRefused, "connection refused"),
         ErrorKind::TimedOut => Failure::new(Layer::ConnectTimeout, "no connection: timed out"),
@@ -96,7 +108,7 @@ fn refusal(error: &io::Error) -> Failure {
     }
 }
 
-fn is_own(error: &io::Error) -> bool {
+pub(crate) fn is_own(error: &io::Error) -> bool {
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
     const ENOBUFS: i32 = 105;

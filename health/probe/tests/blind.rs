@@ -10,7 +10,7 @@ mod server;
 
 use minato_config::{HealthProbe, HealthTiming};
 use minato_health::{Layer, Verdict};
-use minato_health_probe::{Monitor, Target, probe, try_probe};
+use minato_health_probe::{Ask, Monitor, Target, probe, try_probe};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use server::{Server, ok};
 use std::sync::Arc;
@@ -35,8 +35,7 @@ async fn without_descriptors_the_last_verdict_holds() {
     let (changes, mut reports) = mpsc::channel(16);
     let handle = Monitor {
         key: (),
-        target: target.clone(),
-        probe: HealthProbe::Tcp,
+        ask: Ask::Probe(target.clone(), HealthProbe::Tcp),
         timing,
         start: Verdict::Up,
     }

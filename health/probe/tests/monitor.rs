@@ -10,7 +10,7 @@ mod server;
 
 use minato_config::{HealthProbe, HealthTiming, HttpProbe, StatusRange};
 use minato_health::{Evidence, Failure, Layer, Verdict};
-use minato_health_probe::{Monitor, MonitorHandle, Report, Target};
+use minato_health_probe::{Ask, Monitor, MonitorHandle, Report, Target};
 use server::{Answer, Server, answer, ok};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,8 +68,7 @@ impl Watched {
         let (changes, reports) = mpsc::channel(16);
         let monitor = Monitor {
             key: "it",
-            target: Target::at(server.address),
-            probe: http(),
+            ask: Ask::Probe(Target::at(server.address), http()),
             timing,
             start,
         };
@@ -251,8 +250,7 @@ async fn waiting_for_a_permit_is_no_failure() {
     let (changes, mut reports) = mpsc::channel(16);
     let monitor = Monitor {
         key: (),
-        target: Target::at(server.address),
-        probe: http(),
+        ask: Ask::Probe(Target::at(server.address), http()),
         timing: timing(),
         start: Verdict::Up,
     };
@@ -284,8 +282,7 @@ async fn a_thousand_targets_share_the_permits() {
         .map(|key| {
             Monitor {
                 key,
-                target: Target::at(server.address),
-                probe: http(),
+                ask: Ask::Probe(Target::at(server.address), http()),
                 timing: timing.clone(),
                 start: Verdict::Down,
             }

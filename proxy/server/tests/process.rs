@@ -78,6 +78,7 @@ fn gateway(origin: SocketAddr) -> Arc<Gateway> {
         retries: 0,
         nodes: Default::default(),
         update: Default::default(),
+        depends_on: Default::default(),
     };
     let id = EndpointId {
         service: name,

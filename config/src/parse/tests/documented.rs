@@ -16,7 +16,7 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 17] = [
+    let tables: [(&str, &key::Keys); 19] = [
         ("", &settings::KEYS),
         ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
@@ -26,6 +26,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("agent.overcommit.", &label::OVERCOMMIT_KEYS),
         ("control.", &control::KEYS),
         ("admin.", &settings::ADMIN_KEYS),
+        ("dependencies.NAME.", &dependency::KEYS),
         ("", &service::KEYS),
         ("health.", &health::KEYS),
         ("tls.", &upstream::TLS_KEYS),
@@ -34,6 +35,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("stop.", &backend::STOP_KEYS),
         ("resources.", &image::RESOURCE_KEYS),
         ("replicas.", &replicas::KEYS),
+        ("update.", &update::KEYS),
     ];
     let parts = [
         "store",
@@ -41,12 +43,14 @@ fn every_key_has_a_row_and_every_row_a_key() {
         "agent",
         "control",
         "admin",
+        "dependencies",
         "health",
         "limits",
         "timeouts",
         "stop",
         "resources",
         "route",
+        "update",
     ];
     let mut known: Vec<String> = Vec::new();
     for (path, keys) in tables {
@@ -175,9 +179,15 @@ fn the_examples_in_the_text_are_right() {
         .skip(1)
         .filter_map(|it| it.split("```").next())
         .collect();
-    assert_eq!(blocks.len(), 4);
-    minato(blocks[0]).unwrap();
-    for block in &blocks[1..] {
+    assert_eq!(blocks.len(), 5);
+    let is_settings = |it: &str| it.contains("[dependencies.") || it.contains("[store]");
+    let (settings, services): (Vec<&str>, Vec<&str>) =
+        blocks.into_iter().partition(|it| is_settings(it));
+    assert_eq!(settings.len(), 2);
+    settings.into_iter().for_each(|it| {
+        minato(it).unwrap();
+    });
+    for block in services {
         let command = if block.contains("image ") {
             ""
         } else {

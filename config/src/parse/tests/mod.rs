@@ -1,6 +1,7 @@
 //! Tables of texts and of exactly what an operator is told.
 
 mod container;
+mod dependencies;
 mod documented;
 mod service_file;
 mod settings_file;

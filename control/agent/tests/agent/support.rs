@@ -179,6 +179,7 @@ pub(crate) fn service(command: Command, health: Health) -> Service {
         retries: 1,
         nodes: Default::default(),
         update: Default::default(),
+        depends_on: Default::default(),
     }
 }
 
@@ -269,6 +270,7 @@ impl Site {
             labels: Default::default(),
             overcommit: Default::default(),
             lease: Duration::from_secs(20),
+            dependencies: None,
         };
         change(&mut options);
         let (stop, stopped) = watch::channel(Stop::Run);

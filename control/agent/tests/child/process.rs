@@ -67,6 +67,7 @@ async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
         labels: Default::default(),
         overcommit: Default::default(),
         lease: Duration::from_secs(20),
+        dependencies: None,
     };
     let (events, mut listener) = mpsc::channel(256);
     tokio::spawn(async move { while listener.recv().await.is_some() {} });

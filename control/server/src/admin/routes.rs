@@ -9,7 +9,10 @@ use super::state::{Seen, Shared, known};
 use super::status::Sources;
 use super::{change, events, nodes, release, upgrade};
 use crate::LeaderRecord;
-use crate::api::{ConfigStatus, LogLines, RouteTest, ServiceStatus, Settled, Status, StoreStatus};
+use crate::api::{
+    ConfigStatus, Dependencies, DependencyStatus, LogLines, RouteTest, ServiceStatus, Settled,
+    Status, StoreStatus,
+};
 use crate::claim::Gone;
 use crate::clock;
 use axum::extract::rejection::QueryRejection;
@@ -54,6 +57,7 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/nodes/{name}/drain", post(nodes::drain))
         .route("/v1/nodes/{name}/settled", get(nodes::settled))
+        .route("/v1/dependencies", get(dependencies))
         .route("/v1/upgrade", get(upgrade::status).post(upgrade::begin))
         .route("/v1/events", get(events::list))
         .route("/v1/logs/{name}", get(logs))
@@ -187,6 +191,28 @@ async fn logs(
     }))
 }
 
+async fn dependencies(State(shared): State<Shared>) -> Json<Dependencies> {
+    Json(Dependencies {
+        node: shared.admin.about.node.to_string(),
+        dependencies: shared.admin.view.dependencies(),
+    })
+}
+
+/// What of them needs a person, one sentence each.
+fn dependency_alarms(dependencies: &[DependencyStatus]) -> Vec<String> {
+    let mut alarms = Vec::new();
+    for it in dependencies {
+        let DependencyStatus { noun, name, .. } = it;
+        if it.state == "down" {
+            alarms.push(format!("{noun} {name} is down: {}", it.reason));
+        }
+        if !it.alarm.is_empty() {
+            alarms.push(format!("{noun} {name}: {}", it.alarm));
+        }
+    }
+    alarms
+}
+
 #[derive(Deserialize)]
 struct RouteAsked {
     url: String,
@@ -262,7 +288,7 @@ async fn overview(shared: &Shared) -> Status {
     let folder = Arc::clone(&admin.folder.borrow());
     let (traffic, endpoints) = (admin.view.traffic(), admin.view.endpoints());
     let looked = shared.look().await;
-    let (services, alarms, revision, trouble) = match &looked {
+    let (services, mut alarms, revision, trouble) = match &looked {
         Ok(Seen { observed, stale }) => {
             let sources = Sources::new(&observed.world, &traffic, &endpoints, now);
             let plan = minato_control::plan(&observed.world, now);
@@ -285,6 +311,7 @@ async fn overview(shared: &Shared) -> Status {
         }
         Err(why) => (Vec::new(), Vec::new(), 0, Some(why.clone())),
     };
+    alarms.extend(dependency_alarms(&admin.view.dependencies()));
     let trouble = trouble
         .or_else(|| admin.store.trouble())
         .or_else(|| admin.journal.store_trouble());

@@ -71,6 +71,7 @@ pub fn command(text: &str, replicas: u16) -> Service {
         retries: 1,
         nodes: Default::default(),
         update: Default::default(),
+        depends_on: Default::default(),
     }
 }
 

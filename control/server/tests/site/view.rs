@@ -2,7 +2,7 @@
 
 use minato_config::{ServiceName, SlotIndex};
 use minato_control_server::api::{
-    RouteCandidate, RouteTest, UpgradeRequest, UpgradeState, UpgradeStatus,
+    DependencyStatus, RouteCandidate, RouteTest, UpgradeRequest, UpgradeState, UpgradeStatus,
 };
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use std::sync::Mutex;
@@ -11,6 +11,7 @@ use std::sync::Mutex;
 pub struct FakeView {
     pub traffic: Mutex<Vec<ServiceTraffic>>,
     pub endpoints: Mutex<Vec<EndpointView>>,
+    pub dependencies: Mutex<Vec<DependencyStatus>>,
     /// Every upgrade that was asked for.
     pub upgrades: Mutex<Vec<UpgradeRequest>>,
 }
@@ -61,6 +62,10 @@ impl View for FakeView {
         "# HELP minato_requests_total Requests.\n# TYPE minato_requests_total counter\n\
          minato_requests_total{service=\"library\"} 7"
             .to_owned()
+    }
+
+    fn dependencies(&self) -> Vec<DependencyStatus> {
+        self.dependencies.lock().unwrap().clone()
     }
 
     fn upgrade(&self) -> UpgradeStatus {

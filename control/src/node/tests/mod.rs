@@ -5,13 +5,14 @@ mod down;
 mod health;
 mod start;
 mod stop;
+mod waiting;
 
 use super::*;
-use crate::{Event, Stored};
+use crate::{Event, Standing, Standings, Stored, Usable};
 use minato_config::{
-    Backend, Command, GatewayId, Generation, Health, HealthProbe, Image, ImageReference, NodeId,
-    Resources, Run, Service, ServiceName, ServiceRecord, Slot, SlotIndex, Source, StopPolicy,
-    Timestamp,
+    Backend, Command, DependencyName, GatewayId, Generation, Health, HealthProbe, Image,
+    ImageReference, NodeId, Resources, Run, Service, ServiceName, ServiceRecord, Slot, SlotIndex,
+    Source, StopPolicy, Timestamp,
 };
 use minato_health::{GatewayAlive, Layer, Verdict, VerdictReport};
 use std::net::Ipv4Addr;
@@ -26,6 +27,11 @@ struct Story {
     said: Vec<String>,
     /// Whether the store has what the node says.
     publishes: bool,
+    standings: Standings,
+}
+
+fn dependency(name: &str) -> DependencyName {
+    DependencyName::parse(name).unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "an origin for simulated time")]
@@ -128,6 +134,7 @@ impl Story {
             origin: origin(),
             seconds: 0.0,
             said: Vec::new(),
+            standings: Standings::new(),
             publishes: true,
         }
     }
@@ -186,6 +193,7 @@ impl Story {
                     retries: 1,
                     nodes: Default::default(),
                     update: Default::default(),
+                    depends_on: Default::default(),
                 };
                 let source = Source::File {
                     path: "services/a.toml".into(),
@@ -197,6 +205,24 @@ impl Story {
                     removed: false,
                 };
                 self.world.services.insert(name(), stored(record));
+                Vec::new()
+            }
+            ["needs", names] => {
+                let names = names.split(',').map(dependency);
+                let record = self.world.services.get_mut(&name()).unwrap();
+                record.value.service.depends_on = names.collect();
+                Vec::new()
+            }
+            [which @ ("db" | "cache"), how] => {
+                let state = match *how {
+                    "up" => Usable::Yes,
+                    "down" => Usable::No("10.0.0.9:3306 connect refused".to_owned()),
+                    _ => Usable::Unknown,
+                };
+                let noun = "database";
+                self.standings
+                    .insert(dependency(which), Standing { noun, state });
+                self.node.depend(self.standings.clone());
                 Vec::new()
             }
             ["unserve"] => {

@@ -68,6 +68,7 @@ impl Setup {
                 retries: 1,
                 nodes: Default::default(),
                 update: Default::default(),
+                depends_on: Default::default(),
             },
             deadlines: Deadlines::default(),
             connections: 10_000,

@@ -194,9 +194,14 @@ fn judged(it: &mut InstanceStatus, verdict: Verdict, reason: &str, since: Timest
         Verdict::Down => "down",
     }
     .to_owned();
-    // While the process lives, what gateways see says more than how the agent came to start it.
+    // While the process lives, what gateways see says more than how the agent came to start it,
     if matches!(it.phase.as_str(), "running" | "fixed") {
-        reason.clone_into(&mut it.reason);
+        // but not what it lacks of what it depends on.
+        it.reason = match (it.reason.as_str(), reason) {
+            ("", seen) => seen.to_owned(),
+            (lacks, "") => lacks.to_owned(),
+            (lacks, seen) => format!("{lacks}; {seen}"),
+        };
         it.since_ms = since.0;
     }
 }

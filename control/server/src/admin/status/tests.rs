@@ -61,6 +61,7 @@ impl Scene {
                 retries: 1,
                 nodes: Default::default(),
                 update: Default::default(),
+                depends_on: Default::default(),
             },
             removed: false,
         };
@@ -123,7 +124,11 @@ impl Scene {
             pid: Some(7),
             restarts,
             local: None,
-            reason: "the agent's word".to_owned(),
+            // Of what runs an agent says only what it lacks.
+            reason: match phase {
+                Phase::Running => String::new(),
+                _ => "the agent's word".to_owned(),
+            },
             retry_at: None,
         };
         self.world.instances.insert(key, stored(instance));
@@ -465,4 +470,27 @@ fn drain_is_settled_when_the_gateway_says_so_and_nothing_is_in_flight() {
     let back = Scene::commands(1).up(0);
     assert!(!of(&back.world, Some(traffic(true, 0))).done);
     assert!(of(&back.world, Some(traffic(false, 9))).done);
+}
+
+#[test]
+fn what_runs_without_its_database_is_degraded_and_says_so() {
+    let lacking = |mut scene: Scene| {
+        for instance in scene.world.instances.values_mut() {
+            instance.value.reason = "its database library-db is down".to_owned();
+        }
+        scene.status()
+    };
+    let status = lacking(Scene::commands(1).up(0));
+    assert_eq!(status.state, ServiceState::Degraded);
+    assert_eq!(
+        status.instances[0].reason,
+        "its database library-db is down"
+    );
+    let down = Scene::commands(1)
+        .runs(0, Phase::Running, LONG_AGO, 0)
+        .verdict(0, Verdict::Down, "status: 503");
+    assert_eq!(
+        lacking(down).instances[0].reason,
+        "its database library-db is down; status: 503"
+    );
 }

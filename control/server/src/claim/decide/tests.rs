@@ -27,6 +27,7 @@ fn service(text: &str, replicas: u16) -> Service {
         retries: 1,
         nodes: Default::default(),
         update: Default::default(),
+        depends_on: Default::default(),
     }
 }
 

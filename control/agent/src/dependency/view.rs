@@ -1,0 +1,149 @@
+//! How a dependency stands, for people and for metrics.
+
+use minato_config::{Dependency, DependencyCheck, DependencyName, MemberProbe, Relay, Timestamp};
+use minato_control::Usable;
+use minato_health::Verdict;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// One dependency as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DependencyView {
+    /// Its name.
+    pub name: DependencyName,
+    /// `database`, `server`, `mount`.
+    pub noun: &'static str,
+    /// What it must be: `primary`, `replica`, `tcp`, `http`, `mount`.
+    pub wants: &'static str,
+    /// Whether it can be used, and why not.
+    pub state: Usable,
+    /// Since when.
+    pub since: Timestamp,
+    /// More than one member is primary; empty where that is not so.
+    pub alarm: String,
+    /// Who is asked; of a mount its path.
+    pub members: Vec<MemberView>,
+    /// Where it has one.
+    pub relay: Option<RelayView>,
+}
+
+/// One member as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberView {
+    /// Address or path.
+    pub name: String,
+    /// Whether it passes.
+    pub verdict: Verdict,
+    /// Why not; empty while it is up.
+    pub reason: String,
+}
+
+/// One relay as it is now, with what it counted since this process began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayView {
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// Which member new connections go to.
+    pub current: Option<SocketAddr>,
+    /// How often that was exchanged for another.
+    pub switches: u64,
+    /// Connections now, those that wait included.
+    pub open: u64,
+    /// At most so many.
+    pub most: usize,
+    /// Connections so far.
+    pub connections: u64,
+    /// Of these refused: too many, or no member in time.
+    pub refused: u64,
+    /// Of these cut because another member took over, or their member lost its role.
+    pub cut: u64,
+    /// From clients to members.
+    pub bytes_in: u64,
+    /// From members to clients.
+    pub bytes_out: u64,
+}
+
+/// Shared between whoever watches or carries and whoever looks.
+#[derive(Debug)]
+pub(super) struct Shown {
+    seen: Mutex<DependencyView>,
+    pub(super) counts: Counts,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) open: AtomicU64,
+    pub(super) connections: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) cut: AtomicU64,
+    pub(super) bytes_in: AtomicU64,
+    pub(super) bytes_out: AtomicU64,
+}
+
+impl Shown {
+    pub(super) fn new(name: &DependencyName, settings: &Dependency, since: Timestamp) -> Self {
+        let relay = |relay: &Relay| RelayView {
+            listen: relay.listen.clone(),
+            current: None,
+            switches: 0,
+            open: 0,
+            most: relay.connections,
+            connections: 0,
+            refused: 0,
+            cut: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+        };
+        Self {
+            seen: Mutex::new(DependencyView {
+                name: name.clone(),
+                noun: settings.check.noun(),
+                wants: wants(&settings.check),
+                state: Usable::Unknown,
+                since,
+                alarm: String::new(),
+                members: Vec::new(),
+                relay: settings.relay.as_ref().map(relay),
+            }),
+            counts: Counts::default(),
+        }
+    }
+
+    pub(super) fn view(&self) -> DependencyView {
+        let mut view = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(relay) = &mut view.relay {
+            let load = |it: &AtomicU64| it.load(Ordering::Relaxed);
+            let counts = &self.counts;
+            relay.open = load(&counts.open);
+            relay.connections = load(&counts.connections);
+            relay.refused = load(&counts.refused);
+            relay.cut = load(&counts.cut);
+            relay.bytes_in = load(&counts.bytes_in);
+            relay.bytes_out = load(&counts.bytes_out);
+        }
+        view
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut DependencyView)) {
+        change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn wants(check: &DependencyCheck) -> &'static str {
+    match check {
+        DependencyCheck::Mount(_) => "mount",
+        DependencyCheck::Members { probe, .. } => match probe {
+            MemberProbe::Tcp => "tcp",
+            MemberProbe::Http(_) => "http",
+            MemberProbe::Database(it) => match it.role {
+                minato_config::DatabaseRole::Primary => "primary",
+                minato_config::DatabaseRole::Replica => "replica",
+            },
+        },
+    }
+}

@@ -1,0 +1,246 @@
+//! One task for each dependency: hears its checks, decides by the pure choice, and says what became of it.
+
+use super::before::Before;
+use super::herald::Herald;
+use super::passage::{Passage, Way};
+use super::view::{MemberView, Shown};
+use crate::clock::now;
+use minato_config::{
+    DatabaseRole, Dependency, DependencyCheck, DependencyName, HealthProbe, MemberProbe,
+};
+use minato_control::relay::{Choice, Member, Sharing, Step};
+use minato_control::{Event, EventKind, Standings, Usable};
+use minato_health::{Evidence, Verdict};
+use minato_health_probe::{Ask, Monitor, MonitorHandle, Mount, Target};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Reasons change without a change of verdict; they are looked at this often.
+const LOOK: Duration = Duration::from_millis(500);
+/// What a mount is called where members have addresses.
+const OF_A_MOUNT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+pub(super) struct Watcher {
+    pub(super) name: DependencyName,
+    pub(super) settings: Dependency,
+    pub(super) standings: Arc<watch::Sender<Standings>>,
+    pub(super) shown: Arc<Shown>,
+    pub(super) passage: Option<Arc<Passage>>,
+    pub(super) herald: Herald,
+    pub(super) before: Arc<Before>,
+}
+
+impl Watcher {
+    /// Until dropped.
+    pub(super) async fn run(self, permits: Arc<Semaphore>) {
+        let (changes, mut changed) = mpsc::channel(64);
+        let members: Vec<(SocketAddr, MonitorHandle)> = self
+            .asks()
+            .into_iter()
+            .map(|(address, ask)| {
+                let monitor = Monitor {
+                    key: address,
+                    ask,
+                    timing: self.settings.timing.clone(),
+                    start: Verdict::Down,
+                };
+                (
+                    address,
+                    monitor.spawn(Arc::clone(&permits), changes.clone()),
+                )
+            })
+            .collect();
+        let addresses: Vec<SocketAddr> = members.iter().map(|it| it.0).collect();
+        let drain = self.settings.relay.as_ref().map(|it| it.drain);
+        let timing = &self.settings.timing;
+        let finding = timing.interval + timing.fast * u32::from(timing.fall) + timing.timeout;
+        let drain = drain.unwrap_or_default();
+        let mut choice = Choice::new(&addresses, self.sharing(), drain, finding)
+            .after(self.before.of(&self.name));
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let seen = members.iter().map(|(address, handle)| Member {
+                address: *address,
+                verdict: handle.verdict(),
+                failure: handle.last_failure(),
+            });
+            let steps = choice.observe(seen.collect::<Vec<_>>(), now().instant);
+            for step in steps {
+                self.carry_out(step);
+            }
+            if choice.current().is_none()
+                && let Some(passage) = &self.passage
+            {
+                passage.lead(None);
+            }
+            self.say(&choice);
+            if !is_well(&choice) {
+                // Whoever comes up next is waited for: what is down is not asked less and less often.
+                for (_, handle) in &members {
+                    handle.nudge(Evidence::MayBeBack);
+                }
+            }
+            tokio::select! {
+                _ = changed.recv() => {}
+                _ = look.tick() => {}
+                failed = unreachable(self.passage.as_deref()) => {
+                    if let Some((_, handle)) = members.iter().find(|it| it.0 == failed.0) {
+                        handle.nudge(Evidence::ConnectFailed(failed.1));
+                    }
+                }
+            }
+        }
+    }
+
+    fn asks(&self) -> Vec<(SocketAddr, Ask)> {
+        match &self.settings.check {
+            DependencyCheck::Mount(path) => {
+                vec![(OF_A_MOUNT, Ask::Mount(Mount::new(path.clone())))]
+            }
+            DependencyCheck::Members { members, probe } => {
+                let ask = |address: &SocketAddr| match probe {
+                    MemberProbe::Tcp => Ask::Probe(Target::at(*address), HealthProbe::Tcp),
+                    MemberProbe::Http(http) => {
+                        Ask::Probe(Target::at(*address), HealthProbe::Http(http.clone()))
+                    }
+                    MemberProbe::Database(database) => Ask::Role(*address, database.clone()),
+                };
+                members.iter().map(|it| (*it, ask(it))).collect()
+            }
+        }
+    }
+
+    fn sharing(&self) -> Sharing {
+        match &self.settings.check {
+            DependencyCheck::Members {
+                probe: MemberProbe::Database(database),
+                ..
+            } if database.role == DatabaseRole::Primary => Sharing::One,
+            _ => Sharing::Any,
+        }
+    }
+
+    fn carry_out(&self, step: Step) {
+        let (name, noun) = (&self.name, self.settings.check.noun());
+        let wall = now().wall;
+        let tell = |event: Event| self.herald.tell(event);
+        match step {
+            Step::Use {
+                member,
+                tenure,
+                why,
+            } => {
+                if let Some(passage) = &self.passage {
+                    // The file is that of whoever accepts.
+                    if !passage.is_closed() {
+                        self.before.note(name, member);
+                    }
+                    passage.lead(Some(Way { member, tenure }));
+                }
+                let subject = match self.settings.check {
+                    DependencyCheck::Mount(_) => format!("{noun} {name} answers"),
+                    DependencyCheck::Members { .. } => format!("{noun} {name}: {why}"),
+                };
+                tell(Event::info(wall, EventKind::Dependency, subject));
+            }
+            Step::Wait(why) => {
+                let sentence = format!("{noun} {name} is down: {}", self.reason(&why));
+                let event = Event::error(wall, EventKind::Dependency, sentence);
+                tell(event.hint("minato dependencies"));
+            }
+            Step::Cut { tenure, at } => {
+                if let Some(passage) = &self.passage {
+                    passage.cut(tenure, at);
+                }
+            }
+            Step::Rivals(sentence) => {
+                self.shown.change(|it| it.alarm.clone_from(&sentence));
+                let event =
+                    Event::error(wall, EventKind::Alarm, format!("{noun} {name}: {sentence}"));
+                tell(event.hint(
+                    "make all but one of them read-only, or stop them, before their data differs further",
+                ));
+            }
+            Step::RivalsGone(sentence) => {
+                self.shown.change(|it| it.alarm.clear());
+                let event = Event::info(
+                    wall,
+                    EventKind::Dependency,
+                    format!("{noun} {name}: {sentence}"),
+                );
+                tell(event);
+            }
+        }
+    }
+
+    /// A mount has no address to show.
+    fn reason(&self, text: &str) -> String {
+        let mount = format!("{OF_A_MOUNT} ");
+        text.strip_prefix(&mount).unwrap_or(text).to_owned()
+    }
+
+    fn say(&self, choice: &Choice) {
+        let heard = choice
+            .members()
+            .iter()
+            .all(|it| it.failure.is_some() || it.verdict != Verdict::Down);
+        let state = match choice.current() {
+            Some(_) => Usable::Yes,
+            None if heard => Usable::No(self.reason(&choice.members_text())),
+            None => Usable::Unknown,
+        };
+        let members = choice.members().iter().map(|it| MemberView {
+            name: match &self.settings.check {
+                DependencyCheck::Mount(path) => path.display().to_string(),
+                DependencyCheck::Members { .. } => it.address.to_string(),
+            },
+            verdict: it.verdict,
+            reason: it
+                .failure
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        });
+        let members = members.collect();
+        let same_kind = |one: &Usable, other: &Usable| {
+            std::mem::discriminant(one) == std::mem::discriminant(other)
+        };
+        self.shown.change(|it| {
+            if !same_kind(&it.state, &state) {
+                it.since = now().wall;
+            }
+            it.state.clone_from(&state);
+            it.members = members;
+            if let Some(relay) = &mut it.relay {
+                (relay.current, relay.switches) = (choice.current(), choice.switches());
+            }
+        });
+        self.standings
+            .send_if_modified(|all| match all.get_mut(&self.name) {
+                Some(standing) if standing.state != state => {
+                    standing.state = state;
+                    true
+                }
+                _ => false,
+            });
+    }
+}
+
+/// Whether the member in use passes without doubt.
+fn is_well(choice: &Choice) -> bool {
+    let current = choice.current();
+    let mut members = choice.members().iter();
+    members.any(|it| Some(it.address) == current && it.verdict == Verdict::Up)
+}
+
+/// The next member that a connection could not be made to; for ever where there is no relay.
+async fn unreachable(passage: Option<&Passage>) -> (SocketAddr, minato_health::Failure) {
+    match passage {
+        Some(passage) => passage.unreachable().await,
+        None => std::future::pending().await,
+    }
+}
