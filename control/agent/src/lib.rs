@@ -10,6 +10,7 @@ mod alive;
 mod clock;
 pub mod dependency;
 mod error;
+mod fetch;
 mod load;
 mod local;
 mod log;

@@ -2,7 +2,8 @@
 
 use super::{PlaceKey, place::Place};
 use crate::World;
-use minato_config::{Backend, Command, Generation, NodeId};
+use crate::rollout::command_of;
+use minato_config::{Command, Generation, NodeId};
 
 /// What should become of a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,17 +64,10 @@ pub(super) fn wish(node: &NodeId, key: &PlaceKey, place: &Place, world: &World) 
     }
 }
 
-/// The command that has the assignment's digest: the service's now, else the one that this place ran before.
+/// The command that has the assignment's digest: as control knows it, else the one that this place ran before.
 fn command(key: &PlaceKey, place: &Place, world: &World, digest: &str) -> Option<Box<Command>> {
-    let current = world
-        .services
-        .get(&key.0)
-        .and_then(|it| match &it.value.service.backend {
-            Backend::Command(command) => Some(command),
-            Backend::Endpoints(_) => None,
-        });
-    if let Some(command) = current.filter(|it| it.digest() == digest) {
-        return Some(Box::new(command.clone()));
+    if let Some(command) = command_of(world, &key.0, digest) {
+        return Some(Box::new(command));
     }
     place.command.clone().filter(|_| place.digest == digest)
 }

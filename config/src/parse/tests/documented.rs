@@ -16,7 +16,7 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 18] = [
+    let tables: [(&str, &key::Keys); 19] = [
         ("", &settings::KEYS),
         ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
@@ -35,6 +35,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("stop.", &backend::STOP_KEYS),
         ("resources.", &image::RESOURCE_KEYS),
         ("replicas.", &replicas::KEYS),
+        ("update.", &update::KEYS),
     ];
     let parts = [
         "store",
@@ -49,6 +50,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         "stop",
         "resources",
         "route",
+        "update",
     ];
     let mut known: Vec<String> = Vec::new();
     for (path, keys) in tables {
