@@ -1,6 +1,6 @@
 //! What can be typed, and which exit code it gives: 0 done, 1 failed, 2 usage, 3 refused by a check.
 
-use crate::client::Client;
+use crate::client::{Client, Refused};
 use crate::{commands, demo, run};
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -55,6 +55,10 @@ enum Command {
     Scale(commands::change::ScaleArgs),
     /// Restart every instance of a service, one at a time.
     Restart(commands::change::RestartArgs),
+    /// Put another image in place of the one that a service runs: fetched first, started first, and back if it fails.
+    Update(commands::update::UpdateArgs),
+    /// Run again what a service ran before; while a rollout is under way, what it began from.
+    Rollback(commands::update::RollbackArgs),
     /// Take a service out of traffic: new requests get the sorry page, those in flight end.
     Drain(commands::change::DrainArgs),
     /// Show the machines of the site, or empty one.
@@ -91,7 +95,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("minato: {error:#}");
-            ExitCode::from(1)
+            ExitCode::from(if error.is::<Refused>() { 3 } else { 1 })
         }
     }
 }
@@ -109,6 +113,8 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Logs(args) => commands::logs::run(&args, &client, global).await,
             Command::Scale(args) => commands::change::scale(&args, &client, global).await,
             Command::Restart(args) => commands::change::restart(&args, &client, global).await,
+            Command::Update(args) => commands::update::update(&args, &client, global).await,
+            Command::Rollback(args) => commands::update::rollback(&args, &client, global).await,
             Command::Drain(args) => commands::change::drain(&args, &client, global).await,
             Command::Node(command) => commands::node::run(&command, &client, global).await,
             Command::Explain(args) => commands::node::explain(&args, &client, global).await,

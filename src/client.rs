@@ -141,11 +141,27 @@ fn understand<T: DeserializeOwned>(status: StatusCode, bytes: &[u8]) -> anyhow::
     }
 }
 
+/// A check said no, and nothing was changed: exit 3.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
 fn refusal(status: StatusCode, bytes: &[u8]) -> anyhow::Error {
-    match serde_json::from_slice::<ApiError>(bytes) {
-        Ok(it) if it.hint.is_empty() => anyhow!("{}", it.error),
-        Ok(it) => anyhow!("{} ({})", it.error, it.hint),
-        Err(_) => anyhow!("refused with {status}"),
+    let text = match serde_json::from_slice::<ApiError>(bytes) {
+        Ok(it) if it.hint.is_empty() => it.error,
+        Ok(it) => format!("{} ({})", it.error, it.hint),
+        Err(_) => format!("refused with {status}"),
+    };
+    match status {
+        StatusCode::CONFLICT => Refused(text).into(),
+        _ => anyhow!(text),
     }
 }
 

@@ -74,6 +74,7 @@ pub(crate) fn service(number: usize, replicas: u16) -> Service {
         timeouts: Timeouts::default(),
         retries: 1,
         nodes: Default::default(),
+        update: Default::default(),
         depends_on: Default::default(),
     }
 }

@@ -375,6 +375,7 @@ fn service(number: usize) -> Outcome<Service> {
         timeouts: Timeouts::default(),
         retries: 1,
         nodes: BTreeMap::new(),
+        update: Default::default(),
         depends_on: Default::default(),
     })
 }

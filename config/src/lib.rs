@@ -15,6 +15,7 @@ mod scale;
 mod service;
 mod settings;
 mod time;
+mod update;
 mod upstream;
 mod wants;
 
@@ -44,5 +45,6 @@ pub use settings::{
     HookSettings, HttpsListener, Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
 };
 pub use time::Timestamp;
+pub use update::{Release, Released, UpdateOrder, UpdatePolicy};
 pub use upstream::{Upstream, UpstreamProtocol, UpstreamTls, Verify};
 pub use wants::{Salvaged, Wants};

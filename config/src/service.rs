@@ -1,8 +1,8 @@
 //! A service as it should be, and the documents that say so in the store.
 
 use crate::{
-    DependencyName, Generation, Image, Limits, NodeId, Resources, Route, Scale, ServiceName,
-    Timeouts, Timestamp, Upstream,
+    DependencyName, Generation, Image, Limits, NodeId, Release, Resources, Route, Scale,
+    ServiceName, Timeouts, Timestamp, UpdatePolicy, Upstream,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +39,9 @@ pub struct Service {
     /// Labels that a node must have to run an instance. Default none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nodes: BTreeMap<String, String>,
+    /// How it goes from one version to the next.
+    #[serde(default, skip_serializing_if = "UpdatePolicy::is_default")]
+    pub update: UpdatePolicy,
     /// What its instances cannot do without, by the names that each node's settings explain. Default none.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub depends_on: BTreeSet<DependencyName>,
@@ -255,6 +258,9 @@ pub struct Intent {
     /// Take no new requests; the sorry page instead.
     #[serde(default)]
     pub drain: bool,
+    /// What should run in place of what the file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
     /// Who said it: user name of the caller, or `api`.
     #[serde(default)]
     pub who: String,

@@ -219,6 +219,8 @@ pub enum EventKind {
     Assigned,
     /// Control changed a service's number of instances by its load.
     Scaled,
+    /// A service goes from one version to the next, or back.
+    Updated,
     /// Control removed a slot or a service.
     Removed,
     /// An operator changed an intent.

@@ -15,6 +15,7 @@ mod node_clock;
 mod plan;
 pub mod relay;
 mod restart;
+mod rollout;
 mod scale;
 mod world;
 
@@ -33,6 +34,10 @@ pub use plan::{
     plan_with, settled, wanted,
 };
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
+pub use rollout::{
+    CRASHES, Failure, FailureKind, Going, ImageReport, ImageState, News, Passed, RolloutRecord,
+    RolloutStage, RolloutStanding, RolloutStep, Rollouts, Version, over, release, rollout_standing,
+};
 pub use scale::{
     Decision, LOOK_BACK, Measures, PERIOD, STALE, ScaleRecord, ScaleStep, Scaler, Scaling, Sight,
     State, TOLERANCE, WINDOW as SCALE_WINDOW,

@@ -1,6 +1,6 @@
 //! What the planner sees: one revision of the store.
 
-use crate::{Meta, Object, ScaleRecord};
+use crate::{ImageReport, Meta, Object, RolloutRecord, ScaleRecord};
 use minato_config::{
     GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, Slot, SlotIndex,
 };
@@ -66,7 +66,11 @@ pub struct World {
     pub loads: BTreeMap<(ServiceName, GatewayId), Stored<ServiceLoad>>,
     /// The numbers that followed from it.
     pub scales: BTreeMap<ServiceName, Stored<ScaleRecord>>,
-    /// Documents that are gone although nobody ended them: records that did not say `removed`, and intents of services
-    /// that have not ended, whose last value stays in `intents`. Only what was seen before can be known to be gone, and a record only by who watched.
+    /// How services go from version to version.
+    pub rollouts: BTreeMap<ServiceName, Stored<RolloutRecord>>,
+    /// What nodes say of the images that rollouts want.
+    pub images: BTreeMap<(NodeId, ServiceName), Stored<ImageReport>>,
+    /// Documents that are gone although nobody ended them: records that did not say `removed`, and intents and rollouts of services
+    /// that have not ended, whose last value stays. Only what was seen before can be known to be gone, and a record only by who watched.
     pub vanished: BTreeSet<Object>,
 }

@@ -57,6 +57,7 @@ pub(crate) fn service(named: &str, routes: &[&str]) -> Service {
         timeouts: Timeouts::default(),
         retries: 1,
         nodes: Default::default(),
+        update: Default::default(),
         depends_on: Default::default(),
     }
 }

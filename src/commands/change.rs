@@ -2,10 +2,10 @@
 
 use super::terminal::{Tone, paint, print};
 use crate::cli::Global;
-use crate::client::{Client, encode};
+use crate::client::{Client, Refused, encode};
 use anyhow::bail;
 use minato_control_server::api::{
-    ChangeAnswer, DrainRequest, RestartRequest, ScaleRequest, Settled,
+    ChangeAnswer, DrainRequest, RestartRequest, ScaleRequest, Settled, UpdateFailed,
 };
 use serde::Serialize;
 use std::io::IsTerminal as _;
@@ -102,8 +102,9 @@ pub(crate) async fn drain(
     change(client, global, &args.service, "drain", &request, &args.wait).await
 }
 
-/// Exit 0 when it is true (or accepted, with `--no-wait`), 1 when the wait is over before that.
-async fn change(
+/// Exit 0 when it is true (or accepted, with `--no-wait`), 1 when the wait is over before that or it failed, 3 where a check
+/// refused it.
+pub(super) async fn change(
     client: &Client,
     global: &Global,
     service: &str,
@@ -142,7 +143,11 @@ pub(super) async fn make(
         None
     } else {
         let limit = Duration::from_secs(wait.timeout);
-        Some(settle(client, global, told, limit).await?)
+        let path = match answer.number {
+            Some(number) => format!("{}&number={number}", told.settled),
+            None => told.settled.clone(),
+        };
+        Some(settle(client, global, told, &path, limit).await?)
     };
     if global.json {
         print(&format!(
@@ -168,12 +173,20 @@ async fn settle(
     client: &Client,
     global: &Global,
     told: &Told,
+    path: &str,
     limit: Duration,
 ) -> anyhow::Result<Settled> {
     let began = crate::clock::now();
     let mut shown = String::new();
     loop {
-        let settled: Settled = client.get(&told.settled).await?;
+        let settled: Settled = client.get(path).await?;
+        match settled.failed {
+            None => {}
+            Some(UpdateFailed::Refused) => return Err(Refused(settled.detail).into()),
+            Some(UpdateFailed::Reverted) => {
+                bail!("{}; `{}` tells more", settled.detail, told.more)
+            }
+        }
         if settled.done {
             return Ok(settled);
         }

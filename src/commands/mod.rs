@@ -10,4 +10,5 @@ pub(crate) mod route;
 pub(crate) mod status;
 pub(crate) mod store;
 mod terminal;
+pub(crate) mod update;
 pub(crate) mod upgrade;

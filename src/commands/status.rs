@@ -223,10 +223,11 @@ fn instance(it: &InstanceStatus, now_ms: u64) -> Vec<(String, Tone)> {
 }
 
 fn detail(service: &ServiceStatus) -> String {
-    match service.number() {
-        Some(number) => format!("{}; {number}", service.detail),
-        None => service.detail.clone(),
-    }
+    let more = service.number().into_iter().chain(service.version());
+    let all: Vec<String> = std::iter::once(service.detail.clone())
+        .chain(more)
+        .collect();
+    all.join("; ")
 }
 
 fn in_flight(service: &ServiceStatus) -> String {

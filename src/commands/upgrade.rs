@@ -4,7 +4,7 @@ use super::change::who;
 use super::terminal::{Tone, paint, print, safe};
 use crate::cli::Global;
 use crate::client::Client;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use minato_control_server::api::{UpgradeRequest, UpgradeState, UpgradeStatus};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,7 +49,9 @@ pub(crate) async fn run(
         who: who(),
     };
     let began = crate::clock::now();
-    let before: UpgradeStatus = client.post("/v1/upgrade", &request).await?;
+    // Whatever the reason, the old one goes on: one exit code.
+    let before = client.post::<UpgradeStatus>("/v1/upgrade", &request).await;
+    let before = before.map_err(|error| anyhow!("{error:#}"))?;
     let after = wait(client, global, &before).await?;
     if global.json {
         let text = serde_json::json!({ "before": before.pid, "after": after });

@@ -30,6 +30,7 @@ impl Site {
             timeouts: Default::default(),
             retries: 1,
             nodes: Default::default(),
+            update: Default::default(),
             depends_on: Default::default(),
         };
         Self {

@@ -119,6 +119,7 @@ mod tests {
             timeouts: Default::default(),
             retries: 1,
             nodes: Default::default(),
+            update: Default::default(),
             depends_on: Default::default(),
         };
         let record = ServiceRecord {

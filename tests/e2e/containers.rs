@@ -6,6 +6,8 @@
 )]
 #[path = "../../control/agent/tests/agent/docker/stage.rs"]
 mod stage;
+#[path = "containers/updates.rs"]
+mod updates;
 
 use crate::support::clock::{now, until};
 use crate::support::http::get;
@@ -31,7 +33,7 @@ fn library(version: &str, more: &str) -> String {
     format!(
         "image = \"test/library:1\"\nport = 8080\ninit = true\nreplicas = 2\nroutes = [\"*\"]\nenv = {{ VERSION = \"{version}\" }}\n\
          stop = {{ drain = \"2s\", grace = \"1s\" }}\n\
-         {}{more}",
+         update = {{ healthy = \"1s\" }}\n{}{more}",
         PATIENT.of("path = \"/healthz\"")
     )
 }
@@ -92,13 +94,18 @@ fn a_service_made_of_an_image_from_start_to_stop() {
             "app",
             &library("2", "resources = { cpu = 2, memory = \"64MiB\" }\n"),
         );
-        for slot in 0..2 {
+        // A new one takes the place of an old one under a number that is free.
+        let service = site.service("app");
+        let slots = service["instances"].as_array().unwrap().iter();
+        let slots: Vec<u64> = slots.map(|it| it["slot"].as_u64().unwrap()).collect();
+        let [first, second] = slots.clone().try_into().unwrap();
+        for slot in slots {
             site.wait_event("other limits", |it| {
                 it.seq > before && it.kind == "adjusted" && it.slot == Some(slot)
             });
         }
         let limits = engine.inspect(
-            &container(&engine, ".app.1."),
+            &container(&engine, &format!(".app.{second}.")),
             "{{.HostConfig.CpuShares}} {{.HostConfig.Memory}}",
         );
         assert_eq!(limits, format!("2048 {}", 64 << 20));
@@ -109,7 +116,8 @@ fn a_service_made_of_an_image_from_start_to_stop() {
 
         let logs = site.type_in(&["logs", "app", "-n", "5"]);
         assert!(
-            logs.contains("app/0 | listens on 8080") && logs.contains("app/1 | "),
+            logs.contains(&format!("app/{first} | listens on 8080"))
+                && logs.contains(&format!("app/{second} | ")),
             "{logs}"
         );
 

@@ -71,7 +71,7 @@ fn a_fixed_endpoint_is_ejected_while_it_is_gone_and_routed_when_it_is_back() {
     let output = site.cli(&["restart", "elsewhere"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        output.status.code() == Some(1) && said.contains("fixed"),
+        output.status.code() == Some(3) && said.contains("fixed"),
         "{said}"
     );
 }

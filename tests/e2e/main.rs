@@ -24,6 +24,7 @@ mod protocol;
 mod refusals;
 mod relay;
 mod retries;
+mod rollouts;
 mod scale;
 mod stop;
 mod support;

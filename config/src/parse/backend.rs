@@ -16,7 +16,15 @@ use toml::de::DeValue;
 pub(super) const STOP_KEYS: Keys = Keys::known(&["drain", "grace"]);
 
 /// Keys that only a command has.
-const OF_COMMAND: [&str; 6] = ["port", "replicas", "env", "directory", "stop", "nodes"];
+const OF_COMMAND: [&str; 7] = [
+    "port",
+    "replicas",
+    "env",
+    "directory",
+    "stop",
+    "nodes",
+    "update",
+];
 
 /// Bytes of arguments and environment together: what every Linux starts.
 const MOST_BYTES: usize = 96 * 1024;

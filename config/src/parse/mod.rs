@@ -30,6 +30,7 @@ mod size;
 mod store;
 #[cfg(test)]
 mod tests;
+mod update;
 mod upstream;
 
 pub use check::{Conflict, find_conflicts};

@@ -4,8 +4,8 @@ use super::document::Report;
 use super::field::Section;
 use super::key::Keys;
 use super::replicas::{self, Replicas};
-use super::{backend, dependency, health, image, label, limit, route, upstream};
-use crate::{Limits, Salvaged, Service, ServiceName, Timeouts};
+use super::{backend, dependency, health, image, label, limit, route, update, upstream};
+use crate::{Limits, Salvaged, Service, ServiceName, Timeouts, UpdatePolicy};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Of a service file.
@@ -25,6 +25,7 @@ pub(super) const KEYS: Keys = Keys {
         "timeouts",
         "retries",
         "nodes",
+        "update",
         "depends_on",
         "env",
         "directory",
@@ -46,6 +47,7 @@ pub(super) const KEYS: Keys = Keys {
         ("stop", &backend::STOP_KEYS),
         ("resources", &image::RESOURCE_KEYS),
         ("replicas", &replicas::KEYS),
+        ("update", &update::KEYS),
         ("[[route]]", &route::KEYS),
     ],
 };
@@ -69,6 +71,7 @@ pub(super) fn read(
     let timeouts = section.read(report, "timeouts", limit::timeouts);
     let retries = section.read(report, "retries", |it, to| it.number::<u8>(to, 0..=3));
     let nodes = section.read(report, "nodes", label::read);
+    let update = section.read(report, "update", update::read);
     let depends_on = section.read(report, "depends_on", dependency::names);
     let salvaged = Salvaged {
         problems: Vec::new(),
@@ -91,6 +94,7 @@ pub(super) fn read(
             timeouts: timeouts.in_force(Timeouts::default())?,
             retries: retries.in_force(1)?,
             nodes: nodes.in_force(BTreeMap::new())?,
+            update: update.in_force(UpdatePolicy::default())?,
             depends_on: depends_on.in_force(BTreeSet::new())?,
         })
     };

@@ -3,13 +3,16 @@
 
 use crate::adopt::adopt;
 use crate::clock::now;
+use crate::fetch::Fetches;
 use crate::port_file::PortFile;
 use crate::ports::NoPort;
 use crate::runtime::{Ended, RunOrder, Runtime, RuntimeError, Signal, Started, Stray};
 use crate::stray;
 use crate::{AgentError, AgentOptions};
-use minato_config::{Command, Reaping, Resources, RuntimeSettings};
-use minato_control::{Event, EventKind, Node, NodeAction, PlaceKey, Refusal, RunName, World};
+use minato_config::{Command, Reaping, Resources, RuntimeSettings, ServiceName};
+use minato_control::{
+    Event, EventKind, ImageReport, Node, NodeAction, PlaceKey, Refusal, RunName, World,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
@@ -34,6 +37,10 @@ pub(crate) enum Seen {
         result: Result<(), String>,
     },
     Strays(Vec<Stray>),
+    /// What became of the image of a version to come.
+    Fetched(ServiceName, ImageReport),
+    /// What was said of an image reached the store; `None`: nothing is said of it any more.
+    Reported(ServiceName, Option<ImageReport>),
     Nothing,
 }
 
@@ -49,6 +56,7 @@ pub(crate) struct Agent {
     remembered: BTreeMap<PlaceKey, BTreeSet<RunName>>,
     random: fastrand::Rng,
     told_too_much: bool,
+    pub(crate) fetches: Fetches,
 }
 
 impl Agent {
@@ -69,6 +77,7 @@ impl Agent {
             remembered: BTreeMap::new(),
             random: fastrand::Rng::new(),
             told_too_much: false,
+            fetches: Fetches::default(),
         }
     }
 
@@ -140,6 +149,14 @@ impl Agent {
                 self.node.ended(&name, &ended.to_string(), now(), jitter)
             }
             Seen::Adjusted { name, result } => self.node.adjusted(&name, result, now()),
+            Seen::Fetched(service, report) => {
+                self.fetches.fetched(service, report);
+                Vec::new()
+            }
+            Seen::Reported(service, report) => {
+                self.fetches.reported(service, report);
+                Vec::new()
+            }
             // Those are for `reap`, which sees the world.
             Seen::Strays(_) | Seen::Nothing => Vec::new(),
         };

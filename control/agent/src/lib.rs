@@ -10,6 +10,7 @@ mod alive;
 mod clock;
 pub mod dependency;
 mod error;
+mod fetch;
 mod figures;
 mod load;
 mod local;

@@ -129,7 +129,7 @@ impl Agent {
             self.options.figures.clone(),
         ));
         let liveness = Liveness {
-            store,
+            store: store.clone(),
             keys,
             node: self.options.node.clone(),
             info: about_this_machine(&self.options),
@@ -145,6 +145,7 @@ impl Agent {
                 self.node.depend(standings.borrow_and_update().clone());
             }
             let decided = self.turn(&follower, &mut probes, &publications).await;
+            self.fetch_images(&store, &follower.observed().world);
             if deadline.is_some_and(|it| self.node.is_idle() || it <= now().instant) {
                 break;
             }

@@ -11,6 +11,7 @@ mod guard;
 mod metrics;
 mod nodes;
 mod page;
+mod release;
 mod routes;
 mod serve;
 mod settle;

@@ -12,10 +12,15 @@ mod node;
 mod service;
 mod upgrade;
 
-pub use change::{ApiError, ChangeAnswer, DrainRequest, RestartRequest, ScaleRequest, Settled};
+pub use change::{
+    ApiError, ChangeAnswer, DrainRequest, RestartRequest, RollbackRequest, ScaleRequest, Settled,
+    UpdateFailed, UpdateRequest,
+};
 pub use dependency::{Dependencies, DependencyMember, DependencyStatus, RelayStatus};
 pub use node::{Explained, ExplainedNode, ExplainedSlot, NodeStatus, Nodes};
-pub use service::{ByHand, InstanceStatus, Scaled, ServiceState, ServiceStatus};
+pub use service::{
+    ByHand, InstanceStatus, ReleaseStatus, RolloutStatus, Scaled, ServiceState, ServiceStatus,
+};
 pub use upgrade::{UpgradeRequest, UpgradeState, UpgradeStatus};
 
 /// `GET /v1/status`: this process and everything it knows.

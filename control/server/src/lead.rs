@@ -6,6 +6,7 @@
 
 mod election;
 mod hook;
+mod rollouts;
 mod scaling;
 mod transaction;
 
@@ -20,8 +21,8 @@ use election::{Candidate, Term};
 use hook::Runner;
 use minato_config::{NodeId, ServiceName, SiteId, Timestamp};
 use minato_control::{
-    Absences, Clocks, Event, EventKind, Losses, PERIOD, Patience, Plan, SCALE_WINDOW, ScaleStep,
-    Scaling, World, lacking_room, plan_with,
+    Absences, Clocks, Event, EventKind, Losses, PERIOD, Patience, Plan, RolloutStep, Rollouts,
+    SCALE_WINDOW, ScaleStep, Scaling, World, lacking_room, plan_with,
 };
 use minato_control_store::keys::Keys;
 use minato_control_store::{Observed, Revision, SharedStore, StoreError};
@@ -132,6 +133,7 @@ pub async fn lead(
             committed: Revision(0),
             scaling: Scaling::new(options.scale_period, options.scale_window),
             hook: Runner::new(options.hook.clone(), options.site.clone()),
+            rollouts: Rollouts::default(),
         };
         tokio::select! {
             why = leader.run() => {
@@ -174,6 +176,8 @@ struct Leader<'a> {
     /// What was asked for in this term.
     scaling: Scaling,
     hook: Runner,
+    /// Since when new versions do well in this term.
+    rollouts: Rollouts,
 }
 
 impl Leader<'_> {
@@ -217,7 +221,9 @@ impl Leader<'_> {
         }
         let now = clock::wall();
         let losses = self.look_at_nodes(&observed.world, now);
-        if self.scale(observed, &losses, now).await? == Scaled::Changed {
+        let rolled = self.roll(observed, &losses, now).await?;
+        let scaled = self.scale(observed, &losses, now).await?;
+        if rolled == Written::Changed || scaled == Written::Changed {
             // The watch brings it, and the plan follows from it.
             return Ok(());
         }
@@ -244,24 +250,56 @@ impl Leader<'_> {
         last
     }
 
+    /// Takes every rollout one step on, and writes it down.
+    async fn roll(
+        &mut self,
+        observed: &Observed,
+        losses: &Losses,
+        now: Timestamp,
+    ) -> Result<Written, StoreError> {
+        let steps = self
+            .rollouts
+            .turn(&observed.world, losses, clock::monotonic(), now);
+        let mut written = Written::Same;
+        for step in steps {
+            match self.commit_rollout(&step, now).await {
+                // The first version is what its slots are of in any case.
+                Ok(()) if step.record.stable.is_none() => {}
+                Ok(()) => written = Written::Changed,
+                Err(error) if self.is_about_one_service(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+
+    async fn commit_rollout(
+        &mut self,
+        step: &RolloutStep,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.commit(rollouts::transaction(step, &self.options.keys, now))
+            .await
+    }
+
     /// Decides how many instances there should be of what follows its load, and writes it down.
     async fn scale(
         &mut self,
         observed: &Observed,
         losses: &Losses,
         now: Timestamp,
-    ) -> Result<Scaled, StoreError> {
+    ) -> Result<Written, StoreError> {
         if Instant::now() < self.quiet_until {
             // Gateways and agents may be on their way still.
-            return Ok(Scaled::Same);
+            return Ok(Written::Same);
         }
         let steps = self
             .scaling
             .turn(&observed.world, losses, clock::monotonic(), now);
-        let mut scaled = Scaled::Same;
+        let mut scaled = Written::Same;
         for step in steps {
             match self.commit_scale(&step, now).await {
-                Ok(()) => scaled = Scaled::Changed,
+                Ok(()) => scaled = Written::Changed,
                 Err(error) => {
                     self.scaling.again(&step.service, clock::monotonic());
                     if !self.is_about_one_service(&error) {
@@ -365,9 +403,9 @@ impl Leader<'_> {
     }
 }
 
-/// Whether numbers of instances were written.
+/// Whether something was written from which the plan follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scaled {
+enum Written {
     Changed,
     Same,
 }

@@ -2,6 +2,7 @@
 
 use super::{PlaceKey, place::Place};
 use crate::World;
+use crate::rollout::command_of;
 use minato_config::{Backend, Command, Generation, Grant, NodeId};
 
 /// What should become of a place.
@@ -63,23 +64,25 @@ pub(super) fn wish(node: &NodeId, key: &PlaceKey, place: &Place, world: &World) 
     }
 }
 
-/// The command that has the assignment's digest: the service's now, else the one that this place ran before.
+/// The command that has the assignment's digest: as control knows it, else the one that this place ran before.
 fn command(key: &PlaceKey, place: &Place, world: &World, digest: &str) -> Option<Box<Command>> {
-    let current = world
-        .services
-        .get(&key.0)
-        .and_then(|it| match &it.value.service.backend {
-            Backend::Command(command) => Some(command),
-            Backend::Endpoints(_) => None,
-        });
-    if let Some(command) = current.filter(|it| it.digest() == digest) {
-        let mut command = command.clone();
+    if let Some(mut command) = command_of(world, &key.0, digest) {
         if let Some(image) = &mut command.image {
+            // Of a version that control remembers, as of the file's.
+            image.ceiling = ceiling(key, world).unwrap_or(image.ceiling);
             image.resources = image.granted(grant(key, place, world));
         }
         return Some(Box::new(command));
     }
     place.command.clone().filter(|_| place.digest == digest)
+}
+
+/// How far the file lets control raise what its image may use.
+fn ceiling(key: &PlaceKey, world: &World) -> Option<Grant> {
+    match &world.services.get(&key.0)?.value.service.backend {
+        Backend::Command(command) => Some(command.image.as_ref()?.ceiling),
+        Backend::Endpoints(_) => None,
+    }
 }
 
 /// What control gives each instance above its file. Where that is not said, or the document vanished, it keeps what it has:

@@ -5,12 +5,9 @@ use super::lost::Losses;
 use super::place::{Nowhere, Places};
 use super::seen::{Seen, SlotSeen};
 use super::{Action, FAILED_PAUSE, Object, Plan, Relied, STEPS_PER_SERVICE, Step};
-use minato_config::{Generation, NodeId, Restart, Slot, SlotIndex, Timestamp};
+use crate::rollout::Mark;
+use minato_config::{Generation, NodeId, Slot, SlotIndex, Timestamp};
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-/// A slot that is not ready for this long holds an update up in a way that a person should hear of.
-const STUCK: Duration = Duration::from_secs(60);
 
 /// Adds the steps and notes of one service.
 pub(super) fn decide<'a>(
@@ -36,15 +33,15 @@ pub(super) fn decide<'a>(
     plan.notes.extend(named);
 }
 
-struct Decision<'s, 'a, 'p> {
-    seen: &'s Seen<'a>,
+pub(super) struct Decision<'s, 'a, 'p> {
+    pub(super) seen: &'s Seen<'a>,
     losses: &'s Losses,
-    places: &'p mut Places<'a>,
-    now: Timestamp,
+    pub(super) places: &'p mut Places<'a>,
+    pub(super) now: Timestamp,
     /// Nothing takes what should leave its node.
-    held: bool,
-    steps: Vec<Step>,
-    notes: Vec<String>,
+    pub(super) held: bool,
+    pub(super) steps: Vec<Step>,
+    pub(super) notes: Vec<String>,
 }
 
 impl<'a> Decision<'_, 'a, '_> {
@@ -74,7 +71,7 @@ impl<'a> Decision<'_, 'a, '_> {
         }
     }
 
-    fn step(&mut self, action: Action, reason: String, relies_on: Vec<Relied>) {
+    pub(super) fn step(&mut self, action: Action, reason: String, relies_on: Vec<Relied>) {
         self.steps.push(Step {
             service: self.seen.service.clone(),
             action,
@@ -142,15 +139,16 @@ impl<'a> Decision<'_, 'a, '_> {
     fn restore(&mut self) {
         for orphan in &self.seen.orphans {
             let key = orphan.key;
-            // A ready one shall go on, so it passes for the current version. Another is better replaced, when its turn comes.
-            let digest = match orphan.condition {
-                Condition::Ready => self.seen.goal.digest.clone(),
-                _ => String::new(),
+            // A ready one shall go on, so it passes for the version that serves. Another is better replaced, when its turn comes.
+            let safe = self.seen.goal.safe.clone();
+            let mark = match orphan.condition {
+                Condition::Ready => safe,
+                _ => Mark {
+                    digest: String::new(),
+                    ..safe
+                },
             };
-            let slot = Slot {
-                digest,
-                ..self.slot(&key.node, key.generation)
-            };
+            let slot = slot(&key.node, key.generation, &mark);
             let reason = format!(
                 "its document is lost while an instance runs; if the command was being changed: minato restart {}",
                 self.seen.service
@@ -173,7 +171,12 @@ impl<'a> Decision<'_, 'a, '_> {
         for it in self.seen.surplus() {
             let why = match self.seen.record {
                 Some(record) if record.value.removed => "the service is removed".to_owned(),
-                _ if self.seen.goal.digest.is_empty() => "fixed endpoints need no slots".to_owned(),
+                _ if self.seen.goal.mark.digest.is_empty() => {
+                    "fixed endpoints need no slots".to_owned()
+                }
+                _ if it.outdated.is_some() && !it.leaving && self.has_successor() => {
+                    "another version has taken its place".to_owned()
+                }
                 _ => format!("{wanted} wanted, {have} assigned"),
             };
             let reason = match it.detail.as_str() {
@@ -238,7 +241,7 @@ impl<'a> Decision<'_, 'a, '_> {
             *here.entry(choice.node).or_default() += 1;
             self.places.take(choice.node, self.seen.goal.demand);
             let generation = self.seen.unused(n, Generation::default());
-            let slot = self.slot(choice.node, generation);
+            let slot = slot(choice.node, generation, &self.seen.goal.safe);
             let also = joined(&choice.to_string());
             let assigned = have + placed;
             let reason = match placed < missing {
@@ -251,7 +254,7 @@ impl<'a> Decision<'_, 'a, '_> {
     }
 
     /// Whether a step of this plan assigns the slot already.
-    fn is_moved(&self, n: SlotIndex) -> bool {
+    pub(super) fn is_moved(&self, n: SlotIndex) -> bool {
         let assigned = |it: &Step| matches!(it.action, Action::Assign(other, _) if other == n);
         self.steps.iter().any(assigned)
     }
@@ -277,7 +280,8 @@ impl<'a> Decision<'_, 'a, '_> {
             let Condition::Failed(since) = it.condition else {
                 continue;
             };
-            if it.outdated.is_some() || !it.node_lives || it.leaving {
+            let replaced = it.outdated.is_some() && self.is_proven();
+            if replaced || !it.node_lives || it.leaving {
                 continue;
             }
             let pause = FAILED_PAUSE.as_secs();
@@ -311,90 +315,31 @@ impl<'a> Decision<'_, 'a, '_> {
         }
     }
 
-    /// At once where nothing is lost by it; else one at a time, and only while all others are ready.
-    fn replace_outdated(&mut self) {
-        let wanted = self.seen.wanted();
-        let mut outdated: Vec<&SlotSeen<'_>> = Vec::new();
-        for &it in &wanted {
-            match it.outdated {
-                _ if self.is_moved(it.n) => {}
-                Some(why) if it.node_lives && it.condition.is_broken(self.now) => {
-                    let reason = format!("{why}; {}", it.detail);
-                    self.replace(it, &it.slot.node.clone(), reason);
-                }
-                Some(_) => outdated.push(it),
-                None => {}
-            }
-        }
-        // What leaves its node is of the new version where it goes.
-        let stays = |it: &&&SlotSeen<'_>| it.node_lives && (!it.leaving || self.held);
-        let candidates = outdated.iter().filter(stays);
-        let Some(next) = candidates.min_by_key(|it| (it.condition.rank(), it.n)) else {
-            return;
+    pub(super) fn replace(&mut self, it: &SlotSeen<'_>, node: &NodeId, reason: String) {
+        let mark = match it.outdated {
+            Some(_) => self.seen.goal.safe.clone(),
+            None => self.seen.goal.mark.clone(),
         };
-        let others = || wanted.iter().filter(|it| it.n != next.n);
-        let ready = others()
-            .filter(|it| it.condition == Condition::Ready)
-            .count();
-        if !self.steps.iter().all(is_forget) {
-            // Slots come or go: first things first.
-            return;
-        }
-        if ready == others().count() && ready + 1 >= self.seen.goal.slots {
-            let left = outdated.len() - 1;
-            let why = next.outdated.unwrap_or_default();
-            let reason = format!("{why}; {left} more to come");
-            self.replace(next, &next.slot.node.clone(), reason);
-            return;
-        }
-        let stuck: Vec<String> = others()
-            .filter(|it| self.is_stuck(it))
-            .map(|it| self.name(it.n))
-            .collect();
-        if !stuck.is_empty() {
-            let (names, verb) = listed(&stuck);
-            let be = if verb == "waits" { "is" } else { "are" };
-            self.notes.push(format!(
-                "the update holds at {}: {names} {be} not ready",
-                self.name(next.n)
-            ));
-        }
+        self.replace_with(it, node, reason, &mark);
     }
 
-    fn is_stuck(&self, it: &SlotSeen<'_>) -> bool {
-        let long = it
-            .instance
-            .is_some_and(|instance| self.now.since(instance.since) >= STUCK);
-        match it.condition {
-            Condition::Ready => false,
-            Condition::Failed(_) => true,
-            _ => long || !it.node_lives,
-        }
-    }
-
-    fn replace(&mut self, it: &SlotSeen<'_>, node: &NodeId, reason: String) {
+    pub(super) fn replace_with(
+        &mut self,
+        it: &SlotSeen<'_>,
+        node: &NodeId,
+        reason: String,
+        mark: &Mark,
+    ) {
         self.places.give_back(&it.slot.node);
         self.places.take(node, self.seen.goal.demand);
         let generation = self.seen.unused(it.n, it.slot.generation);
-        let slot = self.slot(node, generation);
+        let slot = slot(node, generation, mark);
         let relied = self.seen.relied();
         self.step(Action::Assign(it.n, slot), reason, relied);
     }
 
-    fn slot(&self, node: &NodeId, generation: Generation) -> Slot {
-        let restart: Option<Restart> = self.seen.goal.restart;
-        Slot {
-            v: 1,
-            node: node.clone(),
-            generation,
-            digest: self.seen.goal.digest.clone(),
-            restart,
-            removed: false,
-        }
-    }
-
     /// Slots of this service by node. Those told to go count where they still hold the fixed port.
-    fn slots_by_node(&self) -> BTreeMap<&'a NodeId, usize> {
+    pub(super) fn slots_by_node(&self) -> BTreeMap<&'a NodeId, usize> {
         let going = match self.seen.goal.port {
             Some(_) => self.seen.removed.as_slice(),
             None => &[],
@@ -420,7 +365,7 @@ impl<'a> Decision<'_, 'a, '_> {
         counts
     }
 
-    fn name(&self, n: SlotIndex) -> String {
+    pub(super) fn name(&self, n: SlotIndex) -> String {
         format!("{}/{n}", self.seen.service)
     }
 
@@ -432,7 +377,7 @@ impl<'a> Decision<'_, 'a, '_> {
     }
 
     /// With slot `n` too, where it has no document.
-    fn relied_with(&self, n: SlotIndex) -> Vec<Relied> {
+    pub(super) fn relied_with(&self, n: SlotIndex) -> Vec<Relied> {
         let object = Object::Slot(self.seen.service.clone(), n);
         let mut relied = self.seen.relied();
         if !relied.iter().any(|it| it.object == object) {
@@ -446,20 +391,31 @@ impl<'a> Decision<'_, 'a, '_> {
     }
 }
 
+pub(super) fn slot(node: &NodeId, generation: Generation, mark: &Mark) -> Slot {
+    Slot {
+        v: 1,
+        node: node.clone(),
+        generation,
+        digest: mark.digest.clone(),
+        restart: mark.restart,
+        removed: false,
+    }
+}
+
 /// What follows in a sentence.
-fn joined(text: &str) -> String {
+pub(super) fn joined(text: &str) -> String {
     match text {
         "" => String::new(),
         text => format!("; {text}"),
     }
 }
 
-fn is_forget(step: &Step) -> bool {
+pub(super) fn is_forget(step: &Step) -> bool {
     matches!(step.action, Action::Forget(_))
 }
 
 /// The names in one phrase, at most five, and the verb that goes with it.
-fn listed(names: &[String]) -> (String, &'static str) {
+pub(super) fn listed(names: &[String]) -> (String, &'static str) {
     const SHOWN: usize = 5;
     let verb = if names.len() == 1 { "waits" } else { "wait" };
     let shown = names.len().min(SHOWN);

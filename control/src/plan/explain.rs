@@ -7,6 +7,7 @@ use super::place::Places;
 use super::plan_with;
 use super::seen::{Instances, Seen, SlotSeen};
 use crate::World;
+use crate::rollout::{RolloutStanding as Standing, rollout_standing as standing};
 use minato_config::{Generation, NodeId, ServiceName, SlotIndex, Timestamp};
 use std::collections::BTreeMap;
 
@@ -74,12 +75,26 @@ pub fn explain(
     let plan = plan_with(world, losses, now);
     let of_service = plan.steps.iter().filter(|it| it.service == *service);
     let notes = plan.notes.iter().filter(|(of, _)| of == service);
+    let rollout = world.rollouts.get(service).map(|it| &it.value);
+    let failed = rollout.and_then(|it| it.failed.as_ref());
+    let (mut under_way, mut went_wrong) = (None, None);
+    match standing(world, service, failed.and_then(|it| it.number)) {
+        Standing::Going(text) => under_way = Some(format!("{service}: under way {text}")),
+        Standing::Failed { text, .. } => went_wrong = Some(text),
+        Standing::Whole | Standing::Asked => {}
+    }
     Some(Explanation {
         wanted: seen.goal.slots,
         slots,
         nodes: nodes(world, &seen, &here),
-        next: of_service.map(ToString::to_string).collect(),
-        missing: notes.map(|(_, text)| text.clone()).collect(),
+        next: under_way
+            .into_iter()
+            .chain(of_service.map(ToString::to_string))
+            .collect(),
+        missing: notes
+            .map(|(_, text)| text.clone())
+            .chain(went_wrong)
+            .collect(),
     })
 }
 

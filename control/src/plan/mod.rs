@@ -3,9 +3,9 @@
 //! Input: [`World`] and `now`. Output: [`Plan`]. Equal inputs give equal plans.
 //!
 //! Rules, one module each: what a service has (`seen`), how a slot does (`condition`), where a slot goes (`place`), which
-//! nodes are given up (`lost`), what to change (`decide`), how many instances would fit (`room`), whether a change has come true (`settled`), why it is so (`explain`).
+//! nodes are given up (`lost`), what to change (`decide`; from version to version: `roll`), how many instances would fit (`room`), what a rollout is decided from (`rolling`), whether a change has come true (`settled`), why it is so (`explain`).
 //!
-//! Invariants: a ready instance is replaced only while all others of its service are ready; no ready instance is removed
+//! Invariants: a ready instance of an old version ends only when a new one has taken its place, or is replaced in its place (`stop-first`) only while all others of its service are ready; no ready instance is removed
 //! while one that is not ready is surplus too; what vanished from the store without a document that says removed stops
 //! nothing; a slot never moves because its node's lease is gone alone (`lost`).
 //! Not here: the transactions that carry a plan out (`control/server`), local restarts (`node`).
@@ -15,6 +15,8 @@ mod decide;
 mod explain;
 mod lost;
 mod place;
+mod roll;
+mod rolling;
 mod room;
 mod seen;
 mod settled;
@@ -28,6 +30,7 @@ mod tests;
 
 pub use explain::{Explanation, NodeExplained, SlotExplained, explain};
 pub use lost::{Absences, Losses, Patience};
+pub(crate) use rolling::{RollSlot, Rolling};
 pub use room::{Room, lacking_room};
 pub(crate) use room::{Sights, Standing};
 pub use settled::{Settled, settled, wanted};
@@ -99,6 +102,8 @@ pub enum Object {
     Intent(ServiceName),
     /// `slots/<service>/<n>`
     Slot(ServiceName, SlotIndex),
+    /// `rollouts/<service>`
+    Rollout(ServiceName),
 }
 
 /// What to change now. Empty when intent and observation agree, or when nothing safe can be done yet.

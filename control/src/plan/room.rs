@@ -58,7 +58,12 @@ impl<'a> Sights<'a> {
             wanted: count(seen.goal.slots),
             by_hand: seen.by_hand(),
             ready: count(ready),
-            is_updating: seen.kept.iter().any(|it| it.outdated.is_some())
+            is_updating: self
+                .world
+                .rollouts
+                .get(service)
+                .is_some_and(|it| it.value.going.is_some())
+                || seen.kept.iter().any(|it| it.outdated.is_some())
                 || !seen.orphans.is_empty(),
         }
     }
@@ -111,7 +116,11 @@ impl<'a> Sights<'a> {
         slots.all(|(_, slot)| places.raise(&slot.value.node, more).is_some())
     }
 
-    fn seen(&self, service: &ServiceName) -> Option<Seen<'a>> {
+    pub(super) fn world(&self) -> &'a World {
+        self.world
+    }
+
+    pub(super) fn seen(&self, service: &ServiceName) -> Option<Seen<'a>> {
         let (service, _) = self.world.services.get_key_value(service)?;
         Some(Seen::of(self.world, &self.instances, service))
     }

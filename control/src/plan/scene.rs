@@ -1,10 +1,10 @@
 //! Builds small worlds for tests.
 
 use super::*;
-use crate::{InstanceKey, Stored};
+use crate::{InstanceKey, RolloutRecord, Stored, Version};
 use minato_config::{
     Backend, Command, GatewayId, Generation, Health, HealthProbe, HealthTiming, Intent, Limits,
-    NodeId, Run, Service, ServiceRecord, Source, StopPolicy, Timeouts,
+    NodeId, Run, Service, ServiceRecord, Source, StopPolicy, Timeouts, UpdateOrder,
 };
 use minato_health::{
     GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, Phase, Verdict, VerdictReport,
@@ -61,6 +61,7 @@ impl Scene {
                 timeouts: Timeouts::default(),
                 retries: 1,
                 nodes: Default::default(),
+                update: Default::default(),
                 depends_on: Default::default(),
             },
             removed: false,
@@ -158,6 +159,21 @@ impl Scene {
         self.record(|it| it.service.backend = Backend::Command(command(version)))
     }
 
+    /// Each instance is replaced in its place.
+    pub(in crate::plan) fn in_place(self) -> Self {
+        self.record(|it| it.service.update.order = UpdateOrder::StopFirst)
+    }
+
+    pub(in crate::plan) fn rollout(mut self, change: impl FnOnce(&mut RolloutRecord)) -> Self {
+        let fresh = self.stored(RolloutRecord {
+            v: 1,
+            ..RolloutRecord::default()
+        });
+        let rollout = self.world.rollouts.entry(self.name.clone());
+        change(&mut rollout.or_insert(fresh).value);
+        self
+    }
+
     pub(in crate::plan) fn intent(mut self, change: impl FnOnce(&mut Intent)) -> Self {
         let fresh = self.stored(Intent::default());
         let intent = self.world.intents.entry(self.name.clone()).or_insert(fresh);
@@ -189,6 +205,15 @@ impl Scene {
     pub(in crate::plan) fn lose_slot(mut self, n: u16) -> Self {
         let key = (self.name.clone(), SlotIndex(n));
         assert!(self.world.slots.remove(&key).is_some());
+        self
+    }
+
+    pub(in crate::plan) fn drop_slot(self, n: u16) -> Self {
+        self.lose_slot(n).drop_instances(n)
+    }
+
+    pub(in crate::plan) fn drop_instances(mut self, n: u16) -> Self {
+        self.world.instances.retain(|key, _| key.slot.0 != n);
         self
     }
 
@@ -318,5 +343,19 @@ pub(in crate::plan) fn command(version: &str) -> Command {
         port: None,
         stop: StopPolicy::default(),
         image: None,
+    }
+}
+
+/// `command(version)` as a rollout remembers it.
+pub(in crate::plan) fn version(version: &str) -> Version {
+    let command = command(version);
+    Version {
+        digest: command.digest(),
+        asked: command.digest(),
+        image: None,
+        command: Box::new(command),
+        restart: None,
+        number: None,
+        since: Timestamp(0),
     }
 }

@@ -3,9 +3,10 @@
 use super::condition::{Condition, condition};
 use super::place::{Demand, Need, granted, is_drained};
 use super::{Object, Relied};
+use crate::rollout::{Mark, Passed, course};
 use crate::{InstanceKey, Stored, World};
 use minato_config::{
-    Backend, Generation, Intent, Restart, ServiceName, ServiceRecord, Slot, SlotIndex,
+    Backend, Generation, Intent, ServiceName, ServiceRecord, Slot, SlotIndex, UpdatePolicy,
 };
 use minato_health::{Instance, Phase};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +42,7 @@ impl<'a> Instances<'a> {
         let instances = self.by_slot.keys().map(|(service, _)| *service);
         let vanished = world.vanished.iter().filter_map(|it| match it {
             Object::Service(service) => Some(service),
-            Object::Intent(_) | Object::Slot(..) => None,
+            Object::Intent(_) | Object::Slot(..) | Object::Rollout(_) => None,
         });
         records
             .chain(slots)
@@ -60,10 +61,12 @@ impl<'a> Instances<'a> {
 pub(super) struct Goal {
     /// How many slots.
     pub(super) slots: usize,
-    /// Of which command; empty where no command should run.
-    pub(super) digest: String,
-    /// Which restart was asked for last.
-    pub(super) restart: Option<Restart>,
+    /// Of which command, its digest empty where no command should run, and which restart they satisfy.
+    pub(super) mark: Mark,
+    /// What a slot gets that is not part of a rollout: what is known to work, until the new version has proved itself.
+    pub(super) safe: Mark,
+    /// How they go from one to the other.
+    pub(super) update: UpdatePolicy,
     /// The port that the file fixes: one instance on a node at most.
     pub(super) port: Option<u16>,
     /// What each instance is promised.
@@ -93,6 +96,8 @@ pub(super) struct SlotSeen<'a> {
     pub(super) condition: Condition,
     /// `down: connect refused`; empty for a ready one.
     pub(super) detail: String,
+    /// Whether it may take an old one's place.
+    pub(super) passed: bool,
     /// Why it should be replaced.
     pub(super) outdated: Option<&'static str>,
     /// Whether an operator wants its node to be empty.
@@ -137,7 +142,7 @@ impl<'a> Seen<'a> {
     ) -> Self {
         let record = world.services.get(service);
         let intent = world.intents.get(service);
-        let goal = goal(world, service);
+        let (goal, passed) = goal(world, service);
         let all = slots_of(world, service).map(|(n, stored)| {
             let slot = &stored.value;
             let there = instances.at(service, n);
@@ -152,7 +157,12 @@ impl<'a> Seen<'a> {
                 instance,
                 condition,
                 detail,
-                outdated: outdated(slot, &goal),
+                passed: condition == Condition::Ready
+                    && passed.is_none_or(|it| {
+                        let (slot, generation) = (n, slot.generation);
+                        it.contains(&Passed { slot, generation })
+                    }),
+                outdated: outdated(slot, &goal.mark),
                 leaving: is_drained(world, &slot.node),
                 node_lives: world.nodes.contains_key(&slot.node),
                 instances: there.len(),
@@ -261,8 +271,31 @@ impl<'a> Seen<'a> {
         let serves = |it: &SlotSeen<'_>| it.condition.rank() >= Condition::Unsure.rank();
         let go = leaving.iter().filter(|it| is_replaced || !serves(it));
         let mut all: Vec<&SlotSeen<'a>> = go.take(past(self.kept.len())).copied().collect();
-        all.extend(staying.iter().take(past(staying.len())));
+        all.extend(self.past_goal(&staying));
         all
+    }
+
+    /// Of those that stay on their nodes, worst first. While there are two versions an old one goes when a new one has
+    /// proved itself, so that as many as wanted serve; new ones that have not are no more than may be on their way.
+    fn past_goal<'s>(&self, staying: &[&'s SlotSeen<'a>]) -> Vec<&'s SlotSeen<'a>> {
+        let wanted = self.goal.slots;
+        let past = staying.len().saturating_sub(wanted);
+        let (old, new): (Vec<&'s SlotSeen<'a>>, Vec<&'s SlotSeen<'a>>) =
+            staying.iter().partition(|it| it.outdated.is_some());
+        if old.is_empty() || wanted == 0 {
+            return staying.iter().take(past).copied().collect();
+        }
+        let passed = new.iter().filter(|it| it.passed).count();
+        let old_past = (old.len() + passed).saturating_sub(wanted).min(past);
+        let new_past = new.len().saturating_sub(wanted);
+        let (old_go, old_stay) = old.split_at(old_past.min(old.len()));
+        let (new_go, new_stay) = new.split_at(new_past);
+        let on_their_way = usize::from(self.goal.update.parallel);
+        let left = old_stay.len() + new_stay.len();
+        let more = left.saturating_sub(wanted + on_their_way);
+        let more = new_stay.iter().filter(|it| !it.passed).take(more);
+        let go = old_go.iter().chain(new_go);
+        go.chain(more).copied().collect()
     }
 
     fn worst_first(&self) -> Vec<&SlotSeen<'a>> {
@@ -311,40 +344,66 @@ pub(super) fn replicas(world: &World, record: &ServiceRecord) -> u16 {
     number.clamp(service.replicas, scale.max.max(service.replicas))
 }
 
-fn goal(world: &World, service: &ServiceName) -> Goal {
+fn goal<'a>(world: &'a World, service: &ServiceName) -> (Goal, Option<&'a BTreeSet<Passed>>) {
     let intent = world.intents.get(service).map(|it| &it.value);
-    let restart = intent.and_then(|it| it.restart);
-    let nothing = Goal {
-        slots: 0,
+    let nothing = || Mark {
         digest: String::new(),
-        restart,
+        restart: intent.and_then(|it| it.restart),
+    };
+    let none = Goal {
+        slots: 0,
+        mark: nothing(),
+        safe: nothing(),
+        update: UpdatePolicy::default(),
         port: None,
         demand: Demand::default(),
         labels: BTreeMap::new(),
     };
     let Some(record) = world.services.get(service).map(|it| &it.value) else {
-        return nothing;
+        return (none, None);
     };
+    let labels = record.service.nodes.clone();
+    let demand = Demand::of(&record.service, granted(world, service));
     match &record.service.backend {
-        Backend::Command(command) => {
-            let slots = usize::from(replicas(world, record));
-            Goal {
-                slots: if record.removed { 0 } else { slots },
-                digest: command.digest(),
-                restart,
+        Backend::Endpoints(_) => (none, None),
+        Backend::Command(command) if record.removed => {
+            let digest = command.digest();
+            let mark = Mark {
+                digest,
+                ..nothing()
+            };
+            let goal = Goal {
+                safe: mark.clone(),
+                mark,
                 port: command.port,
-                demand: Demand::of(&record.service, granted(world, service)),
-                labels: record.service.nodes.clone(),
-            }
+                demand,
+                labels,
+                ..none
+            };
+            (goal, None)
         }
-        Backend::Endpoints(_) => nothing,
+        Backend::Command(_) => {
+            let Some(course) = course(world, service) else {
+                return (none, None);
+            };
+            let goal = Goal {
+                slots: usize::from(replicas(world, record)),
+                mark: course.goal,
+                safe: course.safe,
+                update: record.service.update.clone(),
+                port: course.port,
+                demand,
+                labels,
+            };
+            (goal, course.passed)
+        }
     }
 }
 
-fn outdated(slot: &Slot, goal: &Goal) -> Option<&'static str> {
-    if slot.digest != goal.digest {
+fn outdated(slot: &Slot, mark: &Mark) -> Option<&'static str> {
+    if slot.digest != mark.digest {
         Some("its command changed")
-    } else if slot.restart < goal.restart {
+    } else if slot.restart < mark.restart {
         Some("a restart was asked for")
     } else {
         None

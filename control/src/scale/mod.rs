@@ -21,6 +21,7 @@ mod tests;
 
 pub use measure::{Measures, STALE};
 pub use scaler::{Decision, Scaler, Sight, State};
+pub(crate) use scaling::relied;
 pub use scaling::{ScaleStep, Scaling};
 
 use minato_config::{Grant, Timestamp};

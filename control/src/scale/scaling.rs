@@ -313,7 +313,8 @@ fn ended(world: &World, name: &ServiceName, stored: &Stored<ScaleRecord>) -> Opt
     })
 }
 
-fn relied(world: &World, name: &ServiceName) -> Vec<Relied> {
+/// The record and the intent, as seen.
+pub(crate) fn relied(world: &World, name: &ServiceName) -> Vec<Relied> {
     let vanished = world.vanished.contains(&Object::Intent(name.clone()));
     let intent = world.intents.get(name).filter(|_| !vanished);
     vec![

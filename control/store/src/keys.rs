@@ -39,6 +39,10 @@ pub enum Key {
     Load(GatewayId, ServiceName),
     /// `scale/<service>`
     Scale(ServiceName),
+    /// `rollouts/<service>`
+    Rollout(ServiceName),
+    /// `images/<node>/<service>`
+    Image(NodeId, ServiceName),
     /// `leader`
     Leader,
 }
@@ -81,6 +85,8 @@ impl Keys {
             Key::Verdict(gateway, service, n) => format!("{root}verdicts/{gateway}/{service}/{n}"),
             Key::Load(gateway, service) => format!("{root}loads/{gateway}/{service}"),
             Key::Scale(service) => format!("{root}scale/{service}"),
+            Key::Rollout(service) => format!("{root}rollouts/{service}"),
+            Key::Image(node, service) => format!("{root}images/{node}/{service}"),
             Key::Leader => format!("{root}leader"),
         }
     }
@@ -125,6 +131,8 @@ impl Keys {
             }
             ["loads", gateway, name] => Key::Load(GatewayId::parse(gateway).ok()?, service(name)?),
             ["scale", name] => Key::Scale(service(name)?),
+            ["rollouts", name] => Key::Rollout(service(name)?),
+            ["images", node, name] => Key::Image(NodeId::parse(node).ok()?, service(name)?),
             _ => return None,
         })
     }

@@ -60,6 +60,8 @@ impl TouchedSet {
             Key::Service(service)
             | Key::Intent(service)
             | Key::Slot(service, _)
+            | Key::Rollout(service)
+            | Key::Image(_, service)
             | Key::Instance(_, service, _, _)
             | Key::Verdict(_, service, _) => drop(self.services.insert(service.clone())),
             Key::NodeAlive(node) | Key::NodeInfo(node) | Key::NodeLoad(node) | Key::Drain(node) => {
@@ -215,6 +217,13 @@ fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), String> {
             world.loads.insert((service, gateway), decode(entry)?);
         }
         Key::Scale(service) => drop(world.scales.insert(service, decode(entry)?)),
+        Key::Rollout(service) => {
+            world.rollouts.insert(service.clone(), decode(entry)?);
+            world.vanished.remove(&Object::Rollout(service));
+        }
+        Key::Image(node, service) => {
+            world.images.insert((node, service), decode(entry)?);
+        }
         Key::Meta => world.meta = Some(decode(entry)?),
         Key::Leader => {}
     }
@@ -227,8 +236,13 @@ fn delete(world: &mut World, key: &Key) {
             let gone = world.services.remove(&service);
             if gone.is_some_and(|it| !it.value.removed) {
                 world.vanished.insert(Object::Service(service));
-            } else if world.vanished.remove(&Object::Intent(service.clone())) {
-                world.intents.remove(&service);
+            } else {
+                if world.vanished.remove(&Object::Intent(service.clone())) {
+                    world.intents.remove(&service);
+                }
+                if world.vanished.remove(&Object::Rollout(service.clone())) {
+                    world.rollouts.remove(&service);
+                }
             }
         }
         // Drain and scale end by a document that says so, or with their service.
@@ -264,6 +278,17 @@ fn delete(world: &mut World, key: &Key) {
         }
         // Without it there stays what there is.
         Key::Scale(service) => drop(world.scales.remove(&service)),
+        // Ends with its service; without it nobody would know what to go back to.
+        Key::Rollout(service) => {
+            let object = Object::Service(service.clone());
+            let lives = world.services.contains_key(&service) || world.vanished.contains(&object);
+            if lives && world.rollouts.contains_key(&service) {
+                world.vanished.insert(Object::Rollout(service));
+            } else {
+                world.rollouts.remove(&service);
+            }
+        }
+        Key::Image(node, service) => drop(world.images.remove(&(node, service))),
         // The era of a store whose `meta` vanished is still its era.
         Key::Meta | Key::Leader => {}
     }

@@ -1,6 +1,6 @@
 //! A simulated agent: fills its slots, restarts what ended, stops what was told to go.
 
-use crate::site::{Nature, Process, Site, State, command_of};
+use crate::site::{Nature, Process, Site, State, nature_by_digest};
 use minato_config::{NodeId, Run, ServiceName, Slot, SlotIndex};
 use minato_control::InstanceKey;
 use minato_health::{Phase, Verdict};
@@ -80,8 +80,8 @@ fn key(node: &NodeId, service: &ServiceName, slot: SlotIndex, process: &Process)
 }
 
 fn start(site: &mut Site, node: &NodeId, service: &ServiceName, n: SlotIndex, slot: &Slot) {
-    let record = site.store.services.get(service).map(|it| &it.value);
-    let Some((nature, digest)) = record.and_then(command_of) else {
+    let digest = slot.digest.clone();
+    let Some(nature) = nature_by_digest(&site.store, service, &digest) else {
         return;
     };
     let process = Process {

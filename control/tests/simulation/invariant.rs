@@ -3,8 +3,8 @@
 use crate::site::{Site, State, command_of};
 use minato_config::{Health, ServiceName, Slot, SlotIndex, Timestamp};
 use minato_control::{
-    Action, FAILED_PAUSE, InstanceKey, Object, Plan, STEPS_PER_SERVICE, Settled, Step, World,
-    settled, wanted,
+    Action, FAILED_PAUSE, InstanceKey, Object, Plan, RolloutStep, STEPS_PER_SERVICE, Settled, Step,
+    World, settled, wanted,
 };
 use minato_health::{Instance, Phase, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +54,14 @@ pub(crate) fn check_rest(site: &Site) {
         for process in here {
             assert_eq!(process.state, State::Alive);
             assert_eq!(process.digest, digest, "{name} runs an old command");
-            assert!(process.restart >= restart, "{name} was not restarted");
+            // A restart that failed is not tried again.
+            let rollout = site.store.rollouts.get(name);
+            let failed = rollout.and_then(|it| it.value.failed.as_ref());
+            let gone = failed.and_then(|it| it.restart);
+            assert!(
+                process.restart >= restart || gone == restart,
+                "{name} was not restarted"
+            );
         }
     }
 }
@@ -178,6 +185,7 @@ fn check_prefixes(
     let before = kept.len();
     let goal = usize::from(wanted(world, service));
     let is_ready = |n: &SlotIndex, slot: &Slot| ready(world, service, *n, slot);
+    let surge = surge(world, service, steps);
     let mut taken = 0;
     let mut restored = 0;
     for step in steps {
@@ -187,7 +195,7 @@ fn check_prefixes(
                 if is_restore(world, service, *n, slot) {
                     restored += 1;
                 } else if let Some(old) = old {
-                    let (broken, waits) = why_replaced(world, service, *n, old, now);
+                    let (broken, waits) = why_replaced(world, service, *n, old, slot, now);
                     assert!(broken || waits, "{step}: for no reason\n{plan}");
                     if is_ready(n, old) || !is_accused(world, service, *n, old) {
                         taken += 1;
@@ -205,8 +213,13 @@ fn check_prefixes(
                     .services
                     .get(service)
                     .is_some_and(|it| it.value.removed);
+                let ready_left = kept.iter().filter(|(n, slot)| is_ready(n, slot)).count();
                 assert!(
-                    !was_ready || dead_weight.is_none() || removed || goal == 0,
+                    !was_ready
+                        || dead_weight.is_none()
+                        || removed
+                        || goal == 0
+                        || ready_left >= goal,
                     "{step}: {dead_weight:?} stays\n{plan}"
                 );
                 let endpoints = world
@@ -222,9 +235,72 @@ fn check_prefixes(
         }
         assert!(taken <= 1, "two at a time\n{plan}");
         assert!(
-            kept.len() <= goal.max(before) + restored,
+            kept.len() <= (goal + surge).max(before) + restored,
             "more than wanted\n{plan}"
         );
+    }
+}
+
+/// How many more than wanted there may be: while a version takes another's place.
+fn surge(world: &World, service: &ServiceName, steps: &[&Step]) -> usize {
+    let assigned = steps.iter().filter_map(|it| match &it.action {
+        Action::Assign(_, slot) => Some(slot),
+        _ => None,
+    });
+    let slots = world
+        .slots
+        .iter()
+        .filter(|((it, _), slot)| it == service && !slot.value.removed);
+    let all = slots.map(|(_, it)| &it.value).chain(assigned);
+    let versions: BTreeSet<_> = all.map(|it| (&it.digest, it.restart)).collect();
+    match versions.len() {
+        0 | 1 => 0,
+        _ => world
+            .services
+            .get(service)
+            .map_or(0, |it| usize::from(it.value.service.update.parallel)),
+    }
+}
+
+/// Of a rollout's next document: what serves is forgotten only for what is healthy on every instance.
+pub(crate) fn check_rollout(site: &mut Site, step: &RolloutStep) {
+    let before = site
+        .view
+        .rollouts
+        .get(&step.service)
+        .map(|it| it.value.clone());
+    let before = before.unwrap_or_default();
+    let (old, new) = (&before.stable, &step.record.stable);
+    if old.is_some() {
+        assert!(
+            new.is_some(),
+            "{}: nothing is left to go back to",
+            step.service
+        );
+    }
+    let changed = match (old, new) {
+        (Some(old), Some(new)) => (&old.digest, old.restart) != (&new.digest, new.restart),
+        (None, Some(_)) => true,
+        (_, None) => false,
+    };
+    if let Some(new) = new.as_ref().filter(|_| changed) {
+        let goal = usize::from(wanted(&site.view, &step.service));
+        let slots = site.view.slots.iter();
+        let kept = slots.filter(|((it, _), slot)| *it == step.service && !slot.value.removed);
+        let kept: Vec<_> = kept.map(|((_, n), slot)| (*n, &slot.value)).collect();
+        assert_eq!(kept.len(), goal, "{}: {new:?}", step.service);
+        for (n, slot) in kept {
+            assert_eq!(slot.digest, new.digest, "{}/{n}", step.service);
+            assert!(
+                ready(&site.view, &step.service, n, slot),
+                "{}/{n}",
+                step.service
+            );
+        }
+        site.count("done");
+    }
+    if step.record.failed != before.failed {
+        site.count("revert");
     }
 }
 
@@ -234,15 +310,10 @@ fn why_replaced(
     service: &ServiceName,
     n: SlotIndex,
     slot: &Slot,
+    next: &Slot,
     now: Timestamp,
 ) -> (bool, bool) {
-    let record = world
-        .services
-        .get(service)
-        .and_then(|it| command_of(&it.value));
-    let restart = world.intents.get(service).and_then(|it| it.value.restart);
-    let outdated =
-        record.is_some_and(|(_, digest)| digest != slot.digest) || slot.restart < restart;
+    let outdated = slot.digest != next.digest || slot.restart < next.restart;
     let waited = instance(world, service, n, slot)
         .is_some_and(|it| it.phase == Phase::Failed && now.since(it.since) >= FAILED_PAUSE);
     (outdated, waited)
@@ -325,6 +396,9 @@ fn have_all_said(
 /// Of a step against the store that it is about to change, and against everything committed before.
 pub(crate) fn check_commit(site: &mut Site, step: &Step) {
     let Action::Assign(n, slot) = &step.action else {
+        if step.reason.contains("taken its place") {
+            site.count("take over");
+        }
         if let Some(n) = slot_of(step) {
             site.taken.remove(&(step.service.clone(), n));
         }

@@ -4,7 +4,8 @@
 use crate::invariant;
 use crate::site::{Leader, Site};
 use minato_config::ServiceName;
-use minato_control::{Action, Object, Plan, Relied, Step, World, plan};
+use minato_control::{Action, Losses, Object, Plan, Relied, Rollouts, Step, World, plan};
+use std::time::Duration;
 
 pub(crate) fn look(site: &mut Site) {
     site.view = site.store.clone();
@@ -12,6 +13,13 @@ pub(crate) fn look(site: &mut Site) {
 
 pub(crate) fn act(site: &mut Site) {
     if site.leader() == Leader::ReadsItsWrites && site.view.revision < site.committed {
+        return;
+    }
+    if site.random.u8(0..20) == 0 {
+        // Another leads: it knows only what is written.
+        site.rollouts = Rollouts::default();
+    }
+    if roll(site) {
         return;
     }
     let planned: Plan = plan(&site.view, site.now);
@@ -29,6 +37,32 @@ pub(crate) fn act(site: &mut Site) {
         }
         commit(site, &steps);
     }
+}
+
+/// Whether something was written, from which the next plan follows.
+fn roll(site: &mut Site) -> bool {
+    let now = site.began + Duration::from_millis(site.now.0);
+    let steps = site
+        .rollouts
+        .turn(&site.view, &Losses::default(), now, site.now);
+    let mut written = false;
+    for step in steps {
+        let stored = site.store.rollouts.get(&step.service);
+        let fits = stored.map(|it| it.modified) == step.modified;
+        if !fits || !step.relies_on.iter().all(|it| holds(&site.store, it)) {
+            site.count("stale");
+            continue;
+        }
+        invariant::check_rollout(site, &step);
+        for news in &step.news {
+            site.note(&format!("leader: {}", news.text));
+        }
+        let record = site.stored(step.record);
+        site.store.rollouts.insert(step.service, record);
+        site.committed = site.store.revision;
+        written = true;
+    }
+    written
 }
 
 fn commit(site: &mut Site, steps: &[Step]) {
@@ -50,6 +84,7 @@ fn holds(world: &World, relied: &Relied) -> bool {
         Object::Service(name) => world.services.get(name).map(|it| it.modified),
         Object::Intent(name) => world.intents.get(name).map(|it| it.modified),
         Object::Slot(name, n) => world.slots.get(&(name.clone(), *n)).map(|it| it.modified),
+        Object::Rollout(name) => world.rollouts.get(name).map(|it| it.modified),
     };
     modified == relied.modified
 }
@@ -78,6 +113,7 @@ fn apply(site: &mut Site, step: &Step) {
         Action::ForgetService => {
             site.store.services.remove(&step.service);
             site.store.intents.remove(&step.service);
+            site.store.rollouts.remove(&step.service);
             site.deleted();
             site.count("forget service");
         }

@@ -2,6 +2,7 @@
 
 use crate::site::{Nature, Site, command_of};
 use minato_config::{Backend, Intent, Restart, ServiceName};
+use minato_control::{RolloutStanding, rollout_standing};
 
 pub(crate) fn turn(site: &mut Site) {
     let names = site.names.clone();
@@ -33,13 +34,30 @@ pub(crate) fn mend(site: &mut Site) {
     }
 }
 
-/// What the hint of a lost slot says; whether there was one.
+/// What the hints of lost slots and failed rollouts say; whether there was one.
 pub(crate) fn follow_hints(site: &mut Site) -> Hints {
     let names = std::mem::take(&mut site.restored);
     for name in &names {
         restart(site, name);
     }
-    match names.is_empty() {
+    let again = ask_again(site);
+    match names.is_empty() && again == Hints::None {
+        true => Hints::None,
+        false => Hints::Followed,
+    }
+}
+
+/// What failed for want of luck is asked for once more.
+pub(crate) fn ask_again(site: &mut Site) -> Hints {
+    let mut failed = site.names.clone();
+    failed.retain(|it| {
+        let standing = rollout_standing(&site.store, it, None);
+        matches!(standing, RolloutStanding::Failed { .. })
+    });
+    for name in &failed {
+        site.write_record(name, Nature::Good);
+    }
+    match failed.is_empty() {
         true => Hints::None,
         false => Hints::Followed,
     }

@@ -3,11 +3,12 @@
 use minato_config::{
     Backend, Command, GatewayId, Generation, Health, HealthProbe, HealthTiming, Limits, NodeId,
     Restart, Run, Service, ServiceName, ServiceRecord, SlotIndex, Source, StopPolicy, Timeouts,
-    Timestamp,
+    Timestamp, UpdateOrder, UpdatePolicy,
 };
-use minato_control::{InstanceKey, Stored, World};
+use minato_control::{InstanceKey, Rollouts, Stored, World};
 use minato_health::{Instance, Phase, Verdict};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
 /// Lines of history that a failure prints.
 const HISTORY: usize = 60;
@@ -77,6 +78,9 @@ impl Counts {
             "forget service",
             "restore",
             "roll",
+            "take over",
+            "revert",
+            "done",
             "fix",
             "retry",
             "stale",
@@ -111,7 +115,15 @@ pub(crate) struct Site {
     /// Services with a slot document that was written again; which version they run is not sure.
     pub(crate) restored: BTreeSet<ServiceName>,
     pub(crate) counts: Counts,
+    /// The leader's memory, and the origin of its clock.
+    pub(crate) rollouts: Rollouts,
+    pub(crate) began: Instant,
     history: VecDeque<String>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "an origin for simulated time")]
+fn origin() -> Instant {
+    Instant::now()
 }
 
 impl Site {
@@ -143,6 +155,8 @@ impl Site {
             retried: BTreeMap::new(),
             restored: BTreeSet::new(),
             counts: Counts::default(),
+            rollouts: Rollouts::default(),
+            began: origin(),
             history: VecDeque::new(),
             random,
         };
@@ -198,9 +212,12 @@ impl Site {
     pub(crate) fn write_record(&mut self, name: &ServiceName, nature: Nature) {
         self.version += 1;
         let before = self.store.services.get(name).map(|it| &it.value.service);
-        let (replicas, health) = match before {
-            Some(it) => (it.replicas, it.health.clone()),
-            None => (1 + self.random.u16(0..4), self.any_health()),
+        let (replicas, health, update) = match before {
+            Some(it) => (it.replicas, it.health.clone(), it.update.clone()),
+            None => {
+                let update = self.any_update();
+                (1 + self.random.u16(0..4), self.any_health(), update)
+            }
         };
         let command = Command {
             argv: vec![format!("{nature:?}"), self.version.to_string()],
@@ -227,12 +244,27 @@ impl Site {
                 timeouts: Timeouts::default(),
                 retries: 1,
                 nodes: Default::default(),
+                update,
                 depends_on: Default::default(),
             },
             removed: false,
         };
         let record = self.stored(record);
         self.store.services.insert(name.clone(), record);
+    }
+
+    fn any_update(&mut self) -> UpdatePolicy {
+        let stop_first = self.random.u8(0..4) == 0;
+        UpdatePolicy {
+            healthy: Duration::from_secs(self.random.u64(0..6)),
+            deadline: Duration::from_secs(60),
+            parallel: 1 + self.random.u16(0..2),
+            order: if stop_first {
+                UpdateOrder::StopFirst
+            } else {
+                UpdateOrder::StartFirst
+            },
+        }
     }
 
     fn any_health(&mut self) -> Health {
@@ -274,12 +306,27 @@ pub(crate) fn command_of(record: &ServiceRecord) -> Option<(Nature, String)> {
     let Backend::Command(command) = &record.service.backend else {
         return None;
     };
-    let nature = match command.argv.first().map(String::as_str) {
+    Some((nature_of(command), command.digest()))
+}
+
+fn nature_of(command: &Command) -> Nature {
+    match command.argv.first().map(String::as_str) {
         Some("Mute") => Nature::Mute,
         Some("Crash") => Nature::Crash,
         _ => Nature::Good,
-    };
-    Some((nature, command.digest()))
+    }
+}
+
+/// What an agent that never ran it finds of a digest: what the file says, or what the leader remembers.
+pub(crate) fn nature_by_digest(world: &World, name: &ServiceName, digest: &str) -> Option<Nature> {
+    let record = world.services.get(name).map(|it| &it.value);
+    let current = record.and_then(command_of);
+    if let Some((nature, _)) = current.filter(|(_, it)| it == digest) {
+        return Some(nature);
+    }
+    let rollout = &world.rollouts.get(name)?.value;
+    let version = rollout.versions().find(|it| it.digest == digest)?;
+    Some(nature_of(&version.command))
 }
 
 impl Drop for Site {

@@ -77,6 +77,7 @@ fn gateway(origin: SocketAddr) -> Arc<Gateway> {
         timeouts: Timeouts::default(),
         retries: 0,
         nodes: Default::default(),
+        update: Default::default(),
         depends_on: Default::default(),
     };
     let id = EndpointId {

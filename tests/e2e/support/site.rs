@@ -361,8 +361,13 @@ pub(crate) fn python_service(ledger: &Path, replicas: u16, more: &str) -> String
     } else {
         "routes = [\"*\"]\n"
     };
+    let update = if more.contains("update =") {
+        ""
+    } else {
+        "update = { healthy = \"1s\" }\n"
+    };
     format!(
-        "command = [\"{python}\", \"{}\", \"{{port}}\", \"{}\"]\nreplicas = {replicas}\nstop = {{ drain = \"2s\", grace = \"1s\" }}\n{routes}{health}{more}",
+        "command = [\"{python}\", \"{}\", \"{{port}}\", \"{}\"]\nreplicas = {replicas}\nstop = {{ drain = \"2s\", grace = \"1s\" }}\n{routes}{health}{update}{more}",
         script.display(),
         ledger.display()
     )

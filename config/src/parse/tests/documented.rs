@@ -16,7 +16,7 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 19] = [
+    let tables: [(&str, &key::Keys); 20] = [
         ("", &settings::KEYS),
         ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
@@ -36,6 +36,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("stop.", &backend::STOP_KEYS),
         ("resources.", &image::RESOURCE_KEYS),
         ("replicas.", &replicas::KEYS),
+        ("update.", &update::KEYS),
     ];
     let parts = [
         "store",
@@ -51,6 +52,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         "stop",
         "resources",
         "route",
+        "update",
     ];
     let mut known: Vec<String> = Vec::new();
     for (path, keys) in tables {

@@ -5,7 +5,8 @@ use super::{
     Signal, Started, Stray, Usage,
 };
 use async_trait::async_trait;
-use minato_config::Resources;
+use minato_config::{Image, Resources, ServiceName};
+use minato_control::ImageState;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a node runs instances with.
@@ -44,6 +45,17 @@ impl Runtimes {
 impl Runtime for Runtimes {
     async fn prepare(&self, order: &RunOrder) -> Result<(), RuntimeError> {
         self.of_order(order)?.prepare(order).await
+    }
+
+    async fn fetch(
+        &self,
+        service: &ServiceName,
+        image: &Image,
+    ) -> Result<ImageState, RuntimeError> {
+        match &self.docker {
+            Some(docker) => docker.fetch(service, image).await,
+            None => Ok(ImageState::NoEngine),
+        }
     }
 
     async fn start(&self, order: &RunOrder) -> Result<Started, RuntimeError> {

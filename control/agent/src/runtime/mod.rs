@@ -15,7 +15,8 @@ pub use process::ProcessRuntime;
 pub(crate) use record::{Durable, Record, Records, private_folder, write_whole};
 
 use async_trait::async_trait;
-use minato_config::{Command, Resources};
+use minato_config::{Command, Image, Resources, ServiceName};
+use minato_control::ImageState;
 use minato_health::Flow;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -218,6 +219,18 @@ pub trait Runtime: Send + Sync + 'static {
     async fn prepare(&self, order: &RunOrder) -> Result<(), RuntimeError> {
         let _ = order;
         Ok(())
+    }
+
+    /// Fetches the image of a version to come, and says what it is. May take as long as a fetch takes.
+    ///
+    /// Unlike [`Runtime::prepare`] it never makes do with an older one where a registry does not answer.
+    async fn fetch(
+        &self,
+        service: &ServiceName,
+        image: &Image,
+    ) -> Result<ImageState, RuntimeError> {
+        let _ = (service, image);
+        Ok(ImageState::NoEngine)
     }
 
     /// Starts a run that was never started before. When this returns an error nothing of the run is left.

@@ -178,6 +178,7 @@ pub(crate) fn service(command: Command, health: Health) -> Service {
         timeouts: Default::default(),
         retries: 1,
         nodes: Default::default(),
+        update: Default::default(),
         depends_on: Default::default(),
     }
 }

@@ -14,9 +14,9 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use minato_config::{
-    Backend, Command, Intent, Restart, Service, ServiceName, ServiceRecord, Timestamp,
+    Backend, Command, Intent, Restart, Service, ServiceName, ServiceRecord, Timestamp, UpdateOrder,
 };
-use minato_control::{Event, EventKind, Object, clock_text};
+use minato_control::{Event, EventKind, Object, World, clock_text};
 use minato_control_store::keys::Key;
 use minato_control_store::{Commit, Compare, Revision, StoreError};
 use serde::de::DeserializeOwned;
@@ -27,7 +27,7 @@ const TRIES: usize = 20;
 const MOST: u16 = 1000;
 
 pub(super) type Body = Result<Bytes, BytesRejection>;
-type Answer = Result<Json<ChangeAnswer>, Refusal>;
+pub(super) type Answer = Result<Json<ChangeAnswer>, Refusal>;
 
 pub(super) async fn scale(
     State(shared): State<Shared>,
@@ -84,6 +84,7 @@ pub(super) async fn scale(
                     Some(n) => Some(format!("minato scale {name} {n}")),
                     None => Some(format!("minato scale {name} --reset")),
                 },
+                number: None,
             },
         })
     })
@@ -110,6 +111,7 @@ pub(super) async fn restart(
             answer: ChangeAnswer {
                 message: restarting(before),
                 undo: None,
+                number: None,
             },
         })
     })
@@ -144,6 +146,7 @@ pub(super) async fn drain(
             answer: ChangeAnswer {
                 message,
                 undo: (asked.drain != was).then_some(undo),
+                number: None,
             },
         })
     })
@@ -151,9 +154,10 @@ pub(super) async fn drain(
 }
 
 /// What a change starts from.
-struct Before<'a> {
-    record: &'a ServiceRecord,
-    intent: Option<&'a Intent>,
+pub(super) struct Before<'a> {
+    pub(super) record: &'a ServiceRecord,
+    pub(super) intent: Option<&'a Intent>,
+    pub(super) world: &'a World,
 }
 
 impl Before<'_> {
@@ -187,22 +191,35 @@ fn restarting(before: &Before<'_>) -> String {
     let service = &before.record.service;
     let name = &service.name;
     let by_hand = before.intent.and_then(|it| it.replicas);
-    if by_hand.unwrap_or(service.replicas) != 1 {
-        return format!("{name}: every instance is restarted, one at a time");
-    }
-    let advice = match &service.backend {
-        Backend::Command(Command { port: Some(_), .. }) => String::new(),
-        _ => format!("; to avoid that: minato scale {name} 2 first"),
+    let only = by_hand.unwrap_or(service.replicas) == 1;
+    let in_place = match &service.backend {
+        Backend::Command(Command {
+            port: Some(port), ..
+        }) => Some(format!("its port {port} is fixed")),
+        _ if service.update.order == UpdateOrder::StopFirst => {
+            Some("its file says stop-first".to_owned())
+        }
+        _ => None,
     };
-    format!("{name}: its one instance is restarted; requests get the sorry page meanwhile{advice}")
+    match (in_place, only) {
+        (None, _) => format!(
+            "{name}: every instance is restarted, one at a time, a new one before an old one ends"
+        ),
+        (Some(why), false) => {
+            format!("{name}: every instance is restarted in its place, one at a time, since {why}")
+        }
+        (Some(why), true) => format!(
+            "{name}: its one instance is restarted in its place, since {why}; requests get the sorry page meanwhile"
+        ),
+    }
 }
 
-struct Change {
-    intent: Intent,
-    answer: ChangeAnswer,
+pub(super) struct Change {
+    pub(super) intent: Intent,
+    pub(super) answer: ChangeAnswer,
 }
 
-fn command(before: &Before<'_>, verb: &str) -> Result<(), Refusal> {
+pub(super) fn command(before: &Before<'_>, verb: &str) -> Result<(), Refusal> {
     let name = &before.record.service.name;
     match before.record.service.backend {
         Backend::Command(_) => Ok(()),
@@ -220,7 +237,7 @@ pub(super) fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
 }
 
 /// Reads, edits, writes if nothing moved meanwhile; else again.
-async fn change(
+pub(super) async fn change(
     shared: &Shared,
     name: &str,
     who: &str,
@@ -250,6 +267,7 @@ async fn change(
         let before = Before {
             record: &record.value,
             intent: stored.map(|it| &it.value),
+            world: &observed.world,
         };
         let Change { intent, answer } = edit(&before)?;
         if intent == before.intent.cloned().unwrap_or_default() && !vanished {

@@ -161,6 +161,7 @@ fn answer(world: &World, node: &NodeId, drain: bool) -> ChangeAnswer {
     ChangeAnswer {
         message,
         undo: (was != drain).then_some(undo),
+        number: None,
     }
 }
 
@@ -186,14 +187,17 @@ pub(super) async fn settled(
         (false, _) => Settled {
             done: true,
             detail: format!("node {node} takes instances"),
+            failed: None,
         },
         (true, 0) => Settled {
             done: true,
             detail: format!("node {node} is empty"),
+            failed: None,
         },
         (true, left) => Settled {
             done: false,
             detail: format!("{left} slots are left on node {node}{}", held(world, &node)),
+            failed: None,
         },
     }))
 }

@@ -7,7 +7,7 @@ use super::page::{self, Refresh};
 use super::settle;
 use super::state::{Seen, Shared, known};
 use super::status::Sources;
-use super::{change, events, nodes, upgrade};
+use super::{change, events, nodes, release, upgrade};
 use crate::LeaderRecord;
 use crate::api::{
     ConfigStatus, Dependencies, DependencyStatus, LogLines, RouteTest, ServiceStatus, Settled,
@@ -50,6 +50,8 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/services/{name}/settled", get(settled))
         .route("/v1/services/{name}/scale", post(change::scale))
         .route("/v1/services/{name}/restart", post(change::restart))
+        .route("/v1/services/{name}/update", post(release::update))
+        .route("/v1/services/{name}/rollback", post(release::rollback))
         .route("/v1/services/{name}/drain", post(change::drain))
         .route("/v1/services/{name}/explain", get(nodes::explain))
         .route("/v1/nodes", get(nodes::list))
@@ -132,8 +134,10 @@ async fn service(
 
 #[derive(Deserialize)]
 struct SettledAsked {
-    /// `scale`, `restart` or `drain`; without it, what the service is now decides.
+    /// `scale`, `restart`, `update`, `rollback` or `drain`; without it, what the service is now decides.
     change: Option<String>,
+    /// Of `update` and `rollback`: what their answer said.
+    number: Option<u64>,
 }
 
 async fn settled(
@@ -141,9 +145,11 @@ async fn settled(
     Path(name): Path<String>,
     asked: Result<Query<SettledAsked>, QueryRejection>,
 ) -> Result<Json<Settled>, Refusal> {
-    let change = asked.ok().and_then(|Query(it)| it.change);
-    let awaited = match change.as_deref() {
-        Some("scale" | "restart") => settle::Awaited::Instances,
+    let asked = asked.ok().map(|Query(it)| it);
+    let number = asked.as_ref().and_then(|it| it.number);
+    let awaited = match asked.as_ref().and_then(|it| it.change.as_deref()) {
+        Some("scale") => settle::Awaited::Instances,
+        Some("restart" | "update" | "rollback") => settle::Awaited::Version(number),
         _ => settle::Awaited::Service,
     };
     let observed = shared.look_now().await?;

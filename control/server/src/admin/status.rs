@@ -3,10 +3,12 @@
 mod instance;
 
 use super::settle;
-use crate::api::{ByHand, InstanceStatus, Scaled, ServiceState, ServiceStatus};
+use crate::api::{
+    ByHand, InstanceStatus, ReleaseStatus, RolloutStatus, Scaled, ServiceState, ServiceStatus,
+};
 use crate::view::{EndpointView, ServiceTraffic};
-use minato_config::{Backend, Command, ServiceName, ServiceRecord, Source, Timestamp};
-use minato_control::{Stored, World, wanted};
+use minato_config::{Backend, Command, Released, ServiceName, ServiceRecord, Source, Timestamp};
+use minato_control::{RolloutStanding, Stored, World, release, rollout_standing, wanted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -78,6 +80,9 @@ impl<'a> Sources<'a> {
             wanted,
             up,
             by_hand: by_hand(self.world.intents.get(name), record),
+            release: release_of(self.world, name, record),
+            runs: runs(self.world, name),
+            rollout: rollout_of(self.world, name),
             scaled: scaled(self.world, record),
             raised: raised(self.world, record),
             draining,
@@ -173,6 +178,65 @@ fn by_hand(
         since_ms: intent.since.0,
         file_says: record?.service.replicas,
     })
+}
+
+fn release_of(
+    world: &World,
+    name: &ServiceName,
+    record: Option<&ServiceRecord>,
+) -> Option<ReleaseStatus> {
+    let release = release(world, name)?;
+    let Backend::Command(command) = &record?.service.backend else {
+        return None;
+    };
+    let of_command = || {
+        let program = command.argv.first().map_or("", String::as_str);
+        format!("{program} ({:.8})", command.digest())
+    };
+    let image = command.image.as_ref().map(|it| it.reference.to_string());
+    let what = match &release.what {
+        Released::Image(reference) => format!("image {reference}"),
+        Released::Version(digest) => {
+            let record = world.rollouts.get(name).map(|it| &it.value);
+            let version = record.and_then(|it| it.versions().find(|it| it.digest == *digest));
+            version.map_or_else(|| format!("version {digest:.8}"), |it| it.name())
+        }
+    };
+    Some(ReleaseStatus {
+        what,
+        who: release.who.clone(),
+        since_ms: release.since.0,
+        file_says: image.unwrap_or_else(of_command),
+    })
+}
+
+fn runs(world: &World, name: &ServiceName) -> Option<String> {
+    let stable = world.rollouts.get(name)?.value.stable.as_ref()?;
+    let image = stable.command.image.as_ref();
+    let image = image.map(|it| it.reference.to_string());
+    Some(image.unwrap_or_else(|| stable.name()))
+}
+
+fn rollout_of(world: &World, name: &ServiceName) -> Option<RolloutStatus> {
+    let record = world.rollouts.get(name).map(|it| &it.value)?;
+    let from = record.stable.as_ref().map(|it| it.name());
+    let last = record.failed.as_ref();
+    // A release by hand that failed is asked for by nobody any more, and still worth a word.
+    match rollout_standing(world, name, last.and_then(|it| it.number)) {
+        RolloutStanding::Going(text) => Some(RolloutStatus {
+            state: "going".to_owned(),
+            text,
+            from,
+            since_ms: record.going.as_ref().map_or(0, |it| it.since.0),
+        }),
+        RolloutStanding::Failed { failure, text } => Some(RolloutStatus {
+            state: "failed".to_owned(),
+            text,
+            from,
+            since_ms: failure.since.0,
+        }),
+        RolloutStanding::Whole | RolloutStanding::Asked => None,
+    }
 }
 
 fn scaled(world: &World, record: Option<&ServiceRecord>) -> Option<Scaled> {

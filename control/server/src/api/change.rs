@@ -21,6 +21,28 @@ pub struct RestartRequest {
     pub who: String,
 }
 
+/// `POST /v1/services/{name}/update`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateRequest {
+    /// The image that shall run by hand; `None`: what the file says again.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// User name of the caller.
+    #[serde(default)]
+    pub who: String,
+}
+
+/// `POST /v1/services/{name}/rollback`: what ran before runs again; while a rollout is under way, what it began from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackRequest {
+    /// True: what the file says again.
+    #[serde(default)]
+    pub reset: bool,
+    /// User name of the caller.
+    #[serde(default)]
+    pub who: String,
+}
+
 /// `POST /v1/services/{name}/drain`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrainRequest {
@@ -39,6 +61,9 @@ pub struct ChangeAnswer {
     /// The command that takes it back; `None` where nothing does.
     #[serde(default)]
     pub undo: Option<String>,
+    /// The release that it began: ask for `settled?change=update&number=` with it.
+    #[serde(default)]
+    pub number: Option<u64>,
 }
 
 /// `GET /v1/services/{name}/settled`
@@ -48,6 +73,19 @@ pub struct Settled {
     pub done: bool,
     /// `3 of 4 up; library/2 down: connect refused`
     pub detail: String,
+    /// It will not come true: what was before serves.
+    #[serde(default)]
+    pub failed: Option<UpdateFailed>,
+}
+
+/// How an update failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpdateFailed {
+    /// Before anything was changed.
+    Refused,
+    /// New instances were not healthy; the old version is back.
+    Reverted,
 }
 
 /// The body of every answer that is not 2xx.

@@ -22,6 +22,15 @@ pub struct ServiceStatus {
     /// Set while an operator's number stands over the file's.
     #[serde(default)]
     pub by_hand: Option<ByHand>,
+    /// Set while an operator's release stands over the file's version.
+    #[serde(default)]
+    pub release: Option<ReleaseStatus>,
+    /// The version that ran whole last, all of its instances healthy; an image by its digest where a registry gave one.
+    #[serde(default)]
+    pub runs: Option<String>,
+    /// Set while it goes from one version to another, and after that failed.
+    #[serde(default)]
+    pub rollout: Option<RolloutStatus>,
     /// Set where its number follows its load.
     #[serde(default)]
     pub scaled: Option<Scaled>,
@@ -89,6 +98,30 @@ impl fmt::Display for ServiceState {
 }
 
 impl ServiceStatus {
+    /// Which version there should be, where that is not plainly what the file says and what runs.
+    pub fn version(&self) -> Option<String> {
+        let release = self.release.as_ref().map(|it| {
+            let ReleaseStatus {
+                what,
+                who,
+                file_says,
+                ..
+            } = it;
+            format!("{what} by hand ({who}), file says {file_says}")
+        });
+        let rollout = self.rollout.as_ref().map(|it| match it.state.as_str() {
+            "going" => format!("under way {}", it.text),
+            _ => it.text.clone(),
+        });
+        match (release, rollout) {
+            (None, None) => None,
+            (one, other) => {
+                let both: Vec<String> = one.into_iter().chain(other).collect();
+                Some(both.join("; "))
+            }
+        }
+    }
+
     /// Who says how many there should be, where that is not plainly the file: `3 (scaled: 41 in flight of 40 each), file
     /// says 1 to 4`.
     pub fn number(&self) -> Option<String> {
@@ -108,6 +141,33 @@ impl ServiceStatus {
             (None, None) => None,
         }
     }
+}
+
+/// What an operator put in place of what the file runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseStatus {
+    /// The image, or the version.
+    pub what: String,
+    /// Who.
+    pub who: String,
+    /// Since when.
+    pub since_ms: u64,
+    /// What the file says.
+    pub file_says: String,
+}
+
+/// A service on its way from one version to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutStatus {
+    /// `going`, `failed`
+    pub state: String,
+    /// One sentence.
+    pub text: String,
+    /// What ran whole last.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// Since when.
+    pub since_ms: u64,
 }
 
 /// A number that follows the load.

@@ -53,7 +53,8 @@ fn transaction(
             Action::ForgetService => commit
                 .and_delete(keys.text(&Key::Service(service.clone())))
                 .and_delete(keys.text(&Key::Intent(service.clone())))
-                .and_delete(keys.text(&Key::Scale(service.clone()))),
+                .and_delete(keys.text(&Key::Scale(service.clone())))
+                .and_delete(keys.text(&Key::Rollout(service.clone()))),
         };
         events.extend(event(step, world, now));
     }
@@ -66,7 +67,7 @@ fn transaction(
 /// slots have one writer, this leader; the fence refuses any other, and it plans only after it saw its own last commit.
 fn comparisons(steps: &[Step], keys: &Keys) -> Vec<Compare> {
     let written = |it: &Relied| match &it.object {
-        Object::Service(_) | Object::Intent(_) => true,
+        Object::Service(_) | Object::Intent(_) | Object::Rollout(_) => true,
         Object::Slot(_, n) => steps.iter().any(|step| slot_of(&step.action) == Some(*n)),
     };
     let relied: BTreeSet<&Relied> = steps.iter().flat_map(|it| &it.relies_on).collect();
@@ -88,6 +89,7 @@ pub(super) fn compare(relied: &Relied, keys: &Keys) -> Compare {
         Object::Service(service) => Key::Service(service.clone()),
         Object::Intent(service) => Key::Intent(service.clone()),
         Object::Slot(service, n) => Key::Slot(service.clone(), *n),
+        Object::Rollout(service) => Key::Rollout(service.clone()),
     });
     match relied.modified {
         Some(revision) => Compare::Modified {

@@ -70,6 +70,7 @@ pub fn command(text: &str, replicas: u16) -> Service {
         timeouts: Timeouts::default(),
         retries: 1,
         nodes: Default::default(),
+        update: Default::default(),
         depends_on: Default::default(),
     }
 }

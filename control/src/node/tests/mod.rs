@@ -200,6 +200,7 @@ impl Story {
                     timeouts: Default::default(),
                     retries: 1,
                     nodes: Default::default(),
+                    update: Default::default(),
                     depends_on: Default::default(),
                 };
                 let source = Source::File {

@@ -12,9 +12,15 @@ fn slots_of_a_lost_node_wait_for_it() {
         .instance(1, "z", 1, Phase::Failed);
     scene.plans(&["library: note: node z is gone: library/1 waits for it"]);
     scene.waits("1 of 2 up; library/1 waits for node z, which is gone");
-    scene.version("2").plans(&[
-        "library: note: node z is gone: library/1 waits for it",
+    let note = "library: note: node z is gone: library/1 waits for it";
+    let newer = scene.version("2");
+    newer.clone().in_place().plans(&[
+        note,
         "library: note: the update holds at library/0: library/1 is not ready",
+    ]);
+    newer.plans(&[
+        "library/2: assign 0.1 on node a: its command changed; started first, 1 more to come",
+        note,
     ]);
 }
 
@@ -53,7 +59,10 @@ fn slots_that_vanish_come_back_as_they_were() {
 fn an_instance_document_that_vanishes_is_no_reason_to_replace() {
     let mut scene = Scene::of(2).up(0, "a", 1).up(1, "a", 1).version("2");
     scene.world.instances.clear();
-    scene.plans(&[]);
+    scene.clone().in_place().plans(&[]);
+    scene.plans(&[
+        "library/2: assign 0.1 on node a: its command changed; started first, 1 more to come",
+    ]);
 }
 
 #[test]

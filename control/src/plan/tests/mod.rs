@@ -6,3 +6,5 @@ mod place;
 mod ready;
 mod remove;
 mod replace;
+mod rolling;
+mod rollouts;

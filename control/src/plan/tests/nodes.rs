@@ -294,11 +294,17 @@ fn what_does_not_serve_leaves_a_drained_node_at_once() {
 }
 
 #[test]
-fn a_drain_without_room_elsewhere_stops_nothing_and_holds_no_update() {
+fn a_drain_without_room_elsewhere_stops_nothing_and_an_update_says_what_it_waits_for() {
     let scene = Scene::of(1).up(0, "a", 1).drained("a");
     let note = "library: note: library/0 stays on a drained node: drained (a)";
     scene.plans(&[note]);
-    scene.version("2").plans(&[
+    let newer = scene.version("2");
+    newer.plans(&[
+        note,
+        "library: note: the update waits, since one more than wanted is started first: drained (a); with update = \
+         { order = \"stop-first\" } each is replaced in its place",
+    ]);
+    newer.in_place().plans(&[
         "library/0: assign 0.2 on node a: its command changed; 0 more to come",
         note,
     ]);

@@ -135,7 +135,7 @@ fn a_step_names_what_it_relies_on() {
     ];
     let two = |replicas| Scene::of(replicas).up(0, "a", 1).up(1, "a", 1);
     assert_eq!(crate::plan(&two(1).world, NOW).steps[0].relies_on, full);
-    let update = two(2).version("2");
+    let update = two(2).in_place().version("2");
     assert_eq!(crate::plan(&update.world, NOW).steps[0].relies_on, full);
     // No intent: it must stay so.
     let step = &crate::plan(&Scene::of(1).world, NOW).steps[0];

@@ -2,12 +2,13 @@
 
 use crate::plan::plan;
 use crate::plan::scene::{NOW, Scene, command, generation};
-use minato_config::{Restart, Timestamp};
+use minato_config::{Backend, Command, Restart, Timestamp};
 use minato_health::{Instance, Phase, Verdict};
 
 #[test]
-fn a_changed_command_replaces_one_slot_at_a_time() {
-    let scene = Scene::of(2).up(0, "a", 1).up(1, "a", 1).version("2");
+fn in_its_place_one_slot_at_a_time() {
+    let scene = Scene::of(2).in_place().up(0, "a", 1).up(1, "a", 1);
+    let scene = scene.version("2");
     scene.plans(&["library/0: assign 0.2 on node a: its command changed; 1 more to come"]);
     let half = scene.slot(0, "a", 2);
     let half = half.change_slot(0, |it| it.digest = command("2").digest());
@@ -22,7 +23,7 @@ fn a_changed_command_replaces_one_slot_at_a_time() {
 
 #[test]
 fn a_restart_replaces_one_slot_at_a_time() {
-    let scene = Scene::of(2).up(0, "a", 1).up(1, "a", 1);
+    let scene = Scene::of(2).in_place().up(0, "a", 1).up(1, "a", 1);
     let scene = scene.intent(|it| it.restart = Some(Restart(9)));
     scene.plans(&["library/0: assign 0.2 on node a: a restart was asked for; 1 more to come"]);
     scene.waits(
@@ -52,7 +53,7 @@ fn what_is_broken_and_out_of_date_is_replaced_at_once() {
 
 #[test]
 fn observers_that_have_just_started_break_nothing() {
-    let scene = Scene::of(2).version("2");
+    let scene = Scene::of(2).in_place().version("2");
     let scene = scene.running(0, "a", 1, Verdict::Down);
     let scene = scene.running(1, "a", 1, Verdict::Down);
     let scene = scene.change_instances(|it| it.local = Some(Verdict::Down));
@@ -71,7 +72,7 @@ fn observers_that_have_just_started_break_nothing() {
 
 #[test]
 fn an_update_waits_for_a_slot_that_is_not_ready() {
-    let scene = Scene::of(2).up(0, "a", 1).version("2");
+    let scene = Scene::of(2).in_place().up(0, "a", 1).version("2");
     let scene = scene.running(1, "a", 2, Verdict::Down);
     let scene = scene.change_slot(1, |it| it.digest = command("2").digest());
     scene.plans(&["library: note: the update holds at library/0: library/1 is not ready"]);
@@ -84,11 +85,25 @@ fn an_update_waits_for_a_slot_that_is_not_ready() {
 }
 
 #[test]
-fn a_single_replica_is_replaced_in_place() {
-    Scene::of(1)
-        .up(0, "a", 1)
-        .version("2")
-        .plans(&["library/0: assign 0.2 on node a: its command changed; 0 more to come"]);
+fn a_fixed_port_is_replaced_in_place_where_no_other_node_takes_it() {
+    let fixed = |version| {
+        Backend::Command(Command {
+            port: Some(8080),
+            ..command(version)
+        })
+    };
+    let digest = |version| match fixed(version) {
+        Backend::Command(it) => it.digest(),
+        Backend::Endpoints(_) => String::new(),
+    };
+    let scene = Scene::of(1).up(0, "a", 1);
+    let scene = scene.change_slot(0, |it| it.digest = digest("1"));
+    let scene = scene.record(|it| it.service.backend = fixed("2"));
+    scene.plans(&["library/0: assign 0.2 on node a: its command changed; 0 more to come"]);
+    scene.node("b").plans(&[
+        "library/1: assign 0.1 on node b: its command changed; started first, 0 more to come; b of 2 nodes: 0 of it there, \
+         0% in use",
+    ]);
 }
 
 #[test]

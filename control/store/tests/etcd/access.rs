@@ -225,6 +225,9 @@ async fn roles_give_each_key_one_writer() {
         ("verdicts/node1/library/0", true, false),
         ("loads/node2/library", false, true),
         ("scale/library", true, false),
+        ("rollouts/library", true, false),
+        ("images/node1/library", true, false),
+        ("images/node2/library", false, true),
         ("voids/1", true, true),
         ("else", false, false),
     ] {

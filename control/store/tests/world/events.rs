@@ -73,8 +73,10 @@ fn without_kept(observed: &Observed) -> World {
         });
     }
     for gone in std::mem::take(&mut bare.world.vanished) {
-        if let Object::Intent(service) = gone {
-            bare.world.intents.remove(&service);
+        match gone {
+            Object::Intent(service) => drop(bare.world.intents.remove(&service)),
+            Object::Rollout(service) => drop(bare.world.rollouts.remove(&service)),
+            Object::Service(_) | Object::Slot(..) => {}
         }
     }
     bare.world

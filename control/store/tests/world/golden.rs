@@ -16,6 +16,26 @@ fn every_golden_file_decodes_and_none_is_left_out() {
 }
 
 #[test]
+fn a_golden_rollout_means_what_it_says() {
+    let world = golden_world().world;
+    let rollout = &world.rollouts[&service("library")].value;
+    let stable = rollout.stable.as_ref().unwrap();
+    assert_eq!(stable.command.argv, ["/usr/bin/library"]);
+    assert_eq!(stable.restart, Some(Restart(7)));
+    let going = rollout.going.as_ref().unwrap();
+    assert_eq!(going.step, RolloutStage::Fetching);
+    assert!(going.nodes.contains(&node()));
+    let failed = rollout.failed.as_ref().unwrap();
+    assert_eq!(
+        (failed.how, failed.number),
+        (FailureKind::Reverted, Some(4))
+    );
+    assert_eq!(rollout.passed.len(), 1);
+    let image = &world.images[&(node(), service("library"))].value;
+    assert!(matches!(&image.state, ImageState::Here { id, .. } if id == "sha256:11"));
+}
+
+#[test]
 fn golden_services_mean_what_they_say() {
     let world = golden_world().world;
     let record = &world.services[&service("library")];

@@ -28,7 +28,7 @@ fn what_does_not_decode_keeps_the_last_good_object_and_is_noted() {
             (String::new(), "EOF"),
             ("[".repeat(100_000), "recursion"),
         ] {
-            if key_of_intent(&key) && bad == "{\"v\":1}" {
+            if is_kept(&key) && bad == "{\"v\":1}" {
                 continue;
             }
             let mut observed = golden_world();
@@ -53,9 +53,9 @@ fn what_does_not_decode_keeps_the_last_good_object_and_is_noted() {
     }
 }
 
-/// All fields of an intent but its version have defaults.
-fn key_of_intent(key: &Key) -> bool {
-    matches!(key, Key::Intent(_))
+/// All fields of an intent and of a rollout but the version have defaults, and their last value stays when they vanish.
+fn is_kept(key: &Key) -> bool {
+    matches!(key, Key::Intent(_) | Key::Rollout(_))
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_delete_takes_the_object_and_its_note() {
             key: keys().text(&key),
             revision: Revision(51),
         });
-        let kept = usize::from(key_of_intent(&key));
+        let kept = usize::from(is_kept(&key));
         assert_eq!(count(&observed.world), before - 1 + kept, "{name}");
         assert_eq!(observed.undecodable, BTreeMap::new(), "{name}");
         assert_eq!(observed.revision, Revision(51));

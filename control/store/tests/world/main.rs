@@ -12,7 +12,7 @@ mod lenience;
 mod vanished;
 
 use minato_config::*;
-use minato_control::{InstanceKey, Object, World};
+use minato_control::{FailureKind, ImageState, InstanceKey, Object, RolloutStage, World};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Entry, Event, Listing, Observed, Revision};
 use minato_health::{Phase, Verdict};
@@ -83,6 +83,8 @@ fn documents() -> Vec<(&'static str, Key)> {
         ("gateway_alive.json", Key::GatewayAlive(gateway())),
         ("load.json", Key::Load(gateway(), service("library"))),
         ("scale.json", Key::Scale(service("library"))),
+        ("rollout.json", Key::Rollout(service("library"))),
+        ("image.json", Key::Image(node(), service("library"))),
     ]
 }
 
@@ -108,6 +110,8 @@ fn count(world: &World) -> usize {
         + world.gateways.len()
         + world.loads.len()
         + world.scales.len()
+        + world.rollouts.len()
+        + world.images.len()
 }
 
 fn gone(key: &Key, revision: u64) -> Event {

@@ -342,6 +342,7 @@ fn service(setting: Setting) -> Service {
         },
         retries: setting.retries,
         nodes: Default::default(),
+        update: Default::default(),
         depends_on: Default::default(),
     }
 }

@@ -67,6 +67,7 @@ impl Setup {
                 timeouts: Timeouts::default(),
                 retries: 1,
                 nodes: Default::default(),
+                update: Default::default(),
                 depends_on: Default::default(),
             },
             deadlines: Deadlines::default(),

@@ -4,6 +4,7 @@ mod health;
 mod keys;
 mod replicas;
 mod routes;
+mod update;
 mod upstream;
 
 use super::*;

@@ -152,9 +152,9 @@ pub(super) fn not_fetched(
         "eof",
         "request canceled",
     ]) {
-        format!("{registry} does not answer: what runs goes on, and it is tried again")
+        format!("{registry} does not answer: what runs goes on")
     } else {
-        "it is tried again".to_owned()
+        "what runs goes on".to_owned()
     };
     RuntimeError::Field {
         field: "image",
@@ -219,7 +219,7 @@ mod tests {
                 "Get: x509: certificate signed by unknown authority",
                 "cannot be trusted",
             ),
-            (Login::None, "something new", "tried again"),
+            (Login::None, "something new", "what runs goes on"),
         ] {
             let error = not_fetched(&image, login, EngineError::Refused(words.to_owned()));
             let RuntimeError::Field {

@@ -1,6 +1,6 @@
 //! The runtime's methods, each by the part that does it.
 
-use super::images::Instead;
+use super::images::{Instead, Purpose};
 use super::labels::Labelled;
 use super::refusals::failed;
 use super::{DockerRuntime, create, output};
@@ -10,14 +10,39 @@ use crate::runtime::{
 };
 use async_trait::async_trait;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State};
-use minato_config::{Reaping, Resources};
-use minato_control::{Event, EventKind};
+use minato_config::{Image, Reaping, Resources, ServiceName};
+use minato_control::{Event, EventKind, ImageState};
 use std::collections::BTreeSet;
 
 #[async_trait]
 impl Runtime for DockerRuntime {
     async fn prepare(&self, order: &RunOrder) -> Result<(), RuntimeError> {
-        self.fetch(order).await
+        self.fetch_for(order).await
+    }
+
+    async fn fetch(
+        &self,
+        service: &ServiceName,
+        image: &Image,
+    ) -> Result<ImageState, RuntimeError> {
+        let reference = &image.reference;
+        self.images.fetch(service, image, Purpose::Update).await?;
+        let resolved = self
+            .images
+            .resolve(&reference.to_string(), reference.name())
+            .await?;
+        let Some(resolved) = resolved else {
+            return Err(RuntimeError::Field {
+                field: "image",
+                why: format!(
+                    "{reference} was fetched, and then the engine does not have it; was it removed meanwhile?"
+                ),
+            });
+        };
+        Ok(ImageState::Here {
+            digest: (resolved.digest != resolved.id).then_some(resolved.digest),
+            id: resolved.id,
+        })
     }
 
     async fn start(&self, order: &RunOrder) -> Result<Started, RuntimeError> {

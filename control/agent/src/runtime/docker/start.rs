@@ -2,7 +2,7 @@
 
 use super::create::{self, Parts};
 use super::engine::EngineError;
-use super::images::Resolved;
+use super::images::{Purpose, Resolved};
 use super::labels::Labelled;
 use super::refusals::{failed, not_started};
 use super::state::{self, Look};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 impl DockerRuntime {
     /// Sees to it that the image is here, unless a run of the same assignment left it.
-    pub(super) async fn fetch(&self, order: &RunOrder) -> Result<(), RuntimeError> {
+    pub(super) async fn fetch_for(&self, order: &RunOrder) -> Result<(), RuntimeError> {
         let image = image(order)?;
         self.may_join(image)?;
         let before = self.ours(Some(&order.name)).await;
@@ -27,7 +27,9 @@ impl DockerRuntime {
         if self.pinned(order, &before).await?.is_some() {
             return Ok(());
         }
-        self.images.fetch(order, image).await
+        self.images
+            .fetch(&order.name.service, image, Purpose::Start)
+            .await
     }
 
     pub(super) async fn begin(&self, order: &RunOrder) -> Result<Started, RuntimeError> {

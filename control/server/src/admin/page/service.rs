@@ -38,7 +38,7 @@ fn service(out: &mut Html, it: &ServiceStatus, now_ms: u64) {
         .text(&it.name)
         .raw("</h3>\n<p class=\"detail\">");
     out.text(&it.detail).raw("</p>\n");
-    if let Some(number) = it.number() {
+    for number in it.number().into_iter().chain(it.version()) {
         let hand = it.by_hand.as_ref().map(|it| it.since_ms);
         let since = hand.or(it.scaled.as_ref().map(|it| it.since_ms));
         let text = match since.unwrap_or(0) {

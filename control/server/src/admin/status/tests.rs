@@ -60,6 +60,7 @@ impl Scene {
                 timeouts: Timeouts::default(),
                 retries: 1,
                 nodes: Default::default(),
+                update: Default::default(),
                 depends_on: Default::default(),
             },
             removed: false,

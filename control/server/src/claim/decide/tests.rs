@@ -26,6 +26,7 @@ fn service(text: &str, replicas: u16) -> Service {
         timeouts: Timeouts::default(),
         retries: 1,
         nodes: Default::default(),
+        update: Default::default(),
         depends_on: Default::default(),
     }
 }

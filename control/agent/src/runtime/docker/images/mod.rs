@@ -16,11 +16,11 @@ use super::engine::{Engine, EngineError};
 use super::logins;
 use super::refusals::failed;
 use crate::clock::now;
-use crate::runtime::{RunOrder, RuntimeError};
+use crate::runtime::RuntimeError;
 use ask::{Ask, Here, ask};
 use bollard::models::ImageInspect;
 use bollard::query_parameters::ListImagesOptions;
-use minato_config::{DockerSettings, Image};
+use minato_config::{DockerSettings, Image, ServiceName};
 use minato_control::{Event, EventKind};
 use ours::Ours;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +33,15 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 const FETCHES: usize = 3;
 /// A short question to the engine.
 const ASK: Duration = Duration::from_secs(30);
+
+/// What an image is fetched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A run that shall start now: an older image of that name is better than none.
+    Start,
+    /// A version to come: an older image of that name is not it.
+    Update,
+}
 
 /// What a reference means now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +90,12 @@ impl Images {
     }
 
     /// Sees to it that the machine has the image. May take as long as a fetch takes.
-    pub(super) async fn fetch(&self, order: &RunOrder, image: &Image) -> Result<(), RuntimeError> {
+    pub(super) async fn fetch(
+        &self,
+        service: &ServiceName,
+        image: &Image,
+        purpose: Purpose,
+    ) -> Result<(), RuntimeError> {
         let reference = &image.reference;
         let one = {
             let mut busy = self.busy.lock().unwrap_or_else(|it| it.into_inner());
@@ -101,13 +115,12 @@ impl Images {
                     "{reference} is not on this node and pull = \"never\"; put it there with `docker load`, or take `pull` out"
                 ),
             }),
-            Ask::Must => self.pull(order, reference).await,
-            Ask::Try => match self.pull(order, reference).await {
+            Ask::Must => self.pull(service, reference).await,
+            Ask::Try if purpose == Purpose::Update => self.pull(service, reference).await,
+            Ask::Try => match self.pull(service, reference).await {
                 Err(RuntimeError::Field { why, .. }) => {
                     let sentence = format!("{why}; the one that this node has is used");
-                    self.tell(
-                        Event::warn(now().wall, EventKind::Image, sentence).of(&order.name.service),
-                    );
+                    self.tell(Event::warn(now().wall, EventKind::Image, sentence).of(service));
                     Ok(())
                 }
                 other => other,

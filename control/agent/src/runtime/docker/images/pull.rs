@@ -3,11 +3,11 @@
 use super::progress::Progress;
 use super::{Images, logins};
 use crate::clock::now;
+use crate::runtime::RuntimeError;
 use crate::runtime::docker::refusals::{Login, not_fetched};
-use crate::runtime::{RunOrder, RuntimeError};
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt as _;
-use minato_config::ImageReference;
+use minato_config::{ImageReference, ServiceName};
 use minato_control::{Event, EventKind};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -22,7 +22,7 @@ const TELL: Duration = Duration::from_secs(10);
 impl Images {
     pub(super) async fn pull(
         &self,
-        order: &RunOrder,
+        service: &ServiceName,
         reference: &ImageReference,
     ) -> Result<(), RuntimeError> {
         let field = |why| RuntimeError::Field {
@@ -48,7 +48,7 @@ impl Images {
                 EventKind::Image,
                 format!("{reference} is being fetched"),
             )
-            .of(&order.name.service),
+            .of(service),
         );
         let refused = |it| not_fetched(reference, sent, it);
         let client = self.engine.client().await.map_err(refused)?;
@@ -80,7 +80,7 @@ impl Images {
             if at.instant.saturating_duration_since(told) >= TELL {
                 told = at.instant;
                 let sentence = format!("{reference} is being fetched: {progress}");
-                self.tell(Event::info(at.wall, EventKind::Image, sentence).of(&order.name.service));
+                self.tell(Event::info(at.wall, EventKind::Image, sentence).of(service));
             }
         }
         let resolved = self
@@ -101,7 +101,7 @@ impl Images {
             took.as_secs_f64(),
             resolved.size >> 20
         );
-        self.tell(Event::info(now().wall, EventKind::Image, sentence).of(&order.name.service));
+        self.tell(Event::info(now().wall, EventKind::Image, sentence).of(service));
         Ok(())
     }
 }

@@ -1,0 +1,157 @@
+//! Images of versions to come: fetched when a rollout asks this node for it, and answered in `images/<node>/<service>`.
+//!
+//! Not here: how an image is fetched (`runtime`), when a rollout asks (`minato_control::Rollouts`).
+
+use crate::agent::{Agent, Seen};
+use crate::clock::now;
+use crate::runtime::{Runtime, RuntimeError};
+use minato_config::{Image, ServiceName};
+use minato_control::{ImageReport, ImageState, RolloutStage, World};
+use minato_control_store::keys::Key;
+use minato_control_store::{Commit, SharedStore, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// An engine that does not answer is asked again this often, and this many times.
+const AGAIN: Duration = Duration::from_secs(3);
+const TRIES: usize = 10;
+/// Between tries to reach the store.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What this node says of images.
+#[derive(Debug, Default)]
+pub(crate) struct Fetches {
+    /// What should be said.
+    wanted: BTreeMap<ServiceName, ImageReport>,
+    /// What the store was told last.
+    said: BTreeMap<ServiceName, ImageReport>,
+    /// Being written.
+    writing: BTreeSet<ServiceName>,
+}
+
+impl Fetches {
+    /// Unless something else is asked for by now.
+    pub(crate) fn fetched(&mut self, service: ServiceName, report: ImageReport) {
+        let asked = self.wanted.get(&service).map(|it| it.fetch);
+        if asked == Some(report.fetch) {
+            self.wanted.insert(service, report);
+        }
+    }
+
+    pub(crate) fn reported(&mut self, service: ServiceName, report: Option<ImageReport>) {
+        self.writing.remove(&service);
+        match report {
+            Some(report) => drop(self.said.insert(service, report)),
+            None => drop(self.said.remove(&service)),
+        }
+    }
+}
+
+impl Agent {
+    /// Begins what rollouts ask for, and says what became of it.
+    pub(crate) fn fetch_images(&mut self, store: &SharedStore, world: &World) {
+        let asked = asked(world, &self.options.node);
+        for (service, (fetch, image)) in &asked {
+            let known = self.fetches.wanted.get(*service);
+            if known.is_some_and(|it| it.fetch == *fetch) {
+                continue;
+            }
+            let begun = report(*fetch, ImageState::Fetching);
+            self.fetches.wanted.insert((*service).clone(), begun);
+            let (runtime, service, image) =
+                (self.runtime.clone(), (*service).clone(), (*image).clone());
+            let fetch = *fetch;
+            self.tasks.spawn(async move {
+                let state = get(runtime, &service, &image).await;
+                Seen::Fetched(service, report(fetch, state))
+            });
+        }
+        self.fetches.wanted.retain(|it, _| asked.contains_key(it));
+        self.report_images(store, world);
+    }
+
+    fn report_images(&mut self, store: &SharedStore, world: &World) {
+        let node = &self.options.node;
+        let stored = world.images.keys().filter(|(it, _)| it == node);
+        let stored = stored.map(|(_, service)| service);
+        let all: BTreeSet<&ServiceName> = self.fetches.wanted.keys().chain(stored).collect();
+        let mut changes: Vec<(ServiceName, Option<ImageReport>)> = Vec::new();
+        for service in all {
+            let wanted = self.fetches.wanted.get(service);
+            let is_said = wanted.is_some() && wanted == self.fetches.said.get(service);
+            if !is_said && !self.fetches.writing.contains(service) {
+                changes.push((service.clone(), wanted.cloned()));
+            }
+        }
+        for (service, report) in changes {
+            self.fetches.writing.insert(service.clone());
+            let key = Key::Image(node.clone(), service.clone());
+            let (key, store) = (self.options.keys.text(&key), store.clone());
+            self.tasks.spawn(async move {
+                // A refusal is tried again with the next change.
+                if let Err(error) = write(&store, key, report.as_ref()).await {
+                    tracing::warn!(%error, "what this node says of an image did not reach the store");
+                    sleep(STORE_PAUSE).await;
+                    return Seen::Reported(service, None);
+                }
+                Seen::Reported(service, report)
+            });
+        }
+    }
+}
+
+/// Rollouts that want an image from this node: by which number, and which image.
+fn asked<'a>(
+    world: &'a World,
+    node: &minato_config::NodeId,
+) -> BTreeMap<&'a ServiceName, (u64, &'a Image)> {
+    let rollouts = world.rollouts.iter();
+    rollouts
+        .filter_map(|(service, stored)| {
+            let going = stored.value.going.as_ref()?;
+            let is_asked = going.step == RolloutStage::Fetching && going.nodes.contains(node);
+            let image = going.to.command.image.as_deref()?;
+            is_asked.then_some((service, (going.fetch, image)))
+        })
+        .collect()
+}
+
+async fn get(runtime: Arc<dyn Runtime>, service: &ServiceName, image: &Image) -> ImageState {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match runtime.fetch(service, image).await {
+            Ok(state) => return state,
+            Err(RuntimeError::Away(_)) if tries < TRIES => sleep(AGAIN).await,
+            Err(error) => return ImageState::Failed(error.to_string()),
+        }
+    }
+}
+
+fn report(fetch: u64, state: ImageState) -> ImageReport {
+    ImageReport {
+        v: 1,
+        fetch,
+        state,
+        since: now().wall,
+    }
+}
+
+async fn write(
+    store: &SharedStore,
+    key: String,
+    report: Option<&ImageReport>,
+) -> Result<(), StoreError> {
+    let commit = match report {
+        Some(report) => {
+            let value = serde_json::to_vec(report).map_err(|error| StoreError::Invalid {
+                detail: format!("what is said of an image cannot be written as JSON: {error}"),
+            })?;
+            Commit::default().and_put(key, value, None)
+        }
+        None => Commit::default().and_delete(key),
+    };
+    store.commit(commit).await.map(|_| ())
+}

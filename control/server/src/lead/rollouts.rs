@@ -1,0 +1,44 @@
+//! From decisions about versions to commits: one service each. Pure.
+
+use super::transaction::{Transaction, compare};
+use minato_config::Timestamp;
+use minato_control::{Event, Level, RolloutStep};
+use minato_control_store::keys::{Key, Keys};
+use minato_control_store::{Commit, Compare, Revision, StoreError};
+
+/// The step as a commit that holds only while everything that it relies on is so.
+pub(super) fn transaction(
+    step: &RolloutStep,
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<Transaction, StoreError> {
+    let key = keys.text(&Key::Rollout(step.service.clone()));
+    let relied = step.relies_on.iter();
+    let mut commit = Commit {
+        compare: relied.map(|it| compare(it, keys)).collect(),
+        ..Commit::default()
+    };
+    commit.compare.push(match step.modified {
+        Some(revision) => Compare::Modified {
+            key: key.clone(),
+            revision: Revision(revision),
+        },
+        None => Compare::Absent { key: key.clone() },
+    });
+    let news = step.news.iter().map(|it| {
+        let event = match it.level {
+            Level::Info => Event::info(now, it.kind, it.text.clone()),
+            Level::Warn => Event::warn(now, it.kind, it.text.clone()),
+            Level::Error => Event::error(now, it.kind, it.text.clone()),
+        };
+        let event = event.of(&step.service);
+        match &it.hint {
+            Some(hint) => event.hint(hint.clone()),
+            None => event,
+        }
+    });
+    Ok(Transaction {
+        events: news.collect(),
+        commit: commit.and_put(key, crate::document(&step.record)?, None),
+    })
+}

@@ -1,0 +1,222 @@
+//! `minato update` and `rollback` on a real engine with a real registry.
+
+use super::stage::{Engine, inside_with, wait};
+use crate::support::clock::until;
+use crate::support::http::get;
+use crate::support::site::{PATIENT, Site};
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+/// A registry on loopback that anybody may use.
+struct Registry {
+    child: Option<Child>,
+    folder: tempfile::TempDir,
+}
+
+impl Registry {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:5000\n",
+            folder.path().join("data").display()
+        );
+        fs::write(folder.path().join("config.yml"), config).unwrap();
+        let mut registry = Self {
+            child: None,
+            folder,
+        };
+        registry.begin().await;
+        registry
+    }
+
+    async fn begin(&mut self) {
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(self.folder.path().join("config.yml"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+        wait("the registry", || {
+            std::net::TcpStream::connect("127.0.0.1:5000").is_ok()
+        })
+        .await;
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+const NAME: &str = "127.0.0.1:5000/library";
+
+/// Puts an image into the registry, and takes it off this machine.
+fn push(engine: &Engine, tag: &str) -> String {
+    let reference = format!("{NAME}:{tag}");
+    engine.image(&[&reference]);
+    engine.docker(&["push", &reference]);
+    engine.docker(&["rmi", &reference]);
+    reference
+}
+
+/// The same, of a program that ends at once.
+fn push_crashing(engine: &Engine, tag: &str) -> String {
+    let reference = format!("{NAME}:{tag}");
+    let tar = engine.folder.path().join("image.tar");
+    let change = "CMD [\"/program\", \"fail\"]";
+    let tar = tar.to_str().unwrap();
+    engine.docker(&["import", "--change", change, tar, &reference]);
+    engine.docker(&["push", &reference]);
+    engine.docker(&["rmi", &reference]);
+    reference
+}
+
+fn service(reference: &str, replicas: u16) -> String {
+    format!(
+        "image = \"{reference}\"\nport = 8080\ninit = true\nreplicas = {replicas}\nroutes = [\"*\"]\n\
+         stop = {{ drain = \"2s\", grace = \"1s\" }}\nupdate = {{ healthy = \"1s\", deadline = \"20s\" }}\n\
+         {}",
+        PATIENT.of("path = \"/healthz\"")
+    )
+}
+
+/// Which image answers.
+fn version(site: &Site) -> String {
+    get(site.gateway(), "e2e.test", "/file/name")
+        .unwrap()
+        .text()
+}
+
+/// The one process of the service, once nothing else is left.
+fn alone(site: &Site) -> u32 {
+    until("one instance alone", || {
+        let service = site.service("app");
+        match service["instances"].as_array()?.as_slice() {
+            [only] => u32::try_from(only["pid"].as_u64()?).ok(),
+            _ => None,
+        }
+    })
+}
+
+fn said(output: &std::process::Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(out),
+        String::from_utf8_lossy(err)
+    )
+}
+
+#[test]
+fn an_update_that_works_and_four_that_do_not_cost_no_request() {
+    let test = "containers::updates::an_update_that_works_and_four_that_do_not_cost_no_request";
+    inside_with(&[("docker-registry", "docker-registry")], test, async {
+        let engine = Engine::start().await;
+        let mut registry = Registry::start().await;
+        let one = push(&engine, "1");
+        let two = push(&engine, "2");
+        let bad = push_crashing(&engine, "bad");
+        let site = Site::new();
+        let settings = fs::read_to_string(site.settings()).unwrap();
+        let docker = format!(
+            "[agent]\nruntime = \"docker\"\ndocker = {{ socket = \"{}\", free_space = 0 }}\n",
+            engine.socket().display()
+        );
+        fs::write(site.settings(), settings.replace("[agent]\n", &docker)).unwrap();
+        let mut site = site;
+        site.write("app", &service(&one, 1));
+        site.start();
+        site.wait_ok("app", 1);
+        until("what serves to be known", || {
+            site.service("app")["runs"].is_string().then_some(())
+        });
+        assert_eq!(version(&site), one);
+        let load = site.load();
+        load.wait_for(50);
+
+        // An image that does not exist.
+        let output = site.cli(&["update", "app", "--image", &format!("{NAME}:none")]);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(3), "{text}");
+        assert!(
+            text.contains("was refused") && text.contains(&format!("{one} serves on")),
+            "{text}"
+        );
+
+        // A registry that is down.
+        registry.kill();
+        let output = site.cli(&["update", "app", "--image", &two]);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(3), "{text}");
+        assert!(
+            text.contains("was refused") && text.contains("could not be fetched"),
+            "{text}"
+        );
+        registry.begin().await;
+
+        // An image that ends at once.
+        let output = site.cli(&["update", "app", "--image", &bad]);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(
+            text.contains("ended 3 times") && text.contains("is back"),
+            "{text}"
+        );
+        assert_eq!(version(&site), one);
+
+        // What names no image.
+        let output = site.cli(&["update", "app", "--image", "No Image"]);
+        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+
+        // One that works; the way back needs no registry.
+        let pids = alone(&site);
+        let printed = site.type_in(&["update", "app", "--image", &two]);
+        assert!(printed.contains("undo: minato rollback app"), "{printed}");
+        assert_eq!(version(&site), two);
+        assert_ne!(alone(&site), pids);
+        let status = site.type_in(&["status", "app"]);
+        assert!(
+            status.contains(&format!("image {two} by hand"))
+                && status.contains(&format!("file says {one}")),
+            "{status}"
+        );
+        let runs = site.service("app")["runs"].as_str().unwrap().to_owned();
+        assert!(runs.starts_with(&format!("{two}@sha256:")), "{runs}");
+        registry.kill();
+        site.type_in(&["rollback", "app"]);
+        assert_eq!(version(&site), one);
+        registry.begin().await;
+
+        // The file's next word ends what was set by hand.
+        let before = site.latest_event();
+        site.write("app", &service(&two, 1));
+        site.wait_event("the file's version", |it| {
+            it.seq > before
+                && it.kind == "updated"
+                && it.message.contains("runs on all 1 instances")
+        });
+        site.wait_ok("app", 1);
+        assert_eq!(version(&site), two);
+        let status = site.type_in(&["status", "app"]);
+        assert!(!status.contains("by hand"), "{status}");
+        load.wait_for(50);
+        let report = load.stop();
+        println!(
+            "{} requests over five updates and a way back, {} failed",
+            report.sent, report.failed
+        );
+        report.nothing_failed();
+    });
+}
