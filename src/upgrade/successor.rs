@@ -9,6 +9,7 @@ use crate::listeners::{Held, Listeners};
 use crate::supervisor;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -23,6 +24,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How long a process that closed the handover may take to end, so that its end can be told.
 const PARTING: Duration = Duration::from_millis(500);
 
+/// Milliseconds that a stopped launcher may take to stand still, while it starts a program for instance.
+const STANDSTILL_LOOKS: u32 = 200;
 /// How long a killed process may take to end.
 const BURIAL: Duration = Duration::from_secs(5);
 
@@ -181,10 +184,44 @@ impl Successor {
     }
 
     fn kill(&mut self) {
-        if let Some(process) = &self.process {
-            process.kill();
+        match &self.process {
+            Some(process) => process.kill(),
+            None => self.kill_unheard(),
         }
         let _ = self.launcher.start_kill();
+    }
+
+    /// The program may have been started without our having heard of it yet. A launcher that stands still starts nothing
+    /// more and buries nobody, so that the ids of its children are theirs.
+    fn kill_unheard(&self) {
+        let pid = |it: u32| i32::try_from(it).ok().and_then(Pid::from_raw);
+        let Some(launcher) = self.launcher.id().and_then(pid) else {
+            return;
+        };
+        if kill_process(launcher, Signal::STOP).is_err() {
+            return;
+        }
+        let folder = format!("/proc/{launcher}", launcher = launcher.as_raw_nonzero());
+        let read =
+            |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).unwrap_or_default();
+        let stands = || {
+            let stat = read("stat");
+            let state = stat
+                .rsplit_once(") ")
+                .and_then(|(_, rest)| rest.chars().next());
+            !matches!(state, Some('R' | 'S' | 'D'))
+        };
+        for _ in 0..STANDSTILL_LOOKS {
+            if stands() {
+                break;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        let children = read(&format!("task/{}/children", launcher.as_raw_nonzero()));
+        let children = children.split_whitespace().filter_map(|it| it.parse().ok());
+        for child in children.filter_map(pid) {
+            let _ = kill_process(child, Signal::KILL);
+        }
     }
 }
 

@@ -62,7 +62,8 @@ impl<'a> Sights<'a> {
                 .world
                 .rollouts
                 .get(service)
-                .is_some_and(|it| it.value.going.is_some())
+                // A first version has none before it that would have to stay.
+                .is_some_and(|it| it.value.going.is_some() && it.value.stable.is_some())
                 || seen.kept.iter().any(|it| it.outdated.is_some())
                 || !seen.orphans.is_empty(),
         }
