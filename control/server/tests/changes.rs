@@ -225,3 +225,19 @@ async fn a_restart_says_that_a_new_instance_comes_first() {
         .await;
     assert_eq!(api.change(path, "{}").await.message, told);
 }
+
+#[tokio::test]
+async fn what_was_set_by_hand_holds_when_its_document_vanishes_and_can_be_written_again() {
+    let api = Api::start().await;
+    let path = "/v1/services/library/scale";
+    api.change(path, r#"{"replicas": 4, "who": "alice"}"#).await;
+    let _: ServiceStatus = api.get("/v1/services/library").await.json();
+    let key = api.site.key(&Key::Intent(name("library")));
+    let delete = Commit::delete(&key);
+    api.site.store.commit(delete).await.unwrap();
+    let status: ServiceStatus = api.get("/v1/services/library").await.json();
+    assert_eq!(status.wanted, 4);
+    api.change(path, r#"{"replicas": 4, "who": "bob"}"#).await;
+    let intent = api.intent().await;
+    assert_eq!((intent.replicas, intent.who.as_str()), (Some(4), "bob"));
+}
