@@ -74,6 +74,14 @@ impl Connection {
         if expect == Expect::HeadOnly || matches!(status, 100..=199 | 204 | 304) {
             return Ok(answer);
         }
+        self.body(&mut answer).map_err(|error| {
+            let text = format!("after the head of an answer of {status}: {error}");
+            io::Error::new(error.kind(), text)
+        })?;
+        Ok(answer)
+    }
+
+    fn body(&mut self, answer: &mut Answer) -> io::Result<()> {
         let length = answer
             .header("content-length")
             .and_then(|it| it.parse::<usize>().ok());
@@ -85,7 +93,7 @@ impl Connection {
         } else {
             self.stream.read_to_end(&mut answer.body)?;
         }
-        Ok(answer)
+        Ok(())
     }
 
     fn head(&mut self) -> io::Result<(u16, Vec<(String, String)>)> {
