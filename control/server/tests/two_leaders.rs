@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// As many as `MINATO_FAULT_ROUNDS` says; `make test-faults` has a thousand.
-fn rounds() -> u16 {
+/// Orders that must have been held half way: as many as `MINATO_FAULT_ROUNDS` says; `make test-faults` has a thousand.
+fn rounds() -> u64 {
     let said = std::env::var("MINATO_FAULT_ROUNDS").ok();
     said.and_then(|it| it.parse().ok()).unwrap_or(100)
 }
@@ -153,22 +153,26 @@ async fn of_two_leaders_exactly_one_is_obeyed() {
         tokio::spawn(lead(options, store, events, site.stop.subscribe()));
     }
     let mut held = 0;
-    let rounds = rounds();
-    for round in 0..rounds {
-        let wanted = usize::from(round % 5 + 1);
+    let mut round = 0;
+    // A leader may be frozen before it looks at the store, and then holds nothing; such a round does not count.
+    while held < rounds() {
+        assert!(round < 20 * rounds(), "{held} orders in {round} rounds");
+        let replicas = u16::try_from(round % 5 + 1).unwrap();
+        round += 1;
         let (old, lease) = until_leads(&site, None).await;
         let (_, freezer) = leaders.iter().find(|(node, _)| *node == old).unwrap();
         freezer.frozen.send_replace(true);
-        site.put_service(&command("library", round % 5 + 1)).await;
-        // It may have committed just before; mostly its order is held half way.
-        let wait = Duration::from_millis(30);
+        site.put_service(&command("library", replicas)).await;
+        let wait = Duration::from_millis(100);
         let mut waiting = freezer.held.subscribe();
         let _ = tokio::time::timeout(wait, waiting.wait_for(|it| *it > 0)).await;
         held += *freezer.held.borrow();
         site.store.revoke(lease.unwrap()).await.unwrap();
         until_leads(&site, Some(&old)).await;
-        site.until("the other's plan", |it| slots(it, "library") == wanted)
-            .await;
+        site.until("the other's plan", |it| {
+            slots(it, "library") == usize::from(replicas)
+        })
+        .await;
         let before = site.world().await;
         freezer.frozen.send_replace(false);
         let _ = freezer.held.subscribe().wait_for(|it| *it == 0).await;
@@ -179,10 +183,7 @@ async fn of_two_leaders_exactly_one_is_obeyed() {
     let refused: u64 = (leaders.iter())
         .map(|(_, it)| it.refused.load(Ordering::SeqCst))
         .sum();
-    assert_eq!(refused, held);
-    assert!(
-        held > u64::from(rounds) / 2,
-        "only {held} orders were held half way"
-    );
+    // One more may have come to the freezer after its orders were counted, while its lease was being taken away.
+    assert!(refused >= held, "{refused} of {held} were refused");
     site.stop.send_replace(true);
 }
