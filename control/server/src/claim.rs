@@ -24,6 +24,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
+/// Records in one transaction; etcd takes 128 comparisons.
+const AT_ONCE: usize = 64;
+
 /// Times of the claim.
 #[derive(Debug, Clone)]
 pub struct ClaimOptions {
@@ -91,40 +94,74 @@ pub async fn claim_folder(
         });
         decision.events.into_iter().for_each(|it| emit(&events, it));
         wake = decision.wake;
-        for write in decision.writes {
-            match commit(&store, &options.keys, &write).await {
-                Ok(revision) => {
-                    committed = revision;
-                    trouble.recovered();
-                    emit(&events, write.event);
-                }
-                Err(StoreError::Conflict { .. }) => {}
+        let mut writes = decision.writes;
+        while !writes.is_empty() {
+            let rest = writes.split_off(writes.len().min(AT_ONCE));
+            let (written, result) = commit_all(&store, &options.keys, writes).await;
+            for (revision, write) in written {
+                committed = revision;
+                emit(&events, write.event);
+            }
+            match result {
+                Ok(()) => trouble.recovered(),
                 Err(error) => {
                     wake = Some(now + trouble.failed(&error));
                     break;
                 }
             }
+            writes = rest;
         }
+    }
+}
+
+/// In one transaction, so that a folder of thousands waits for the disk a few times and not once for each. Where that is
+/// refused each goes by itself: one that somebody else changed, or that is too long with the others, must hold back no other.
+/// What was changed meanwhile is left for another look. Returns what was written.
+async fn commit_all(
+    store: &SharedStore,
+    keys: &Keys,
+    writes: Vec<ClaimWrite>,
+) -> (Vec<(Revision, ClaimWrite)>, Result<(), StoreError>) {
+    match commit(store, keys, &writes).await {
+        Ok(revision) => (
+            writes.into_iter().map(|it| (revision, it)).collect(),
+            Ok(()),
+        ),
+        Err(StoreError::Conflict { .. } | StoreError::Invalid { .. }) if writes.len() > 1 => {
+            let mut written = Vec::new();
+            for write in writes {
+                match commit(store, keys, std::slice::from_ref(&write)).await {
+                    Ok(revision) => written.push((revision, write)),
+                    Err(StoreError::Conflict { .. }) => {}
+                    Err(error) => return (written, Err(error)),
+                }
+            }
+            (written, Ok(()))
+        }
+        Err(StoreError::Conflict { .. }) => (Vec::new(), Ok(())),
+        Err(error) => (Vec::new(), Err(error)),
     }
 }
 
 async fn commit(
     store: &SharedStore,
     keys: &Keys,
-    write: &ClaimWrite,
+    writes: &[ClaimWrite],
 ) -> Result<Revision, StoreError> {
-    let key = keys.text(&Key::Service(write.record.service.name.clone()));
-    let compare = match write.expected {
-        Some(revision) => Compare::Modified {
-            key: key.clone(),
-            revision: Revision(revision),
-        },
-        None => Compare::Absent { key: key.clone() },
-    };
-    let value = crate::document(&write.record)?;
-    store
-        .commit(Commit::default().when(compare).and_put(key, value, None))
-        .await
+    let mut commit = Commit::default();
+    for write in writes {
+        let key = keys.text(&Key::Service(write.record.service.name.clone()));
+        let compare = match write.expected {
+            Some(revision) => Compare::Modified {
+                key: key.clone(),
+                revision: Revision(revision),
+            },
+            None => Compare::Absent { key: key.clone() },
+        };
+        let value = crate::document(&write.record)?;
+        commit = commit.when(compare).and_put(key, value, None);
+    }
+    store.commit(commit).await
 }
 
 /// Waits for another reading of the folder; for ever once its watcher has ended.

@@ -2,6 +2,7 @@
 
 mod site;
 
+use minato_config::Backend;
 use minato_config_files::Folder;
 use minato_control::EventKind;
 use minato_control_server::{ClaimOptions, claim_folder};
@@ -128,4 +129,28 @@ async fn a_record_changed_behind_its_back_is_set_right() {
         it.world.services[&name("library")].value.service.replicas == 2
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_folder_of_many_takes_few_transactions() {
+    let site = Site::new();
+    let many: Vec<_> = (0..500).map(|n| command(&format!("s{n}"), 1)).collect();
+    let (_change, _task) = start(&site, PATIENCE, folder(&many));
+    let seen = site.until("all", |it| it.world.services.len() == 500).await;
+    assert!(seen.revision.0 <= 10, "{:?}", seen.revision);
+}
+
+#[tokio::test]
+async fn records_that_are_too_long_together_come_one_by_one() {
+    let site = Site::new();
+    let long = (0..20).map(|n| {
+        let mut it = command(&format!("s{n}"), 1);
+        let Backend::Command(command) = &mut it.backend else {
+            panic!("{it:?}");
+        };
+        command.argv.push("x".repeat(100 << 10));
+        it
+    });
+    let (_change, _task) = start(&site, PATIENCE, folder(&long.collect::<Vec<_>>()));
+    site.until("all", |it| it.world.services.len() == 20).await;
 }
