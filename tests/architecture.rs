@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Each crate and those of ours that it may depend on. The root may depend on all, and nothing depends on it.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("minato-config", &[]),
     ("minato-config-files", &["minato-config"]),
     ("minato-health", &["minato-config"]),
     ("minato-http1", &[]),
     ("minato-tls", &["minato-config"]),
+    ("minato-link", &["minato-config"]),
     (
         "minato-health-probe",
         &[
