@@ -73,6 +73,9 @@ enum Command {
     /// Move the site to another store, or look at the one that it has.
     #[command(subcommand)]
     Store(commands::store::StoreCommand),
+    /// Make the certificates that sites know each other by.
+    #[command(subcommand)]
+    Ca(commands::ca::CaCommand),
     /// Ask how a request would be routed.
     Route(commands::route::RouteArgs),
     /// Show minato at work on this machine, with real services, load and faults.
@@ -87,6 +90,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => return run::main(&args),
         Command::Check(args) => commands::check::run(&args, &cli.global),
+        Command::Ca(command) => commands::ca::run(&command, &cli.global),
         command => with_runtime(command, &cli.global),
     };
     match result {
@@ -126,7 +130,7 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Route(args) => commands::route::run(&args, &client, global).await,
             Command::Demo(args) => demo::run(args, global.admin).await,
             Command::DemoService(args) => demo::service_main(args).await,
-            Command::Run(_) | Command::Check(_) => Ok(ExitCode::from(2)),
+            Command::Run(_) | Command::Check(_) | Command::Ca(_) => Ok(ExitCode::from(2)),
         }
     })
 }

@@ -1,5 +1,6 @@
 //! What an operator types: each command asks the admin API and shows the answer.
 
+pub(crate) mod ca;
 pub(crate) mod change;
 pub(crate) mod check;
 pub(crate) mod dependencies;

@@ -340,9 +340,11 @@ fn same(one: &Fault, other: &Fault) -> bool {
 /// Writes to the log what a look found.
 pub(crate) fn tell(news: &News) {
     match news {
-        News::Loaded { until } => tracing::info!(%until, "certificates of links loaded"),
+        News::Loaded { until } => {
+            tracing::info!(%until, "certificates of links loaded");
+        }
         News::Renewed { until } => {
-            tracing::info!(%until, "this gateway's certificate for links renewed")
+            tracing::info!(%until, "this gateway's certificate for links renewed");
         }
         News::Broken {
             fault,

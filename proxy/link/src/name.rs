@@ -23,7 +23,7 @@ pub(crate) fn site_of(name: &str) -> Option<Result<SiteId, String>> {
         .strip_suffix(DOMAIN)
         .and_then(|it| it.strip_suffix('.'))
     else {
-        return (name == DOMAIN).then(|| Err(name));
+        return (name == DOMAIN).then_some(Err(name));
     };
     let site = match rest.split_once('.') {
         Some((node, site)) if NodeId::parse(node).is_ok() => SiteId::parse(site).ok(),
