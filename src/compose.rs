@@ -15,7 +15,10 @@ use minato_control_agent::Figures;
 use minato_control_agent::dependency::Dependencies;
 use minato_control_store::keys::Keys;
 use minato_proxy::Table;
-use minato_proxy_server::{AccessLog, Evidence, Gateway, GatewayOptions, Metrics, SorryPage};
+use minato_proxy_server::{
+    AccessLog, Evidence, Gateway, GatewayOptions, KeptLog, Metrics, SorryPage,
+};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -76,6 +79,10 @@ pub(crate) fn parts(
         } else {
             AccessLog::Off
         },
+        kept_log: (settings.gateway.access_log_bytes > 0).then(|| KeptLog {
+            folder: access_log_folder(&settings.data),
+            bytes: settings.gateway.access_log_bytes,
+        }),
         connections: CONNECTIONS,
         workers: settings.gateway.workers,
         redirect: secure.and_then(|it| it.redirect(listeners)),
@@ -154,6 +161,11 @@ fn sorry_page(settings: &Settings) -> anyhow::Result<SorryPage> {
         Ok(page) => Ok(page.map_or_else(SorryPage::default, |html| SorryPage::new(&html))),
         Err(problem) => bail!("{problem}"),
     }
+}
+
+/// Where access logs are kept.
+pub(crate) fn access_log_folder(data: &Path) -> PathBuf {
+    data.join("access")
 }
 
 /// The configured name, else the machine's host name with everything else than letters and digits made `-`.

@@ -268,6 +268,7 @@ impl Charge {
             view: Arc::new(ProcessView {
                 gateway: self.gateway.clone(),
                 data: settings.data.clone(),
+                keeps_access_log: settings.gateway.access_log_bytes > 0,
                 upgrade: Arc::clone(&self.upgrade),
                 figures: self.figures.clone(),
                 dependencies: self

@@ -1,8 +1,9 @@
 //! What the admin API asks of this process: the gateway's view and the agent's files together.
 
+use crate::compose::access_log_folder;
 use crate::gateway::GatewayView;
 use crate::upgrade::Progress;
-use minato_config::{ServiceName, SlotIndex};
+use minato_config::{ServiceName, SiteId, SlotIndex};
 use minato_control::Usable;
 use minato_control_agent::Figures;
 use minato_control_agent::dependency::{self, DependencyView, Views};
@@ -11,6 +12,7 @@ use minato_control_server::api::{
 };
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use minato_health::Verdict;
+use minato_proxy_server::Archive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ pub(crate) struct ProcessView {
     pub(crate) gateway: GatewayView,
     /// Data folder; the agent's logs are in it.
     pub(crate) data: PathBuf,
+    pub(crate) keeps_access_log: bool,
     pub(crate) upgrade: Arc<Progress>,
     pub(crate) figures: Figures,
     pub(crate) dependencies: Views,
@@ -52,6 +55,20 @@ impl View for ProcessView {
                 _ => format!("the output of {service}/{slot} cannot be read: {error}"),
             }
         })
+    }
+
+    fn access_log(
+        &self,
+        service: &ServiceName,
+        site: Option<&SiteId>,
+        lines: usize,
+    ) -> Result<Vec<String>, String> {
+        let folder = access_log_folder(&self.data);
+        if !self.keeps_access_log && site.is_none() {
+            return Err("this gateway keeps no access logs: give [gateway] access_log_size a size, like \"1GiB\", and restart minato".to_owned());
+        }
+        let lines = Archive::new(folder).last(service, site, lines);
+        lines.map_err(|error| format!("the access log of {service} cannot be read: {error}"))
     }
 
     fn metrics(&self) -> String {

@@ -68,6 +68,7 @@ impl Settings {
                 trusted_proxies: Vec::new(),
                 sorry_page: None,
                 access_log: false,
+                access_log_bytes: 0,
             },
             agent: AgentSettings {
                 ports: PortRange {
@@ -179,6 +180,8 @@ pub struct GatewaySettings {
     pub sorry_page: Option<PathBuf>,
     /// One line per request to standard output. Default off.
     pub access_log: bool,
+    /// The same lines kept below the data folder, by service: bytes at most, of all services together. 0 keeps none. Default 0.
+    pub access_log_bytes: u64,
 }
 
 impl GatewaySettings {

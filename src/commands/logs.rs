@@ -1,10 +1,10 @@
-//! `minato logs`: what instances wrote to standard output and error.
+//! `minato logs`: what instances wrote to standard output and error; or which requests gateways answered.
 
 use super::terminal::{print, safe};
 use crate::cli::Global;
 use crate::client::{Client, encode};
 use anyhow::bail;
-use minato_control_server::api::{LogLines, ServiceStatus};
+use minato_control_server::api::{AccessLines, LogLines, ServiceStatus};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,6 +20,12 @@ pub(crate) struct LogsArgs {
     /// Only of this slot; all of them otherwise.
     #[arg(long, value_name = "N")]
     slot: Option<u16>,
+    /// Which requests this gateway answered, instead of what instances wrote.
+    #[arg(long, conflicts_with = "slot")]
+    access: bool,
+    /// Which requests that site's gateways answered, as far as they were fetched from there.
+    #[arg(long, value_name = "SITE", conflicts_with = "slot")]
+    site: Option<String>,
     /// How many lines of the past, of each instance.
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
     lines: usize,
@@ -33,6 +39,9 @@ pub(crate) async fn run(
     client: &Client,
     global: &Global,
 ) -> anyhow::Result<ExitCode> {
+    if args.access || args.site.is_some() {
+        return access(args, client, global).await;
+    }
     let service: ServiceStatus = client
         .get(&format!("/v1/services/{}", encode(&args.service)))
         .await?;
@@ -69,6 +78,45 @@ pub(crate) async fn run(
         follow(args, client, global, &mut shown).await?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn access(args: &LogsArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+    let site = args.site.as_ref();
+    let site = site.map(|it| format!("&site={}", encode(it)));
+    let path = format!("/v1/access/{}", encode(&args.service));
+    let asked = async |lines: usize| {
+        let site = site.as_deref().unwrap_or_default();
+        let answer: AccessLines = client.get(&format!("{path}?lines={lines}{site}")).await?;
+        anyhow::Ok(answer.lines)
+    };
+    let mut shown = asked(args.lines.max(1)).await?;
+    show_access(
+        args,
+        &shown[shown.len() - shown.len().min(args.lines)..],
+        global,
+    )?;
+    if !args.follow {
+        return Ok(ExitCode::SUCCESS);
+    }
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = asked(WINDOW).await?;
+        show_access(args, fresh(&shown, &now), global)?;
+        shown = now;
+    }
+}
+
+fn show_access(args: &LogsArgs, lines: &[String], global: &Global) -> anyhow::Result<()> {
+    for line in lines {
+        if global.json {
+            let line =
+                serde_json::json!({ "service": args.service, "site": args.site, "line": line });
+            print(&format!("{}\n", serde_json::to_string(&line)?))?;
+        } else {
+            print(&format!("{}\n", safe(line)))?;
+        }
+    }
+    Ok(())
 }
 
 async fn follow(

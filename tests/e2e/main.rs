@@ -8,6 +8,7 @@
     reason = "what stands around the tests fails as they do, by a panic"
 )]
 
+mod access_log;
 mod changes;
 mod commands;
 mod config_edits;

@@ -10,6 +10,7 @@ use super::settings::path;
 use crate::{ClientAuth, GatewaySettings, HttpsListener};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
@@ -24,6 +25,7 @@ pub(super) const KEYS: Keys = Keys {
         "trusted_proxies",
         "sorry_page",
         "access_log",
+        "access_log_size",
     ],
     later: &[],
     below: &[("https", &HTTPS_KEYS)],
@@ -33,6 +35,8 @@ pub(super) const HTTPS_KEYS: Keys = Keys::known(&["listen", "client_ca", "client
 
 /// Listeners of one kind.
 const MOST_LISTENERS: usize = 16;
+/// The smallest and largest `access_log_size`; 0 keeps nothing.
+const ACCESS_LOG_SIZES: RangeInclusive<u64> = 0..=1 << 50;
 /// Threads that serve.
 const MOST_WORKERS: u64 = 256;
 
@@ -92,6 +96,10 @@ pub(super) fn read(
     to.sorry_page = section.read(report, "sorry_page", file).right();
     let access_log = section.read(report, "access_log", Field::boolean);
     to.access_log = access_log.or(to.access_log);
+    let size = section.read(report, "access_log_size", |it, report| {
+        it.size(report, ACCESS_LOG_SIZES)
+    });
+    to.access_log_bytes = size.or(to.access_log_bytes);
 }
 
 /// Fills `all` with the listeners that are right; `None` where one is not.

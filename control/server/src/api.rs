@@ -129,6 +129,18 @@ pub struct EventLine {
     pub event: Event,
 }
 
+/// `GET /v1/access/{service}?site=SITE&lines=N`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessLines {
+    /// Whose.
+    pub service: String,
+    /// Where they were answered, if not by this gateway.
+    #[serde(default)]
+    pub site: Option<String>,
+    /// Oldest first, one for each request.
+    pub lines: Vec<String>,
+}
+
 /// `GET /v1/logs/{service}?slot=N&lines=N`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLines {

@@ -3,7 +3,7 @@
 //! The root composition implements [`View`]; this crate meets neither the proxy nor the agent.
 
 use crate::api::{DependencyStatus, RouteTest, UpgradeRequest, UpgradeStatus};
-use minato_config::{Generation, Run, ServiceName, SlotIndex, Timestamp};
+use minato_config::{Generation, Run, ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_health::Verdict;
 use std::net::SocketAddr;
 
@@ -21,6 +21,14 @@ pub trait View: Send + Sync + 'static {
         &self,
         service: &ServiceName,
         slot: SlotIndex,
+        lines: usize,
+    ) -> Result<Vec<String>, String>;
+    /// The last `lines` (at most 10,000) requests of a service that this gateway answered, oldest first, or those that were
+    /// fetched from `site`; the error is a sentence.
+    fn access_log(
+        &self,
+        service: &ServiceName,
+        site: Option<&SiteId>,
         lines: usize,
     ) -> Result<Vec<String>, String>;
     /// Prometheus text format 0.0.4 of the gateway and the agent.

@@ -1,6 +1,6 @@
 //! The gateway as one object: what all its cores share, and how it starts and stops.
 
-use crate::access_log::Sink;
+use crate::access_log::{KeptLog, Sink};
 use crate::answer::SorryPage;
 use crate::deadline::Deadlines;
 use crate::listener::Listener;
@@ -41,6 +41,8 @@ pub struct GatewayOptions {
     pub sorry: SorryPage,
     /// One line per request to standard output.
     pub access_log: AccessLog,
+    /// The same lines on disk, by service.
+    pub kept_log: Option<KeptLog>,
     /// Client connections at most.
     pub connections: usize,
     /// Threads that serve; `None`: one for each processor.
@@ -97,7 +99,7 @@ impl Gateway {
         Arc::new(Self {
             table: options.table,
             evidence: options.evidence,
-            access_log: Sink::open(options.access_log),
+            access_log: Sink::open(options.access_log, options.kept_log),
             metrics: options.metrics,
             trusted_proxies: options.trusted_proxies,
             sorry: options.sorry,

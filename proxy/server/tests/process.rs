@@ -96,6 +96,7 @@ fn gateway(origin: SocketAddr) -> Arc<Gateway> {
         trusted_proxies: Vec::new(),
         sorry: SorryPage::default(),
         access_log: AccessLog::Off,
+        kept_log: None,
         connections: 10_000,
         workers: std::num::NonZeroUsize::new(1),
         redirect: None,

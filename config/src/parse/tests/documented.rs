@@ -112,6 +112,10 @@ fn defaults_are_those_of_the_code() {
             format!("`{}`", settings.gateway.access_log),
         ),
         (
+            "gateway.access_log_size",
+            format!("`\"{}\"`", size::show(settings.gateway.access_log_bytes)),
+        ),
+        (
             "agent.ports",
             format!("`\"{}-{}\"`", ports.first, ports.last),
         ),

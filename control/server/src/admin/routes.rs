@@ -10,8 +10,8 @@ use super::status::Sources;
 use super::{change, events, nodes, release, upgrade};
 use crate::LeaderRecord;
 use crate::api::{
-    ConfigStatus, Dependencies, DependencyStatus, LogLines, RouteTest, ServiceStatus, Settled,
-    Status, StoreStatus,
+    AccessLines, ConfigStatus, Dependencies, DependencyStatus, LogLines, RouteTest, ServiceStatus,
+    Settled, Status, StoreStatus,
 };
 use crate::claim::Gone;
 use crate::clock;
@@ -22,7 +22,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{HeaderValue, StatusCode, header};
-use minato_config::{ServiceName, SlotIndex};
+use minato_config::{ServiceName, SiteId, SlotIndex};
 use minato_control_store::keys::Key;
 use serde::Deserialize;
 use std::hash::{BuildHasher, RandomState};
@@ -61,6 +61,7 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/upgrade", get(upgrade::status).post(upgrade::begin))
         .route("/v1/events", get(events::list))
         .route("/v1/logs/{name}", get(logs))
+        .route("/v1/access/{name}", get(access))
         .route("/v1/route", get(route))
         .fallback(|| async {
             Refusal::new(StatusCode::NOT_FOUND, "there is no such page")
@@ -187,6 +188,40 @@ async fn logs(
     Ok(Json(LogLines {
         service: name,
         slot,
+        lines,
+    }))
+}
+
+#[derive(Deserialize)]
+struct AccessAsked {
+    #[serde(default)]
+    site: Option<String>,
+    #[serde(default)]
+    lines: Option<usize>,
+}
+
+async fn access(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    asked: Result<Query<AccessAsked>, QueryRejection>,
+) -> Result<Json<AccessLines>, Refusal> {
+    let Query(asked) =
+        asked.map_err(|it| Refusal::bad(it.body_text()).hint("?site=SITE, ?lines=NUMBER"))?;
+    let (few, most) = LOG_LINES;
+    let count = asked.lines.unwrap_or(few).clamp(1, most);
+    let service = ServiceName::parse(&name).map_err(|it| Refusal::bad(it.to_string()))?;
+    let site = asked.site.as_deref().map(SiteId::parse).transpose();
+    let site = site.map_err(|it| Refusal::bad(it.to_string()))?;
+    let view = Arc::clone(&shared.admin.view);
+    // Files are read, which blocks.
+    let lines =
+        tokio::task::spawn_blocking(move || view.access_log(&service, site.as_ref(), count))
+            .await
+            .map_err(|error| Refusal::unavailable(format!("the log was not read: {error}")))?
+            .map_err(|error| Refusal::new(StatusCode::NOT_FOUND, error))?;
+    Ok(Json(AccessLines {
+        service: name,
+        site: asked.site,
         lines,
     }))
 }

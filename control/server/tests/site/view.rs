@@ -1,6 +1,6 @@
 //! A gateway and an agent that say what a test wants.
 
-use minato_config::{ServiceName, SlotIndex};
+use minato_config::{ServiceName, SiteId, SlotIndex};
 use minato_control_server::api::{
     DependencyStatus, RouteCandidate, RouteTest, UpgradeRequest, UpgradeState, UpgradeStatus,
 };
@@ -62,6 +62,15 @@ impl View for FakeView {
         "# HELP minato_requests_total Requests.\n# TYPE minato_requests_total counter\n\
          minato_requests_total{service=\"library\"} 7"
             .to_owned()
+    }
+
+    fn access_log(
+        &self,
+        service: &ServiceName,
+        site: Option<&SiteId>,
+        lines: usize,
+    ) -> Result<Vec<String>, String> {
+        Ok(vec![format!("{service} {site:?} {lines}")])
     }
 
     fn dependencies(&self) -> Vec<DependencyStatus> {

@@ -48,6 +48,7 @@ fn core(address: SocketAddr) -> Rc<Core> {
         trusted_proxies: Vec::new(),
         sorry: crate::SorryPage::default(),
         access_log: AccessLog::Off,
+        kept_log: None,
         connections: 100,
         workers: None,
         redirect: None,
@@ -55,7 +56,7 @@ fn core(address: SocketAddr) -> Rc<Core> {
     // Logged, but not to standard output.
     let (lines, written) = sync_channel::<Vec<u8>>(64);
     thread::spawn(move || written.into_iter().map(|it| it.len()).sum::<usize>());
-    Arc::get_mut(&mut gateway).unwrap().access_log = Sink(Some(lines));
+    Arc::get_mut(&mut gateway).unwrap().access_log = Sink::to(lines);
     Core::new(gateway)
 }
 

@@ -111,6 +111,7 @@ impl Stage {
             trusted_proxies: Vec::new(),
             sorry: SorryPage::default(),
             access_log: AccessLog::Off,
+            kept_log: None,
             connections: CLIENTS,
             workers: None,
             redirect: None,

@@ -131,6 +131,7 @@ impl Setup {
             trusted_proxies: self.trusted,
             sorry: SorryPage::new("<p>sorry</p>"),
             access_log: self.access_log,
+            kept_log: None,
             connections: self.connections,
             workers: NonZeroUsize::new(self.workers),
             redirect,

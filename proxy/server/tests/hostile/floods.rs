@@ -26,20 +26,27 @@ fn flood(kind: Flood, count: usize) {
     let gateway = Gateway::start(origin());
     let before = (gateway.resident(), gateway.descriptors());
     let witness = Witness::of(&gateway);
+    // What the machine is busy with beside it, another gateway feels too.
+    let apart = Gateway::start(origin());
+    let calm = Witness::of(&apart);
     for _ in 0..count.div_ceil(AT_ONCE) {
         let crowd: Vec<TcpStream> = (0..AT_ONCE).map(|_| one(&gateway, kind)).collect();
         drop(crowd);
     }
-    let seen = witness.end();
+    let (seen, calm) = (witness.end(), calm.end());
     gateway.settles("all of them close", |it| it.descriptors() < before.1 + 20);
     let left = gateway.resident().saturating_sub(before.0);
     let busy = gateway.busy_at_rest();
     println!(
-        "{count} connections, {kind:?}: {left} bytes left, {busy:?} of processor time in a second of rest; meanwhile {seen}"
+        "{count} connections, {kind:?}: {left} bytes left, {busy:?} of processor time in a second of rest; meanwhile {seen}; elsewhere {calm}"
     );
     assert!(left < LEFT, "{kind:?}: {left} bytes left");
     assert!(busy < Duration::from_millis(250), "{kind:?}: {busy:?}");
-    assert!(seen.p99 < Duration::from_millis(500), "{kind:?}: {seen}");
+    let late = seen.p99.saturating_sub(calm.worst);
+    assert!(
+        late < Duration::from_millis(500),
+        "{kind:?}: {seen}; elsewhere {calm}"
+    );
 }
 
 fn one(gateway: &Gateway, kind: Flood) -> TcpStream {

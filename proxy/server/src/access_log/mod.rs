@@ -2,13 +2,25 @@
 //!
 //! Each core gathers its lines and hands them on a few times a second; a thread of its own writes them, so that a slow or
 //! blocked standard output stops no request. Lines that it cannot take are dropped and counted.
+//!
+//! Lines go to standard output, are kept on disk by service ([`kept`], [`archive`]), or both.
 
+mod archive;
+mod kept;
+
+pub use archive::{Archive, Segment};
+pub use kept::KeptLog;
+
+use crate::clock;
 use crate::gateway::AccessLog;
+use kept::Kept;
 use std::cell::{Cell, RefCell};
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Batches that wait for the writer, of all cores.
 const WAITING: usize = 64;
@@ -38,32 +50,56 @@ pub(crate) struct Line<'a> {
 
 /// Where lines go, for all cores.
 #[derive(Debug)]
-pub(crate) struct Sink(pub(crate) Option<SyncSender<Vec<u8>>>);
+pub(crate) struct Sink {
+    batches: Option<SyncSender<Vec<u8>>>,
+    /// Lines that the writer could not keep and nobody has asked about.
+    lost: Arc<AtomicU64>,
+}
 
 impl Sink {
-    /// Starts the writer if the log is on; it ends with the sink.
-    pub(crate) fn open(access_log: AccessLog) -> Self {
-        if access_log == AccessLog::Off {
-            return Self(None);
+    /// Starts the writer if anything is logged; it ends with the sink.
+    pub(crate) fn open(access_log: AccessLog, kept: Option<KeptLog>) -> Self {
+        let lost = Arc::default();
+        if access_log == AccessLog::Off && kept.is_none() {
+            return Self {
+                batches: None,
+                lost,
+            };
         }
         let (batches, waiting) = sync_channel(WAITING);
-        let writer = std::thread::Builder::new().name("access-log".to_owned());
-        match writer.spawn(move || write_all(&waiting)) {
-            Ok(_) => Self(Some(batches)),
+        let writer = Writer {
+            stdout: access_log,
+            kept: kept.map(|it| Kept::new(it, clock::now())),
+            lost: Arc::clone(&lost),
+        };
+        let thread = std::thread::Builder::new().name("access-log".to_owned());
+        let batches = match thread.spawn(move || writer.run(&waiting)) {
+            Ok(_) => Some(batches),
             Err(error) => {
                 tracing::error!(%error, "no thread for the access log; requests are not logged");
-                Self(None)
+                None
             }
+        };
+        Self { batches, lost }
+    }
+
+    /// One that hands its batches to the caller.
+    #[cfg(test)]
+    pub(crate) fn to(batches: SyncSender<Vec<u8>>) -> Self {
+        Self {
+            batches: Some(batches),
+            lost: Arc::default(),
         }
     }
 
     /// One core's end of it.
     pub(crate) fn log(&self) -> Log {
         Log {
-            batches: self.0.clone(),
+            batches: self.batches.clone(),
             lines: RefCell::default(),
             count: Cell::new(0),
             dropped: Cell::new(0),
+            lost: Arc::clone(&self.lost),
         }
     }
 }
@@ -75,6 +111,8 @@ pub(crate) struct Log {
     lines: RefCell<Vec<u8>>,
     count: Cell<u64>,
     dropped: Cell<u64>,
+    /// Of all cores.
+    lost: Arc<AtomicU64>,
 }
 
 impl Log {
@@ -110,7 +148,7 @@ impl Log {
 
     /// Lines lost since it was last asked.
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.replace(0)
+        self.dropped.replace(0) + self.lost.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -120,11 +158,28 @@ impl Drop for Log {
     }
 }
 
-fn write_all(batches: &Receiver<Vec<u8>>) {
-    let mut out = std::io::stdout();
-    for batch in batches {
-        // Nowhere to complain: the log itself is what cannot be written.
-        let _ = out.write_all(&batch).and_then(|()| out.flush());
+/// The thread that waits for disks and pipes, so that no core does.
+struct Writer {
+    stdout: AccessLog,
+    kept: Option<Kept>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Writer {
+    fn run(mut self, batches: &Receiver<Vec<u8>>) {
+        let mut out = std::io::stdout();
+        for batch in batches {
+            if let Some(kept) = &mut self.kept {
+                let wall = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let wall_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+                let lost = kept.write(&batch, clock::now(), wall_ms);
+                self.lost.fetch_add(lost, Ordering::Relaxed);
+            }
+            if self.stdout == AccessLog::On {
+                // Nowhere to complain: the log itself is what cannot be written.
+                let _ = out.write_all(&batch).and_then(|()| out.flush());
+            }
+        }
     }
 }
 
@@ -260,6 +315,7 @@ mod tests {
             lines: RefCell::default(),
             count: Cell::new(0),
             dropped: Cell::new(0),
+            lost: Arc::default(),
         };
         for _ in 0..3 {
             log.lines.borrow_mut().push(b'x');
