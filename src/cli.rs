@@ -51,6 +51,8 @@ enum Command {
     Events(commands::events::EventsArgs),
     /// Show what an instance wrote.
     Logs(commands::logs::LogsArgs),
+    /// Plan again from a file of the data folder's `decisions/`: what was decided, from what, and whether it follows again.
+    Replay(commands::replay::ReplayArgs),
     /// Set the number of instances of a service by hand.
     Scale(commands::change::ScaleArgs),
     /// Restart every instance of a service, one at a time.
@@ -91,6 +93,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Run(args) => return run::main(&args),
         Command::Check(args) => commands::check::run(&args, &cli.global),
         Command::Ca(command) => commands::ca::run(&command, &cli.global),
+        Command::Replay(args) => commands::replay::run(&args, &cli.global),
         command => with_runtime(command, &cli.global),
     };
     match result {
@@ -130,7 +133,9 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Route(args) => commands::route::run(&args, &client, global).await,
             Command::Demo(args) => demo::run(args, global.admin).await,
             Command::DemoService(args) => demo::service_main(args).await,
-            Command::Run(_) | Command::Check(_) | Command::Ca(_) => Ok(ExitCode::from(2)),
+            Command::Run(_) | Command::Check(_) | Command::Ca(_) | Command::Replay(_) => {
+                Ok(ExitCode::from(2))
+            }
         }
     })
 }

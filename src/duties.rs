@@ -297,6 +297,7 @@ impl Charge {
                 every: hooks.every,
             }),
             site: self.settings.site.clone(),
+            decisions: Some(self.settings.data.join("decisions")),
             ..LeadOptions::new(self.keys.clone(), self.node.clone())
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod dependencies;
 pub(crate) mod events;
 pub(crate) mod logs;
 pub(crate) mod node;
+pub(crate) mod replay;
 pub(crate) mod route;
 pub(crate) mod status;
 pub(crate) mod store;

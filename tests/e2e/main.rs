@@ -14,6 +14,7 @@ mod commands;
 mod config_edits;
 mod containers;
 mod crash;
+mod decisions;
 mod disk;
 mod etcd;
 mod faults;

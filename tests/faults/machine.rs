@@ -202,6 +202,35 @@ impl Machine {
         printed
     }
 
+    /// Whatever this machine took away as leader it had saved before, and the same follows from what it saved.
+    #[track_caller]
+    pub(crate) fn decided_as_saved(&self) {
+        let listing = fs::read_dir(self.folder.join("data/decisions"));
+        let files: Vec<PathBuf> = match listing {
+            Ok(it) => it.map(|it| it.unwrap().path()).collect(),
+            Err(_) => Vec::new(),
+        };
+        let mut steps = String::new();
+        for file in &files {
+            let said = self.type_in(&["replay", file.to_str().unwrap()]);
+            assert!(said.ends_with("the same follows again\n"), "{said}");
+            steps.push_str(&said);
+        }
+        let log = self.log_text();
+        let ended = log.lines().filter_map(|it| {
+            let (before, _) = it.split_once(" is to end: ")?;
+            before.split(' ').find(|it| it.contains('/'))
+        });
+        for instance in ended {
+            let step = format!("  {instance}: remove: ");
+            assert!(
+                steps.contains(&step),
+                "{}: {instance} ended unsaved: {files:?}",
+                self.host.name
+            );
+        }
+    }
+
     /// Writes a service file in one step.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let folder = self.folder.join("services");

@@ -146,6 +146,7 @@ impl Stage {
             crate::history::one_generation_of_each_slot(&gateway.host, looks);
             crate::history::never_too_many(&gateway.host, looks, surge);
         }
+        self.control.iter().for_each(Machine::decided_as_saved);
         looks
     }
 

@@ -7,6 +7,7 @@
 mod election;
 mod hook;
 mod rollouts;
+mod saved;
 mod scaling;
 mod transaction;
 
@@ -26,8 +27,10 @@ use minato_control::{
 };
 use minato_control_store::keys::Keys;
 use minato_control_store::{Observed, Revision, SharedStore, StoreError};
+use saved::Saved;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -55,8 +58,10 @@ pub struct LeadOptions {
     pub patience: Patience,
     /// What adds nodes where there is no room. Default: nothing.
     pub hook: Option<Hook>,
-    /// Which site, as the hook is told.
+    /// Which site, as the hook is told and decisions are saved.
     pub site: SiteId,
+    /// Folder for what plans that take something away were made from. Default: they are not saved.
+    pub decisions: Option<PathBuf>,
 }
 
 impl LeadOptions {
@@ -74,6 +79,7 @@ impl LeadOptions {
             patience: Patience::default(),
             hook: None,
             site: SiteId::local(),
+            decisions: None,
         }
     }
 }
@@ -134,6 +140,7 @@ pub async fn lead(
             scaling: Scaling::new(options.scale_period, options.scale_window),
             hook: Runner::new(options.hook.clone(), options.site.clone()),
             rollouts: Rollouts::default(),
+            saved: Saved::new(options.decisions.clone(), options.site.clone()),
         };
         tokio::select! {
             why = leader.run() => {
@@ -178,6 +185,7 @@ struct Leader<'a> {
     hook: Runner,
     /// Since when new versions do well in this term.
     rollouts: Rollouts,
+    saved: Saved,
 }
 
 impl Leader<'_> {
@@ -236,6 +244,9 @@ impl Leader<'_> {
             // Nothing to do would never show whether the store writes again.
             self.committed = self.store.commit(self.term.renew()).await?;
         }
+        self.saved
+            .keep((&observed.world, &losses), now, &plan, self.events)
+            .await;
         let mut last = Ok(());
         for it in work {
             match self.commit(it).await {

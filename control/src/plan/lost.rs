@@ -11,6 +11,7 @@ use super::place::is_drained;
 use crate::World;
 use minato_config::{Health, NodeId, ServiceName};
 use minato_health::{Phase, Verdict};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ struct Gone {
 }
 
 /// How the nodes that are gone stand now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {
     /// Given up: what they had goes elsewhere.
     pub lost: BTreeSet<NodeId>,

@@ -1,6 +1,7 @@
 //! The key layout under `/minato/v1/<site>/`. One writer for each key.
 
 use minato_config::{GatewayId, Generation, NodeId, ServiceName, SiteId, SlotIndex};
+use minato_control::Object;
 
 /// Builds and takes apart the keys of one site.
 #[derive(Debug, Clone)]
@@ -45,6 +46,17 @@ pub enum Key {
     Image(NodeId, ServiceName),
     /// `leader`
     Leader,
+}
+
+impl From<&Object> for Key {
+    fn from(object: &Object) -> Self {
+        match object.clone() {
+            Object::Service(service) => Self::Service(service),
+            Object::Intent(service) => Self::Intent(service),
+            Object::Slot(service, n) => Self::Slot(service, n),
+            Object::Rollout(service) => Self::Rollout(service),
+        }
+    }
 }
 
 impl Keys {

@@ -7,6 +7,7 @@
 mod bounds;
 pub mod contract;
 mod copy;
+mod decision;
 mod embedded;
 mod error;
 mod etcd;
@@ -19,6 +20,7 @@ pub use bounds::{
     MAX_COMMIT_BYTES, MAX_COMPARES, MAX_KEY_BYTES, MAX_STORE_BYTES, MAX_VALUE_BYTES, MAX_WRITES,
 };
 pub use copy::{Copied, CopyError, Copying, is_fit, make_fit, reclaim};
+pub use decision::{Decision, ReplayError};
 pub use embedded::{Embedded, Options};
 pub use error::StoreError;
 pub use etcd::{Etcd, EtcdIdentity, EtcdOptions, EtcdTls, EtcdUser};

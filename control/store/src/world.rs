@@ -184,7 +184,8 @@ impl Observed {
     }
 }
 
-fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), String> {
+/// Takes one document in. The error is why it cannot be read.
+pub(crate) fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), String> {
     match key {
         Key::Service(service) => {
             world.services.insert(service.clone(), decode(entry)?);

@@ -85,12 +85,7 @@ fn slot_of(action: &Action) -> Option<SlotIndex> {
 }
 
 pub(super) fn compare(relied: &Relied, keys: &Keys) -> Compare {
-    let key = keys.text(&match &relied.object {
-        Object::Service(service) => Key::Service(service.clone()),
-        Object::Intent(service) => Key::Intent(service.clone()),
-        Object::Slot(service, n) => Key::Slot(service.clone(), *n),
-        Object::Rollout(service) => Key::Rollout(service.clone()),
-    });
+    let key = keys.text(&Key::from(&relied.object));
     match relied.modified {
         Some(revision) => Compare::Modified {
             key,
