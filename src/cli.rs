@@ -61,6 +61,11 @@ enum Command {
     Update(commands::update::UpdateArgs),
     /// Run again what a service ran before; while a rollout is under way, what it began from.
     Rollback(commands::update::RollbackArgs),
+    /// Update or restart many services, wave after wave: one first, then more at a time, now or on schedule.
+    Wave(commands::wave::WaveArgs),
+    /// Show, end or go on with what was started and outlives its command.
+    #[command(subcommand)]
+    Operation(commands::operation::OperationCommand),
     /// Take a service out of traffic: new requests get the sorry page, those in flight end.
     Drain(commands::change::DrainArgs),
     /// Show the machines of the site, or empty one.
@@ -122,6 +127,10 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Restart(args) => commands::change::restart(&args, &client, global).await,
             Command::Update(args) => commands::update::update(&args, &client, global).await,
             Command::Rollback(args) => commands::update::rollback(&args, &client, global).await,
+            Command::Wave(args) => commands::wave::run(&args, &client, global).await,
+            Command::Operation(command) => {
+                commands::operation::run(&command, &client, global).await
+            }
             Command::Drain(args) => commands::change::drain(&args, &client, global).await,
             Command::Node(command) => commands::node::run(&command, &client, global).await,
             Command::Explain(args) => commands::node::explain(&args, &client, global).await,

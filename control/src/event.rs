@@ -221,6 +221,8 @@ pub enum EventKind {
     Scaled,
     /// A service goes from one version to the next, or back.
     Updated,
+    /// An operation of a person's began, went on, was held or ended.
+    Operation,
     /// Control removed a slot or a service.
     Removed,
     /// An operator changed an intent.

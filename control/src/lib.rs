@@ -12,6 +12,7 @@ mod event;
 mod meta;
 mod node;
 mod node_clock;
+pub mod operation;
 mod plan;
 pub mod relay;
 mod restart;
@@ -28,6 +29,7 @@ pub use node::{
     START_DEADLINE,
 };
 pub use node_clock::Clocks;
+pub use operation::{Operation, OperationId};
 pub use plan::{
     Absences, Action, Explanation, FAILED_PAUSE, Losses, NodeExplained, Object, Patience, Plan,
     Relied, Room, STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, lacking_room, plan,
@@ -36,7 +38,8 @@ pub use plan::{
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
 pub use rollout::{
     CRASHES, Failure, FailureKind, Going, ImageReport, ImageState, News, Passed, RolloutRecord,
-    RolloutStage, RolloutStanding, RolloutStep, Rollouts, Version, over, release, rollout_standing,
+    RolloutStage, RolloutStanding, RolloutStep, Rollouts, Version, next_release, over, release,
+    rollout_standing,
 };
 pub use scale::{
     Decision, LOOK_BACK, Measures, PERIOD, STALE, ScaleRecord, ScaleStep, Scaler, Scaling, Sight,

@@ -1,6 +1,6 @@
 //! What the planner sees: one revision of the store.
 
-use crate::{ImageReport, Meta, Object, RolloutRecord, ScaleRecord};
+use crate::{ImageReport, Meta, Object, Operation, OperationId, RolloutRecord, ScaleRecord};
 use minato_config::{
     GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, Slot, SlotIndex,
 };
@@ -70,6 +70,8 @@ pub struct World {
     pub rollouts: BTreeMap<ServiceName, Stored<RolloutRecord>>,
     /// What nodes say of the images that rollouts want.
     pub images: BTreeMap<(NodeId, ServiceName), Stored<ImageReport>>,
+    /// What people started that outlives processes. A document that is gone is an operation that ended where it was.
+    pub operations: BTreeMap<OperationId, Stored<Operation>>,
     /// Documents that are gone although nobody ended them: records that did not say `removed`, and intents and rollouts of services
     /// that have not ended, whose last value stays. Only what was seen before can be known to be gone, and a record only by who watched.
     pub vanished: BTreeSet<Object>,

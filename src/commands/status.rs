@@ -133,6 +133,20 @@ fn all(status: &Status, client: &Client) -> String {
             status.config.folder
         ));
     }
+    for it in &status.operations {
+        out.push_str(&format!(
+            "operation {} ({}) is {}: {}{}\n",
+            it.id,
+            safe(&it.title),
+            it.state,
+            it.progress,
+            if it.schedule.is_empty() {
+                String::new()
+            } else {
+                format!(", {}", it.schedule)
+            }
+        ));
+    }
     for problem in &status.config.problems {
         out.push_str(&format!(
             "{} {}\n",

@@ -10,6 +10,7 @@ mod events;
 mod guard;
 mod metrics;
 mod nodes;
+mod operations;
 mod page;
 mod release;
 mod routes;

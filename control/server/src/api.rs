@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 mod change;
 mod dependency;
 mod node;
+mod operation;
 mod service;
 mod upgrade;
 
@@ -18,6 +19,10 @@ pub use change::{
 };
 pub use dependency::{Dependencies, DependencyMember, DependencyStatus, RelayStatus};
 pub use node::{Explained, ExplainedNode, ExplainedSlot, NodeStatus, Nodes};
+pub use operation::{
+    LeftOutStatus, OperationAnswer, OperationRequest, OperationStatus, OperationStepStatus,
+    Operations, WaveRequest,
+};
 pub use service::{
     ByHand, InstanceStatus, ReleaseStatus, RolloutStatus, Scaled, ServiceState, ServiceStatus,
 };
@@ -55,6 +60,9 @@ pub struct Status {
     pub services: Vec<ServiceStatus>,
     /// What needs a person, one sentence each; empty when all is well.
     pub alarms: Vec<String>,
+    /// Operations that have not ended.
+    #[serde(default)]
+    pub operations: Vec<OperationStatus>,
     /// Processes of before an upgrade that still serve the connections that they had.
     #[serde(default)]
     pub draining: Vec<u32>,

@@ -6,6 +6,7 @@
 
 mod election;
 mod hook;
+mod operations;
 mod rollouts;
 mod saved;
 mod scaling;
@@ -229,6 +230,9 @@ impl Leader<'_> {
         }
         let now = clock::wall();
         let losses = self.look_at_nodes(&observed.world, now);
+        if self.operate(&observed.world, now).await? == Written::Changed {
+            return Ok(());
+        }
         let rolled = self.roll(observed, &losses, now).await?;
         let scaled = self.scale(observed, &losses, now).await?;
         if rolled == Written::Changed || scaled == Written::Changed {
@@ -259,6 +263,19 @@ impl Leader<'_> {
             self.trouble.recovered();
         }
         last
+    }
+
+    /// Takes every operation one step on, together with what its steps order.
+    async fn operate(&mut self, world: &World, now: Timestamp) -> Result<Written, StoreError> {
+        let mut written = Written::Same;
+        for it in operations::work(world, &self.options.keys, now) {
+            match self.commit(it).await {
+                Ok(()) => written = Written::Changed,
+                Err(error) if self.is_about_one_service(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
     }
 
     /// Takes every rollout one step on, and writes it down.

@@ -33,6 +33,7 @@ pub use lost::{Absences, Losses, Patience};
 pub(crate) use rolling::{RollSlot, Rolling};
 pub use room::{Room, lacking_room};
 pub(crate) use room::{Sights, Standing};
+pub(crate) use settled::settled_each;
 pub use settled::{Settled, settled, wanted};
 
 use crate::World;

@@ -4,6 +4,7 @@ use super::condition::Condition;
 use super::seen::{Instances, Seen, SlotSeen, replicas};
 use crate::World;
 use minato_config::{Backend, ServiceName};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Problems that a text names; the rest is a number.
 const SHOWN: usize = 5;
@@ -42,7 +43,27 @@ pub fn settled(world: &World, service: &ServiceName) -> Settled {
     else {
         return Settled::Done(format!("{service} is not there"));
     };
-    let seen = Seen::of(world, &instances, service);
+    of_service(world, &instances, service)
+}
+
+/// [`settled`] of each of `services` that is there; the world is gone through once for all of them.
+pub(crate) fn settled_each(
+    world: &World,
+    services: &BTreeSet<&ServiceName>,
+) -> BTreeMap<ServiceName, Settled> {
+    if services.is_empty() {
+        return BTreeMap::new();
+    }
+    let instances = Instances::of(world);
+    let there = instances.services(world).into_iter();
+    there
+        .filter(|it| services.contains(it))
+        .map(|it| (it.clone(), of_service(world, &instances, it)))
+        .collect()
+}
+
+fn of_service(world: &World, instances: &Instances<'_>, service: &ServiceName) -> Settled {
+    let seen = Seen::of(world, instances, service);
     let left = seen.kept.len() + seen.removed.len() + seen.orphans.len();
     match seen.record.map(|it| &it.value) {
         None => Settled::Waiting(format!(

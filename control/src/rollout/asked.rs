@@ -2,7 +2,9 @@
 
 use super::record::{Passed, RolloutRecord, RolloutStage, Version};
 use crate::World;
-use minato_config::{Backend, Command, Release, Released, Restart, ServiceName, ServiceRecord};
+use minato_config::{
+    Backend, Command, Intent, Release, Released, Restart, ServiceName, ServiceRecord, Timestamp,
+};
 use std::collections::BTreeSet;
 
 /// What people ask of a service: its file's word, and theirs over it.
@@ -75,6 +77,33 @@ pub fn release<'a>(world: &'a World, service: &ServiceName) -> Option<&'a Releas
     let record = world.rollouts.get(service).map(|it| &it.value);
     let first = world.intents.get(service)?.value.release.as_ref()?;
     first.chain().find(|it| counts(it, command, record))
+}
+
+/// A release by hand over what `command`, the file, says now. `last`: the intent that it goes into; `old`: the release of it that counts.
+pub fn next_release(
+    last: Option<&Intent>,
+    old: Option<&Release>,
+    what: Released,
+    command: &Command,
+    who: &str,
+    now: Timestamp,
+) -> Release {
+    // Higher than any before, also after an intent was lost.
+    let last = last.and_then(|it| it.release.as_ref());
+    let number = last.map_or(0, |it| it.number + 1).max(now.0);
+    Release {
+        number,
+        over: over(command, &what),
+        what,
+        who: who.to_owned(),
+        since: now,
+        before: old.map(|it| {
+            Box::new(Release {
+                before: None,
+                ..it.clone()
+            })
+        }),
+    }
 }
 
 fn counts(release: &Release, command: &Command, record: Option<&RolloutRecord>) -> bool {

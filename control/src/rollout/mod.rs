@@ -18,7 +18,7 @@ mod standing;
 mod turn;
 
 pub(crate) use asked::{Mark, command_of, course};
-pub use asked::{over, release};
+pub use asked::{next_release, over, release};
 pub use record::{
     Failure, FailureKind, Going, ImageReport, ImageState, Passed, RolloutRecord, RolloutStage,
     Version,

@@ -1,7 +1,7 @@
 //! The key layout under `/minato/v1/<site>/`. One writer for each key.
 
 use minato_config::{GatewayId, Generation, NodeId, ServiceName, SiteId, SlotIndex};
-use minato_control::Object;
+use minato_control::{Object, OperationId};
 
 /// Builds and takes apart the keys of one site.
 #[derive(Debug, Clone)]
@@ -44,6 +44,8 @@ pub enum Key {
     Rollout(ServiceName),
     /// `images/<node>/<service>`
     Image(NodeId, ServiceName),
+    /// `operations/<id>`
+    Operation(OperationId),
     /// `leader`
     Leader,
 }
@@ -99,6 +101,7 @@ impl Keys {
             Key::Scale(service) => format!("{root}scale/{service}"),
             Key::Rollout(service) => format!("{root}rollouts/{service}"),
             Key::Image(node, service) => format!("{root}images/{node}/{service}"),
+            Key::Operation(id) => format!("{root}operations/{id}"),
             Key::Leader => format!("{root}leader"),
         }
     }
@@ -145,6 +148,7 @@ impl Keys {
             ["scale", name] => Key::Scale(service(name)?),
             ["rollouts", name] => Key::Rollout(service(name)?),
             ["images", node, name] => Key::Image(NodeId::parse(node).ok()?, service(name)?),
+            ["operations", id] => Key::Operation(OperationId(id.parse().ok()?)),
             _ => return None,
         })
     }

@@ -69,7 +69,12 @@ impl TouchedSet {
             }
             Key::GatewayAlive(gateway) => drop(self.gateways.insert(gateway.clone())),
             // Load and what follows from it change often, and only slots follow from that.
-            Key::Meta | Key::Leader | Key::Load(..) | Key::NodeUsage(_) | Key::Scale(_) => {}
+            Key::Meta
+            | Key::Leader
+            | Key::Load(..)
+            | Key::NodeUsage(_)
+            | Key::Scale(_)
+            | Key::Operation(_) => {}
         }
     }
 }
@@ -225,6 +230,7 @@ pub(crate) fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), Stri
         Key::Image(node, service) => {
             world.images.insert((node, service), decode(entry)?);
         }
+        Key::Operation(id) => drop(world.operations.insert(id, decode(entry)?)),
         Key::Meta => world.meta = Some(decode(entry)?),
         Key::Leader => {}
     }
@@ -290,6 +296,8 @@ fn delete(world: &mut World, key: &Key) {
             }
         }
         Key::Image(node, service) => drop(world.images.remove(&(node, service))),
+        // Nothing more follows from it, and whatever it began goes its way.
+        Key::Operation(id) => drop(world.operations.remove(&id)),
         // The era of a store whose `meta` vanished is still its era.
         Key::Meta | Key::Leader => {}
     }

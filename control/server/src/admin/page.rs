@@ -50,6 +50,7 @@ pub(super) fn render(
         .raw("</style></head>\n<body>\n");
     head(&mut out, status, refresh);
     needs(&mut out, status);
+    operations(&mut out, status);
     service::list(&mut out, status);
     history(&mut out, events);
     foot(&mut out, status);
@@ -155,6 +156,25 @@ fn list(out: &mut Html, title: &'static str, items: &[String]) {
         out.raw("<li>").text(&more).raw("</li>");
     }
     out.raw("</ul></section>\n");
+}
+
+/// What people started and has not ended.
+fn operations(out: &mut Html, status: &Status) {
+    if status.operations.is_empty() {
+        return;
+    }
+    out.raw("<section><h2>Operations</h2><div class=\"wide\"><table><tbody>\n");
+    for it in status.operations.iter().take(SHOWN) {
+        out.raw("<tr><td class=\"n\">").text(&it.id.to_string());
+        out.raw("</td><td>").text(&it.title);
+        out.raw("</td><td>").text(&it.state);
+        out.raw("</td><td>").text(&it.progress);
+        out.raw("</td><td class=\"why\">").text(&it.reason);
+        out.raw(" <small>by ")
+            .text(&it.who)
+            .raw("</small></td></tr>\n");
+    }
+    out.raw("</tbody></table></div></section>\n");
 }
 
 fn history(out: &mut Html, events: &[Arc<EventLine>]) {

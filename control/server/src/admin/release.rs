@@ -7,7 +7,7 @@ use crate::api::{ChangeAnswer, RollbackRequest, UpdateRequest};
 use crate::clock;
 use axum::extract::{Path, State};
 use minato_config::{Backend, Command, ImageReference, Intent, Release, Released, Timestamp};
-use minato_control::{RolloutRecord, Version, over, release};
+use minato_control::{RolloutRecord, Version, next_release, release};
 
 pub(super) async fn update(
     State(shared): State<Shared>,
@@ -184,20 +184,6 @@ fn next(
     who: &str,
     now: Timestamp,
 ) -> Release {
-    // Higher than any before, also after an intent was lost.
-    let last = before.intent.and_then(|it| it.release.as_ref());
-    let number = last.map_or(0, |it| it.number + 1).max(now.0);
-    Release {
-        number,
-        over: over(file, &what),
-        what,
-        who: super::change::caller(who),
-        since: now,
-        before: old.map(|it| {
-            Box::new(Release {
-                before: None,
-                ..it.clone()
-            })
-        }),
-    }
+    let who = super::change::caller(who);
+    next_release(before.intent, old, what, file, &who, now)
 }

@@ -7,7 +7,7 @@ use super::page::{self, Refresh};
 use super::settle;
 use super::state::{Seen, Shared, known};
 use super::status::Sources;
-use super::{change, events, nodes, release, upgrade};
+use super::{change, events, nodes, operations, release, upgrade};
 use crate::LeaderRecord;
 use crate::api::{
     AccessLines, ConfigStatus, Dependencies, DependencyStatus, LogLines, RouteTest, ServiceStatus,
@@ -57,6 +57,13 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/nodes/{name}/drain", post(nodes::drain))
         .route("/v1/nodes/{name}/settled", get(nodes::settled))
+        .route(
+            "/v1/operations",
+            get(operations::list).post(operations::create),
+        )
+        .route("/v1/operations/{id}", get(operations::show))
+        .route("/v1/operations/{id}/abort", post(operations::abort))
+        .route("/v1/operations/{id}/resume", post(operations::resume))
         .route("/v1/dependencies", get(dependencies))
         .route("/v1/upgrade", get(upgrade::status).post(upgrade::begin))
         .route("/v1/events", get(events::list))
@@ -323,7 +330,7 @@ async fn overview(shared: &Shared) -> Status {
     let folder = Arc::clone(&admin.folder.borrow());
     let (traffic, endpoints) = (admin.view.traffic(), admin.view.endpoints());
     let looked = shared.look().await;
-    let (services, mut alarms, revision, trouble) = match &looked {
+    let (services, mut alarms, open, revision, trouble) = match &looked {
         Ok(Seen { observed, stale }) => {
             let sources = Sources::new(&observed.world, &traffic, &endpoints, now);
             let plan = minato_control::plan(&observed.world, now);
@@ -340,12 +347,14 @@ async fn overview(shared: &Shared) -> Status {
             (
                 sources.services(),
                 alarms,
+                operations::open(&observed.world),
                 observed.revision.0,
                 stale.clone(),
             )
         }
-        Err(why) => (Vec::new(), Vec::new(), 0, Some(why.clone())),
+        Err(why) => (Vec::new(), Vec::new(), Vec::new(), 0, Some(why.clone())),
     };
+    alarms.extend(operations::alarms(&open));
     alarms.extend(dependency_alarms(&admin.view.dependencies()));
     let trouble = trouble
         .or_else(|| admin.store.trouble())
@@ -376,6 +385,7 @@ async fn overview(shared: &Shared) -> Status {
         },
         services,
         alarms,
+        operations: open,
         draining: admin.view.upgrade().draining,
     }
 }

@@ -57,6 +57,7 @@ fn status(services: Vec<ServiceStatus>) -> Status {
         },
         services,
         alarms: Vec::new(),
+        operations: Vec::new(),
         draining: Vec::new(),
     }
 }

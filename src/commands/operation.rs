@@ -1,0 +1,277 @@
+//! `minato operation list|show|abort|resume`: what people started that outlives commands and processes.
+
+use super::change::who;
+use super::terminal::{Tone, paint, print, safe, table};
+use crate::cli::Global;
+use crate::client::{Client, encode};
+use anyhow::bail;
+use minato_control_server::api::{OperationAnswer, OperationRequest, OperationStatus, Operations};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(300);
+/// So long no answer is borne with: a minato that is upgraded or restarted comes back.
+const AWAY: Duration = Duration::from_secs(60);
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum OperationCommand {
+    /// Show every operation, the newest first.
+    List,
+    /// Show one, with its steps.
+    Show(ShowArgs),
+    /// End one: nothing more begins, and what is under way comes to its end.
+    Abort(WordArgs),
+    /// Let one that is held after failures go on with what is left.
+    Resume(WordArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// Its number.
+    id: u64,
+    /// Stay until it has ended. Exit 1 where it did not come true whole.
+    #[arg(long, short)]
+    follow: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct WordArgs {
+    /// Its number.
+    id: u64,
+    /// Return at once.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+pub(crate) async fn run(
+    command: &OperationCommand,
+    client: &Client,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
+    match command {
+        OperationCommand::List => list(client, global).await,
+        OperationCommand::Show(args) if args.follow => follow(args.id, client, global).await,
+        OperationCommand::Show(args) => {
+            let it: OperationStatus = client.get(&path(args.id)).await?;
+            show(&it, global)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        OperationCommand::Abort(args) => word(args, "abort", client, global).await,
+        OperationCommand::Resume(args) => word(args, "resume", client, global).await,
+    }
+}
+
+fn path(id: u64) -> String {
+    format!("/v1/operations/{}", encode(&id.to_string()))
+}
+
+async fn list(client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+    let found: Operations = client.get("/v1/operations").await?;
+    if global.json {
+        print(&format!("{}\n", serde_json::to_string(&found)?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plain = |it: &str| (safe(it), Tone::Plain);
+    let mut rows = vec![
+        ["ID", "STATE", "WHAT", "PROGRESS", "WHO", "DETAIL"]
+            .map(plain)
+            .to_vec(),
+    ];
+    for it in &found.operations {
+        rows.push(vec![
+            plain(&it.id.to_string()),
+            (it.state.clone(), tone(&it.state)),
+            plain(&it.title),
+            plain(&it.progress),
+            plain(&it.who),
+            plain(&it.reason),
+        ]);
+    }
+    print(&table(&rows))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn word(
+    args: &WordArgs,
+    verb: &str,
+    client: &Client,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
+    let request = OperationRequest { who: who() };
+    let answer: OperationAnswer = client
+        .post(&format!("{}/{verb}", path(args.id)), &request)
+        .await?;
+    let it = &answer.operation;
+    if args.no_wait || it.ended {
+        if global.json {
+            print(&format!("{}\n", serde_json::to_string(&answer)?))?;
+        } else {
+            print(&format!(
+                "operation {} is {}: {}; {}\n",
+                it.id,
+                it.state,
+                safe(&it.reason),
+                it.progress
+            ))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let code = follow(args.id, client, global).await?;
+    // What was asked for here is that it ends.
+    Ok(if verb == "abort" {
+        ExitCode::SUCCESS
+    } else {
+        code
+    })
+}
+
+/// Shows how it goes until it has ended, is held or waits for a later window. Exit 0 where all came true.
+pub(super) async fn follow(id: u64, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+    let began = crate::clock::now();
+    let mut shown: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let mut heard = began;
+    loop {
+        let it: OperationStatus = match client.get(&path(id)).await {
+            Ok(it) => it,
+            Err(error) if crate::clock::now() < heard + AWAY => {
+                tracing::debug!(%error, "no answer, tried again");
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+            Err(error) => return Err(error.context(format!(
+                "operation {id} goes on without this command; `minato operation show {id} --follow` looks again"
+            ))),
+        };
+        heard = crate::clock::now();
+        if !global.json {
+            changes(&it, began.elapsed(), &mut shown)?;
+        }
+        let rests = it.ended || matches!(it.state.as_str(), "held" | "paused" | "scheduled");
+        let first_look = it.state == "scheduled" && it.schedule.is_empty();
+        if rests && !first_look {
+            return end(&it, global);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// One line for each step that is otherwise than it was shown last.
+fn changes(
+    it: &OperationStatus,
+    after: Duration,
+    shown: &mut BTreeMap<String, (String, String)>,
+) -> anyhow::Result<()> {
+    for step in &it.steps {
+        let now = (step.state.clone(), step.detail.clone());
+        let before = shown.insert(step.service.clone(), now.clone());
+        let is_news = match &before {
+            Some(before) => *before != now,
+            None => step.state != "waiting" || !step.detail.is_empty(),
+        };
+        if !is_news {
+            continue;
+        }
+        print(&format!(
+            "{:>4}s wave {}/{}  {} {} {}\n",
+            after.as_secs(),
+            step.wave,
+            it.waves,
+            step.service,
+            paint(&step.state, tone(&step.state)),
+            safe(&step.detail)
+        ))?;
+    }
+    Ok(())
+}
+
+fn end(it: &OperationStatus, global: &Global) -> anyhow::Result<ExitCode> {
+    if global.json {
+        print(&format!("{}\n", serde_json::to_string(it)?))?;
+    } else {
+        let state = paint(&it.state, tone(&it.state));
+        print(&format!(
+            "operation {} is {state}: {}\n",
+            it.id, it.progress
+        ))?;
+    }
+    if it.ended && it.succeeded {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let failed = it.steps.iter().find(|it| it.state == "failed");
+    let why = failed.map(|it| format!("; {}: {}", it.service, safe(&it.detail)));
+    let hint = if it.hint.is_empty() {
+        format!("minato operation show {}", it.id)
+    } else {
+        it.hint.clone()
+    };
+    bail!(
+        "operation {} ({}) is {}, {}{}; type: {hint}",
+        it.id,
+        it.title,
+        it.state,
+        it.progress,
+        why.unwrap_or_default()
+    )
+}
+
+fn show(it: &OperationStatus, global: &Global) -> anyhow::Result<()> {
+    if global.json {
+        print(&format!("{}\n", serde_json::to_string(it)?))?;
+        return Ok(());
+    }
+    let why = if it.why.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", safe(&it.why))
+    };
+    print(&format!(
+        "operation {}: {}, by {}{why}\n{}: {}\n",
+        it.id,
+        it.title,
+        safe(&it.who),
+        paint(&it.state, tone(&it.state)),
+        it.progress
+    ))?;
+    for (name, text) in [
+        ("schedule", &it.schedule),
+        ("why", &it.reason),
+        ("type", &it.hint),
+    ] {
+        if !text.is_empty() {
+            print(&format!("{name}: {}\n", safe(text)))?;
+        }
+    }
+    print(&steps(it))?;
+    Ok(())
+}
+
+/// The steps as a table.
+pub(super) fn steps(it: &OperationStatus) -> String {
+    let plain = |it: &str| (safe(it), Tone::Plain);
+    let mut rows = vec![
+        ["WAVE", "SERVICE", "STEP", "STATE", "DETAIL"]
+            .map(plain)
+            .to_vec(),
+    ];
+    for step in &it.steps {
+        rows.push(vec![
+            plain(&step.wave.to_string()),
+            plain(&step.service),
+            plain(&step.name),
+            (step.state.clone(), tone(&step.state)),
+            plain(&step.detail),
+        ]);
+    }
+    table(&rows)
+}
+
+fn tone(state: &str) -> Tone {
+    match state {
+        "done" => Tone::Good,
+        "failed" | "held" | "missed" => Tone::Bad,
+        "running" | "paused" | "aborting" | "aborted" | "closed" | "skipped" => Tone::Doubtful,
+        _ => Tone::Plain,
+    }
+}
