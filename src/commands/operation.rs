@@ -118,17 +118,23 @@ async fn word(
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let code = follow(args.id, client, global).await?;
+    let it = watch(args.id, client, global).await?;
+    if it.state != "aborted" {
+        return end(&it, global);
+    }
     // What was asked for here is that it ends.
-    Ok(if verb == "abort" {
-        ExitCode::SUCCESS
-    } else {
-        code
-    })
+    told(&it, global)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Shows how it goes until it has ended, is held or waits for a later window. Exit 0 where all came true.
+/// Shows how it goes until it rests. Exit 0 where all came true.
 pub(super) async fn follow(id: u64, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+    let it = watch(id, client, global).await?;
+    end(&it, global)
+}
+
+/// Shows how it goes until it has ended, is held or waits for a later window.
+async fn watch(id: u64, client: &Client, global: &Global) -> anyhow::Result<OperationStatus> {
     let began = crate::clock::now();
     let mut shown: BTreeMap<String, (String, String)> = BTreeMap::new();
     let mut heard = began;
@@ -151,7 +157,7 @@ pub(super) async fn follow(id: u64, client: &Client, global: &Global) -> anyhow:
         let rests = it.ended || matches!(it.state.as_str(), "held" | "paused" | "scheduled");
         let first_look = it.state == "scheduled" && it.schedule.is_empty();
         if rests && !first_look {
-            return end(&it, global);
+            return Ok(it);
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -32,3 +32,4 @@ mod stop;
 mod support;
 mod tls;
 mod upgrade;
+mod waves;

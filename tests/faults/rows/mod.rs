@@ -2,6 +2,7 @@
 
 mod clock;
 mod gateway_cut;
+mod leader_killed;
 mod leases;
 mod node_lost;
 mod prefix;

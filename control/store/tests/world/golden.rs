@@ -126,3 +126,28 @@ fn golden_observations_mean_what_they_say() {
     assert_eq!(verdict.since, Timestamp(1_767_225_600_000));
     assert_eq!(world.node_infos[&node()].value.memory_bytes, 25_769_803_776);
 }
+
+#[test]
+fn a_golden_operation_means_what_it_says() {
+    let world = golden_world().world;
+    let operation = &world.operations[&OperationId(12)].value;
+    let Work::Wave(wave) = &operation.work;
+    let image = ImageReference::parse("registry.example/repo:3.2").unwrap();
+    assert_eq!(wave.change, WaveChange::Image(image));
+    assert_eq!((wave.size, wave.stop_after, wave.forgiven), (5, 2, 1));
+    assert_eq!(operation.state, OperationState::Held);
+    assert_eq!(operation.schedule.repeat, Repeat::Daily);
+    assert_eq!(operation.schedule.until, Some(Timestamp(1_767_229_300_000)));
+    let steps = &operation.steps;
+    assert_eq!(
+        (steps[0].state, steps[0].number),
+        (StepState::Failed, Some(9))
+    );
+    assert_eq!((steps[1].state, steps[1].wave), (StepState::Waiting, 2));
+    // What this minato writes is what it reads.
+    let text = serde_json::to_vec(operation).unwrap();
+    assert_eq!(
+        &serde_json::from_slice::<minato_control::Operation>(&text).unwrap(),
+        operation
+    );
+}

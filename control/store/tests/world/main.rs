@@ -12,7 +12,10 @@ mod lenience;
 mod vanished;
 
 use minato_config::*;
-use minato_control::{FailureKind, ImageState, InstanceKey, Object, RolloutStage, World};
+use minato_control::operation::{OperationState, Repeat, StepState, WaveChange, Work};
+use minato_control::{
+    FailureKind, ImageState, InstanceKey, Object, OperationId, RolloutStage, World,
+};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Entry, Event, Listing, Observed, Revision};
 use minato_health::{Phase, Verdict};
@@ -85,6 +88,7 @@ fn documents() -> Vec<(&'static str, Key)> {
         ("scale.json", Key::Scale(service("library"))),
         ("rollout.json", Key::Rollout(service("library"))),
         ("image.json", Key::Image(node(), service("library"))),
+        ("operation.json", Key::Operation(OperationId(12))),
     ]
 }
 
@@ -112,6 +116,7 @@ fn count(world: &World) -> usize {
         + world.scales.len()
         + world.rollouts.len()
         + world.images.len()
+        + world.operations.len()
 }
 
 fn gone(key: &Key, revision: u64) -> Event {

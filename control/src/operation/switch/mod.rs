@@ -1,0 +1,24 @@
+//! Moving services to another site and back: one service's way from the site that serves it to the one that shall, step by step.
+//!
+//! [`advance`] is one look at a [`Switch`]: from the document, what is seen at both sites and the clock follow the next document and
+//! orders. The document is written first, then orders are carried out; an order whose effect is not seen is given again at the
+//! next look, so every order must do no harm when it is given twice. Whoever runs it may die at any moment.
+//!
+//! **Where it lives.** At the site that shall serve: that one is not going to be switched off, and without it nothing may move. The site
+//! that serves now needs nothing of it: requests are held there for a bounded time only, after which they are served again.
+//!
+//! **The point of no return** is the order of sites with a higher epoch, written at the target in one commit with the document. Before
+//! it a failure gives the service back to its old site; after it there is only forward, and the way back is another switch.
+//!
+//! Not here: carrying orders out over the link, hooks and their processes, counting requests.
+
+mod advance;
+mod record;
+
+pub use advance::{SwitchTurn, advance};
+pub use record::{
+    Data, Held, Order, Phase, PhaseState, Sight, Source, Switch, SwitchState, Sync, Timing,
+};
+
+#[cfg(test)]
+mod crash;
