@@ -192,7 +192,7 @@ fn changes(
     Ok(())
 }
 
-fn end(it: &OperationStatus, global: &Global) -> anyhow::Result<ExitCode> {
+fn told(it: &OperationStatus, global: &Global) -> anyhow::Result<()> {
     if global.json {
         print(&format!("{}\n", serde_json::to_string(it)?))?;
     } else {
@@ -202,6 +202,11 @@ fn end(it: &OperationStatus, global: &Global) -> anyhow::Result<ExitCode> {
             it.id, it.progress
         ))?;
     }
+    Ok(())
+}
+
+fn end(it: &OperationStatus, global: &Global) -> anyhow::Result<ExitCode> {
+    told(it, global)?;
     if it.ended && it.succeeded {
         return Ok(ExitCode::SUCCESS);
     }

@@ -1,10 +1,6 @@
 //! Operations: refused or begun by the API, carried on by leaders that change all the time.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on ends"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod site;
 

@@ -8,7 +8,7 @@ impl Operation {
     pub fn abort(&self, who: &str, now: Timestamp) -> Result<Self, String> {
         match self.state {
             OperationState::Aborting => return Err(format!("it is being ended: {}", self.reason)),
-            it if !it.is_open() => return Err(format!("it is {it} already; {}", self.progress())),
+            it if !it.is_open() => return Err(format!("it is {it} already: {}", self.reason)),
             _ => {}
         }
         let state = if self.count(StepState::Running) > 0 {
