@@ -13,6 +13,7 @@ mod begin;
 mod record;
 mod schedule;
 mod sight;
+pub mod switch;
 mod word;
 
 pub use advance::{Turn, advance};

@@ -150,7 +150,9 @@ impl Look<'_> {
         let late = self.waited() + MARGIN >= self.next.timing.hold();
         if is_over || late {
             let (phase, waited) = (self.next.phase, self.waited());
-            self.abort(format!("{phase:?} was not over when requests had waited for {waited:?}"));
+            self.abort(format!(
+                "{phase:?} was not over when requests had waited for {waited:?}"
+            ));
             return None;
         }
         Some(source)
@@ -255,7 +257,9 @@ impl Look<'_> {
         let is_quiet = match &self.sight.source {
             // Nobody can come to one that is away.
             None => true,
-            Some(it) => it.quiet_since.is_some_and(|since| self.now.since(since) >= quiet / 2),
+            Some(it) => it
+                .quiet_since
+                .is_some_and(|since| self.now.since(since) >= quiet / 2),
         };
         if moved && is_quiet {
             self.next.state = SwitchState::Done;

@@ -118,7 +118,11 @@ impl Pair {
                 Order::First(epoch) => {
                     assert!(*epoch > self.epoch, "an epoch went back");
                     if self.switch.data == Data::Hook {
-                        assert_eq!(self.copied, Some(self.switch.tries), "moved without a whole copy");
+                        assert_eq!(
+                            self.copied,
+                            Some(self.switch.tries),
+                            "moved without a whole copy"
+                        );
                     }
                     self.epoch = *epoch;
                 }
@@ -144,10 +148,13 @@ impl Pair {
                 }
             }
             Order::Tell(epoch) if heard => self.source.epoch = self.source.epoch.max(*epoch),
-            Order::Sync(run) if self.sync != Sync::Running(*run) && self.sync != Sync::Done(*run) => {
+            Order::Sync(run)
+                if self.sync != Sync::Running(*run) && self.sync != Sync::Done(*run) =>
+            {
                 self.sync = Sync::Running(*run);
                 self.sync_left = 700;
-                let whole = self.source.held.is_some_and(|it| it.0 == *run) && self.source.in_flight == 0;
+                let whole =
+                    self.source.held.is_some_and(|it| it.0 == *run) && self.source.in_flight == 0;
                 self.copied = whole.then_some(*run);
             }
             _ => {}
@@ -195,7 +202,8 @@ impl Pair {
 
     /// Visitors are served, or wait within the bound.
     fn never_off(&self) {
-        let source_serves = self.source.lives && self.source.epoch == 4 && self.source.held.is_none();
+        let source_serves =
+            self.source.lives && self.source.epoch == 4 && self.source.held.is_none();
         let target_serves = self.epoch > 4 && self.up > 0;
         let waits = self.source.lives && self.source.held.is_some_and(|it| it.1 > self.now);
         assert!(
@@ -213,7 +221,9 @@ impl Pair {
         assert_eq!(self.source.held, None, "{self:#?}");
         match self.switch.state {
             SwitchState::Done => assert_eq!((self.epoch, self.source.epoch), (5, 5), "{self:#?}"),
-            SwitchState::Aborted => assert_eq!((self.epoch, self.source.epoch), (4, 4), "{self:#?}"),
+            SwitchState::Aborted => {
+                assert_eq!((self.epoch, self.source.epoch), (4, 4), "{self:#?}")
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -274,7 +284,14 @@ fn an_undisturbed_switch_moves_and_says_that_the_old_site_is_safe() {
         assert_eq!(pair.switch.state, SwitchState::Done, "{pair:#?}");
         assert!(pair.switch.reason.contains("safe to power off"));
         pair.is_whole();
-        assert_eq!(pair.sync, if data == Data::Hook { Sync::Done(1) } else { Sync::None });
+        assert_eq!(
+            pair.sync,
+            if data == Data::Hook {
+                Sync::Done(1)
+            } else {
+                Sync::None
+            }
+        );
     }
 }
 
@@ -304,7 +321,10 @@ fn a_runner_that_dies_anywhere_leaves_a_switch_that_completes_or_is_given_up() {
         count(SwitchState::Done),
         count(SwitchState::Aborted)
     );
-    assert!(count(SwitchState::Aborted) > 0, "no crash was long enough to end a hold");
+    assert!(
+        count(SwitchState::Aborted) > 0,
+        "no crash was long enough to end a hold"
+    );
 }
 
 #[test]
@@ -313,7 +333,11 @@ fn a_command_that_fails_gives_the_service_back() {
     pair.fails = true;
     run(&mut pair, None, |_| {});
     assert_eq!(pair.switch.state, SwitchState::Aborted);
-    assert!(pair.switch.reason.contains("disk full"), "{}", pair.switch.reason);
+    assert!(
+        pair.switch.reason.contains("disk full"),
+        "{}",
+        pair.switch.reason
+    );
     pair.is_whole();
 }
 
@@ -359,7 +383,10 @@ fn a_person_ends_it_before_the_move_and_is_told_the_way_back_after_it() {
                     other.is_whole();
                 }
                 Err(why) => {
-                    assert!(phase > Phase::Move && why.contains("minato switch --to tokyo"), "{why}");
+                    assert!(
+                        phase > Phase::Move && why.contains("minato switch --to tokyo"),
+                        "{why}"
+                    );
                 }
             }
         }
@@ -380,7 +407,10 @@ fn a_target_that_does_not_answer_asks_a_person_and_goes_on_when_it_does() {
     let begin = pair.now;
     run(&mut pair, None, |it| {
         if it.now > begin + 200_000 {
-            assert!(it.answers || it.switch.state == SwitchState::Stuck, "{it:#?}");
+            assert!(
+                it.answers || it.switch.state == SwitchState::Stuck,
+                "{it:#?}"
+            );
             it.answers = true;
         }
     });
