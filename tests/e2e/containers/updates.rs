@@ -3,6 +3,7 @@
 use super::stage::{Engine, inside_with, wait};
 use crate::support::clock::until;
 use crate::support::http::get;
+use crate::support::load::{Ask, Load};
 use crate::support::site::{PATIENT, Site};
 
 use std::fs;
@@ -215,6 +216,96 @@ fn an_update_that_works_and_four_that_do_not_cost_no_request() {
         let report = load.stop();
         println!(
             "{} requests over five updates and a way back, {} failed",
+            report.sent, report.failed
+        );
+        report.nothing_failed();
+    });
+}
+
+const FAMILY: [&str; 3] = ["repo-1", "repo-2", "repo-3"];
+
+/// What each of the family answers with.
+fn versions(site: &Site) -> Vec<String> {
+    let answer = |it: &&str| get(site.gateway(), &format!("{it}.test"), "/file/name").unwrap();
+    FAMILY.iter().map(|it| answer(it).text()).collect()
+}
+
+#[test]
+fn a_wave_of_images_takes_the_newest_of_the_same_name_and_the_way_back() {
+    let test =
+        "containers::updates::a_wave_of_images_takes_the_newest_of_the_same_name_and_the_way_back";
+    inside_with(&[("docker-registry", "docker-registry")], test, async {
+        let engine = Engine::start().await;
+        let _registry = Registry::start().await;
+        let (one, two) = (push(&engine, "1"), push(&engine, "2"));
+        let bad = push_crashing(&engine, "bad");
+        // From here on `reference` is what `to` is.
+        let move_tag = |reference: &str, to: &str| {
+            engine.docker(&["pull", to]);
+            engine.docker(&["tag", to, reference]);
+            engine.docker(&["push", reference]);
+            engine.docker(&["rmi", reference, to]);
+        };
+        let mut site = Site::new();
+        let settings = fs::read_to_string(site.settings()).unwrap();
+        let docker = format!(
+            "[agent]\nruntime = \"docker\"\ndocker = {{ socket = \"{}\", free_space = 0 }}\n",
+            engine.socket().display()
+        );
+        fs::write(site.settings(), settings.replace("[agent]\n", &docker)).unwrap();
+        for it in FAMILY {
+            let file = service(&one, 1).replace("[\"*\"]", &format!("[\"{it}.test\"]"));
+            site.write(it, &file);
+        }
+        site.start();
+        for it in FAMILY {
+            site.wait_ok(it, 1);
+            until("what serves to be known", || {
+                site.service(it)["runs"].is_string().then_some(())
+            });
+        }
+        assert_eq!(versions(&site), vec![one.clone(); 3]);
+        let ask = Ask::Get {
+            path: "/healthz".to_owned(),
+            body: get(site.gateway(), "repo-2.test", "/healthz")
+                .unwrap()
+                .text(),
+        };
+        let load = Load::start(site.gateway(), "repo-2.test", &ask);
+        load.wait_for(50);
+
+        move_tag(&one, &two);
+        let wave = ["wave", "--services", "repo-*", "--pull"];
+        let printed = site.type_in(&wave);
+        assert!(printed.contains("3 of 3 done"), "{printed}");
+        assert_eq!(versions(&site), vec![two.clone(); 3]);
+        let pids = || FAMILY.map(|it| site.pids(it));
+        let before = pids();
+        let printed = site.type_in(&wave);
+        assert!(printed.contains("3 of 3 done"), "{printed}");
+        assert_eq!(pids(), before, "the very same image: nothing is replaced");
+
+        // One that ends at once is tried on the first service alone, and goes back by itself.
+        let output = site.cli(&["wave", "--services", "repo-*", "--image", &bad]);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(
+            text.contains("is held") && text.contains("ended 3 times"),
+            "{text}"
+        );
+        site.type_in(&["operation", "abort", "3"]);
+        assert_eq!(versions(&site), vec![two.clone(); 3]);
+        assert_eq!(pids(), before);
+
+        // Another image by hand, and back again.
+        let printed = site.type_in(&["wave", "--services", "repo-*", "--image", &two]);
+        assert!(printed.contains("3 of 3 done"), "{printed}");
+        let printed = site.type_in(&["wave", "--services", "repo-*", "--image", &two]);
+        assert!(printed.contains("skipped it runs"), "{printed}");
+        load.wait_for(50);
+        let report = load.stop();
+        println!(
+            "{} requests over waves of images, {} failed",
             report.sent, report.failed
         );
         report.nothing_failed();
