@@ -278,7 +278,9 @@ async fn a_wave_is_carried_on_by_whoever_leads_and_orders_nothing_twice() {
             who: "alice".to_owned(),
             why: String::new(),
         };
-        minato_control::operation::begin(&world, &asked, minato_config::Timestamp(1)).unwrap()
+        // Asked for just now, whatever the clock says.
+        let now = minato_config::Timestamp(u64::MAX / 2);
+        minato_control::operation::begin(&world, &asked, now).unwrap()
     };
     assert_eq!(made.id, OperationId(1));
     site.put(&Key::Operation(made.id), &made.operation).await;

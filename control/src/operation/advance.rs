@@ -70,7 +70,7 @@ impl Run {
         if schedule.at.is_some_and(|at| self.now < at) {
             return;
         }
-        if schedule.is_missed(self.now) {
+        if schedule.is_missed(self.turn.next.asked, self.now) {
             return self.miss();
         }
         let next = &self.turn.next;
@@ -91,7 +91,10 @@ impl Run {
 
     /// Nobody led when its time came.
     fn miss(&mut self) {
-        let text = self.turn.next.schedule.text();
+        let text = match self.turn.next.schedule.text() {
+            it if it.is_empty() => "at once".to_owned(),
+            it => it,
+        };
         match self.turn.next.schedule.next_window(self.now) {
             Some(next) => {
                 let to = next.text();

@@ -213,9 +213,9 @@ impl Schedule {
         self.until.is_some_and(|it| now >= it)
     }
 
-    /// Whether the time to begin has gone by.
-    pub(super) fn is_missed(&self, now: Timestamp) -> bool {
-        self.at.is_some_and(|it| now > it.after(GRACE)) || self.is_over(now)
+    /// Whether the time to begin has gone by. What has no time should begin when it was `asked` for.
+    pub(super) fn is_missed(&self, asked: Timestamp, now: Timestamp) -> bool {
+        now > self.at.unwrap_or(asked).after(GRACE) || self.is_over(now)
     }
 
     /// The same window on the first later day whose begin lies after `now`. Local times: where clocks skip one, it is the moment after.

@@ -389,6 +389,8 @@ fn a_schedule_is_kept_within_its_grace_and_else_missed() {
         &[("o", 16, Missed, ".", 0), ("o", 17, Missed, ".", 0)],
     );
     assert!(missed.reason.contains("nobody led"), "{}", missed.reason);
+    // The same for what should have begun at once.
+    drive(wave(1, 1, Schedule::default()), &[("o", 6, Missed, ".", 0)]);
     // What has begun is gone on with, however late.
     drive(
         it(),
