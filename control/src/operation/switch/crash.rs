@@ -99,7 +99,7 @@ impl Pair {
             up: (self.up, 2),
             epoch: self.epoch,
             answers: self.answers && self.up > 0 && self.epoch > 4,
-            source: heard.then(|| Source {
+            source: heard.then_some(Source {
                 epoch: self.source.epoch,
                 held,
                 in_flight: self.source.in_flight,
@@ -135,12 +135,12 @@ impl Pair {
     fn carry_out(&mut self, order: &Order) {
         let heard = self.link && self.source.lives;
         match order {
-            Order::Hold(run, limit) if heard && *run > self.source.over => {
-                if self.source.held.is_none() {
-                    let until = self.now + u64::try_from(limit.as_millis()).unwrap();
-                    self.source.held = Some((*run, until));
-                    self.source.expired = false;
-                }
+            Order::Hold(run, limit)
+                if heard && *run > self.source.over && self.source.held.is_none() =>
+            {
+                let until = self.now + u64::try_from(limit.as_millis()).unwrap();
+                self.source.held = Some((*run, until));
+                self.source.expired = false;
             }
             Order::Release if heard => {
                 if let Some((run, _)) = self.source.held.take() {
@@ -222,7 +222,7 @@ impl Pair {
         match self.switch.state {
             SwitchState::Done => assert_eq!((self.epoch, self.source.epoch), (5, 5), "{self:#?}"),
             SwitchState::Aborted => {
-                assert_eq!((self.epoch, self.source.epoch), (4, 4), "{self:#?}")
+                assert_eq!((self.epoch, self.source.epoch), (4, 4), "{self:#?}");
             }
             other => panic!("{other:?}"),
         }
