@@ -16,8 +16,8 @@ fn a_batch_tells_whom_it_touched() {
         let wanted = match key {
             Key::NodeAlive(_) | Key::NodeInfo(_) | Key::NodeLoad(_) | Key::Drain(_) => (0, 1, 0),
             Key::GatewayAlive(_) => (0, 0, 1),
-            // Only slots follow from these.
-            Key::Load(..) | Key::NodeUsage(_) | Key::Scale(_) => (0, 0, 0),
+            // Only slots follow from these, and nothing that others follow.
+            Key::Load(..) | Key::NodeUsage(_) | Key::Scale(_) | Key::Operation(_) => (0, 0, 0),
             _ => (1, 0, 0),
         };
         assert_eq!(named, wanted, "{name}");
