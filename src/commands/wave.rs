@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  minato wave --services 'repo-*' --pull --dry-run\n  minato wave --services 'repo-test,repo-*' --image registry.example/repo:3.2 --size 10\n  minato wave --services 'repo-*' --restart --at \"2026-12-20 02:00 Asia/Tokyo\" --until \"2026-12-20 05:00 Asia/Tokyo\" --daily\n\nExit: 0 all came true (or accepted, with --no-wait or --at), 1 something failed or was not done, 3 refused by a check."
+    after_help = "Examples:\n  minato wave --services 'repo-*' --restart --dry-run\n  minato wave --services 'repo-test,repo-*' --image registry.example/repo:3.2 --size 10\n  minato wave --services 'repo-*' --restart --at \"2026-12-20 02:00 Asia/Tokyo\" --until \"2026-12-20 05:00 Asia/Tokyo\" --daily\n\nExit: 0 all came true (or accepted, with --no-wait or --at), 1 something failed or was not done, 3 refused by a check."
 )]
 pub(crate) struct WaveArgs {
     /// Names or patterns of services (`*` stands for any letters), in the order in which they shall be done: the first one is tried alone.
@@ -50,9 +50,6 @@ struct ChangeArgs {
     /// Run this image, all of them.
     #[arg(long, value_name = "REF")]
     image: Option<String>,
-    /// Look the image of each up again: the newest digest of the same reference.
-    #[arg(long)]
-    pull: bool,
     /// Start every instance anew.
     #[arg(long)]
     restart: bool,
@@ -65,7 +62,6 @@ impl ChangeArgs {
     fn word(&self) -> &'static str {
         match self {
             Self { image: Some(_), .. } => "image",
-            Self { pull: true, .. } => "pull",
             Self { rollback: true, .. } => "rollback",
             Self { .. } => "restart",
         }

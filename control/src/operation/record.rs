@@ -87,8 +87,6 @@ pub struct Wave {
 pub enum WaveChange {
     /// Every instance anew.
     Restart,
-    /// The image that it is asked to run, looked up again: the newest digest of the same name.
-    Pull,
     /// This image.
     Image(ImageReference),
     /// What it ran before.
@@ -236,7 +234,6 @@ impl Operation {
         };
         match &wave.change {
             WaveChange::Restart => format!("restart of {services}"),
-            WaveChange::Pull => format!("newest images for {services}"),
             WaveChange::Image(image) => format!("{image} for {services}"),
             WaveChange::Rollback => format!("way back of {services}"),
         }
@@ -268,7 +265,7 @@ impl WaveChange {
     pub fn verb(&self) -> &'static str {
         match self {
             Self::Restart => "restart",
-            Self::Pull | Self::Image(_) => "update",
+            Self::Image(_) => "update",
             Self::Rollback => "rollback",
         }
     }

@@ -136,7 +136,7 @@ impl Look<'_> {
             Backend::Endpoints(_) => return Err("it has fixed endpoints now".to_owned()),
             Backend::Command(command) => command,
         };
-        let wants_image = matches!(self.change, WaveChange::Pull | WaveChange::Image(_));
+        let wants_image = matches!(self.change, WaveChange::Image(_));
         if wants_image && command.image.is_none() {
             return Err("it runs a command now, not an image".to_owned());
         }
@@ -165,14 +165,6 @@ impl Look<'_> {
                 return StepSight::Needless(format!("it runs {image} already"));
             }
             WaveChange::Image(image) => Some(Released::Image(image.clone())),
-            WaveChange::Pull => {
-                let by_hand = old.and_then(|it| match &it.what {
-                    Released::Image(image) => Some(image.clone()),
-                    Released::Version(_) => None,
-                });
-                let file = command.image.as_ref().map(|it| it.reference.clone());
-                by_hand.or(file).map(Released::Image)
-            }
             WaveChange::Rollback => match rollout.and_then(|it| it.before.as_ref()) {
                 Some(before) => Some(Released::Version(before.digest.clone())),
                 None => {

@@ -156,6 +156,8 @@ impl Documents<'_> {
             scales,
             rollouts,
             images,
+            // What people ask for reaches the plan as intents.
+            operations: _,
             vanished: _,
         } = world;
         let mut to = Documents {

@@ -63,7 +63,7 @@ fn a_wave_goes_on_over_several_nodes_while_its_leaders_are_killed() {
             }
         }
         let took = began.elapsed();
-        assert!(kills >= 3, "killed {kills} times: {seen:?}");
+        assert!(kills >= 2, "killed {kills} times: {seen:?}");
         stage.wait_ok(4);
         let after = stage.pids();
         assert!(

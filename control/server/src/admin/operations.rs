@@ -104,7 +104,6 @@ fn tell(shared: &Shared, made: &Made, now: Timestamp, undo: &str) {
 fn asked(request: &WaveRequest, now: Timestamp) -> Result<Asked, Refusal> {
     let change = match (request.change.as_str(), &request.image) {
         ("restart", None) => WaveChange::Restart,
-        ("pull", None) => WaveChange::Pull,
         ("rollback", None) => WaveChange::Rollback,
         ("image", Some(text)) => {
             WaveChange::Image(ImageReference::parse(text).map_err(|error| {
@@ -114,7 +113,7 @@ fn asked(request: &WaveRequest, now: Timestamp) -> Result<Asked, Refusal> {
         }
         _ => {
             return Err(Refusal::bad(
-                "`change` is restart, pull or rollback, or image together with `image`",
+                "`change` is restart or rollback, or image together with `image`",
             ));
         }
     };

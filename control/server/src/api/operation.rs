@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct WaveRequest {
     /// Names, or patterns with `*`, in the order in which they shall be done.
     pub services: Vec<String>,
-    /// `restart`, `pull`, `rollback`, or `image` together with the field of that name.
+    /// `restart`, `rollback`, or `image` together with the field of that name.
     pub change: String,
     /// The image that all of them shall run.
     #[serde(default)]
