@@ -291,7 +291,7 @@ fn a_wave_of_images_goes_through_or_is_held_and_has_a_way_back() {
         // All of them back to what they ran before.
         let printed = site.type_in(&["wave", "--services", "repo-*", "--rollback"]);
         assert!(printed.contains("3 of 3 done"), "{printed}");
-        assert_eq!(versions(&site), vec![one.clone(); 3]);
+        assert_eq!(versions(&site), vec![one; 3]);
         load.wait_for(50);
         let report = load.stop();
         println!(
