@@ -42,6 +42,10 @@ if [ "${1:-}" = --tests ]; then
     need nsenter util-linux "they start programs within"
     need pgrep procps "some look for what is left behind"
     need faketime faketime "one of them has a wrong clock"
+    # Those of the entrance: a routing daemon, two DNS servers.
+    need bird bird2 "the tests announce an address while the gateway is alive"
+    need named bind9 "the tests publish addresses in it"
+    need knotd knot "the same with another server"
     # Those of relays, which start servers of their own.
     need mariadbd mariadb-server "the tests follow the primary of a database"
     need mariadb mariadb-client "the tests speak to it"
@@ -96,7 +100,7 @@ fi
 # Debian starts servers when they are installed; what the tests start is their own. A policy that stands already stays.
 policy=/usr/sbin/policy-rc.d
 case "$packages" in
-*etcd-server* | *docker* | *mariadb-server* | *postgresql*)
+*etcd-server* | *docker* | *mariadb-server* | *postgresql* | *bird2* | *bind9* | *knot*)
     if [ ! -e "$policy" ]; then
         printf '#!/bin/sh\nexit 101\n' | $run tee "$policy" >/dev/null
         $run chmod 755 "$policy"
@@ -112,7 +116,7 @@ esac
         install --no-install-recommends $packages
 }
 # Nor at the next boot.
-for unit in etcd-server:etcd mariadb-server:mariadb postgresql:postgresql; do
+for unit in etcd-server:etcd mariadb-server:mariadb postgresql:postgresql bird2:bird bind9:named knot:knot; do
     case "$packages" in
     *"${unit%:*}"*) if has systemctl; then $run systemctl disable --quiet "${unit#*:}" 2>/dev/null || true; fi ;;
     esac

@@ -75,6 +75,9 @@ enum Command {
     Explain(commands::node::ExplainArgs),
     /// Show what services of this machine depend on, and where its relays lead.
     Dependencies(commands::dependencies::DependenciesArgs),
+    /// Take this gateway out of traffic and back, where routing daemons and DNS checks ask it.
+    #[command(subcommand)]
+    Entrance(commands::entrance::EntranceCommand),
     /// Put another minato in place of the running one, without a lost request.
     Upgrade(commands::upgrade::UpgradeArgs),
     /// Move the site to another store, or look at the one that it has.
@@ -136,6 +139,9 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Explain(args) => commands::node::explain(&args, &client, global).await,
             Command::Dependencies(args) => {
                 commands::dependencies::run(&args, &client, global).await
+            }
+            Command::Entrance(command) => {
+                commands::entrance::run(&command, &client, global).await
             }
             Command::Upgrade(args) => commands::upgrade::run(&args, &client, global).await,
             Command::Store(command) => commands::store::run(&command, &client, global).await,

@@ -3,6 +3,7 @@
 
 use crate::clock;
 use crate::duties::Charge;
+use crate::entrance::Entrance;
 use crate::gateway::{GatewayView, HealthLoop, HealthLoopOptions, LastGood, Reports, Seen, Source};
 use crate::listeners::{Listeners, Role as Listening};
 use crate::secure::Secure;
@@ -117,6 +118,7 @@ pub(crate) fn parts(
             .flat_map(|it| listeners.addresses(it))
             .collect(),
         dependencies,
+        entrance: Arc::new(Entrance::open(settings, listeners)),
         gateway: GatewayView {
             table,
             metrics,

@@ -5,6 +5,7 @@
 //! nothing. Not here: serving requests, which more than one process may do (`serving`, `gateway`).
 
 use crate::clock;
+use crate::entrance::Entrance;
 use crate::gateway::{GatewayView, LastGood, Reporter, Reports, Source};
 use crate::site_store::{self, SiteStore};
 use crate::upgrade::Progress;
@@ -44,6 +45,7 @@ pub(crate) struct Charge {
     pub(crate) listeners: Vec<SocketAddr>,
     /// Only with the agent's role.
     pub(crate) dependencies: Option<Arc<Dependencies>>,
+    pub(crate) entrance: Arc<Entrance>,
     pub(crate) gateway: GatewayView,
     pub(crate) reports: Reports,
     pub(crate) upgrade: Arc<Progress>,
@@ -270,6 +272,7 @@ impl Charge {
                 data: settings.data.clone(),
                 keeps_access_log: settings.gateway.access_log_bytes > 0,
                 upgrade: Arc::clone(&self.upgrade),
+                entrance: Arc::clone(&self.entrance),
                 figures: self.figures.clone(),
                 dependencies: self
                     .dependencies

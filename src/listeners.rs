@@ -19,6 +19,8 @@ pub(crate) enum Role {
     Https,
     /// The admin API.
     Admin,
+    /// Questions of daemons and checks whether traffic should come.
+    Entrance,
     /// Connections that are passed on to a dependency.
     Relay,
     /// Something of a later version. Never served.
@@ -33,6 +35,7 @@ impl Role {
             Self::Http => "[gateway] http",
             Self::Https => "[gateway] https",
             Self::Admin => "[admin] listen",
+            Self::Entrance => "[entrance] listen",
             Self::Relay => "`listen` of [dependencies]",
             Self::Unknown => "?",
         }
@@ -151,11 +154,14 @@ fn wanted(settings: &Settings) -> Vec<(Role, SocketAddr)> {
     let is_gateway = settings.roles.contains(&ProcessRole::Gateway);
     let https = settings.gateway.https.iter();
     let https = https.map(|it| (Role::Https, it.listen));
+    let entrance = settings.entrance.listen.iter();
+    let entrance = entrance.map(|it| (Role::Entrance, *it));
     let is_agent = settings.roles.contains(&ProcessRole::Agent);
     let relays = settings.dependencies.values();
     let relays = relays.filter_map(|it| it.relay.as_ref());
     let relays = relays.flat_map(|it| it.listen.iter().map(|it| (Role::Relay, *it)));
     http.chain(https)
+        .chain(entrance)
         .filter(|_| is_gateway)
         .chain([(Role::Admin, settings.admin)])
         .chain(relays.filter(|_| is_agent))
@@ -196,7 +202,13 @@ fn plan(wanted: &[(Role, SocketAddr)], open: &[Note]) -> Plan {
         let open = open.iter().enumerate();
         open.filter(move |(_, it)| it.role == role && it.origin == Origin::SocketUnit)
     };
-    let roles = [Role::Http, Role::Https, Role::Admin, Role::Relay];
+    let roles = [
+        Role::Http,
+        Role::Https,
+        Role::Admin,
+        Role::Entrance,
+        Role::Relay,
+    ];
     for role in roles {
         // A role that this process does not have takes nothing.
         if wanted.iter().any(|it| it.0 == role) {
@@ -225,7 +237,7 @@ fn bind(role: Role, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let field = role.field();
     let bound = match role {
         Role::Relay => minato_control_agent::dependency::listen(address),
-        Role::Http | Role::Https | Role::Admin | Role::Unknown => {
+        Role::Http | Role::Https | Role::Admin | Role::Entrance | Role::Unknown => {
             minato_proxy_server::listen(address)
         }
     };

@@ -12,6 +12,7 @@ mod compose;
 mod copying;
 mod demo;
 mod duties;
+mod entrance;
 mod gateway;
 mod listeners;
 mod process;

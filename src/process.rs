@@ -22,6 +22,7 @@ use anyhow::{Context as _, bail};
 use minato_config::{NodeId, Settings};
 use minato_control::{Event, EventKind};
 use minato_control_agent::Stop;
+use minato_control_entrance::Answering;
 use minato_control_server::api::UpgradeState;
 use minato_control_store::Copied;
 use minato_proxy_server::Gateway;
@@ -48,6 +49,8 @@ pub(crate) struct Process<'a> {
     charge: Charge,
     draining: Arc<Draining>,
     wishes: mpsc::Receiver<Wanted>,
+    /// From when requests are served, where anybody can ask.
+    answering: Option<Answering>,
     /// The health loop, where there is one.
     health: Option<JoinHandle<()>>,
     health_stop: watch::Sender<bool>,
@@ -100,6 +103,7 @@ impl<'a> Process<'a> {
             charge,
             draining,
             wishes,
+            answering: None,
             health,
             health_stop,
         })
@@ -145,7 +149,7 @@ impl<'a> Process<'a> {
     }
 
     /// Accepts, as the process before does still, and lets it go.
-    pub(crate) async fn go_on(self, duties: Duties, handover: Handover) -> anyhow::Result<()> {
+    pub(crate) async fn go_on(mut self, duties: Duties, handover: Handover) -> anyhow::Result<()> {
         let serving = self.serve()?;
         let from = handover.from;
         self.announce(
@@ -160,15 +164,17 @@ impl<'a> Process<'a> {
         self.live(duties, serving).await
     }
 
-    fn serve(&self) -> anyhow::Result<Serving> {
+    fn serve(&mut self) -> anyhow::Result<Serving> {
         if let Some(dependencies) = &self.charge.dependencies {
             dependencies.serve();
         }
-        Serving::start(
+        let serving = Serving::start(
             Arc::clone(&self.gateway),
             &self.listeners,
             self.secure.as_ref(),
-        )
+        )?;
+        self.answering = self.charge.entrance.serve(&self.listeners, &self.gateway)?;
+        Ok(serving)
     }
 
     async fn take_up(&self, store: SiteStore, saved: LastGood) -> anyhow::Result<Duties> {
@@ -192,10 +198,12 @@ impl<'a> Process<'a> {
             tracing::info!(why, "stopping");
         }
         self.supervisor.stopping();
+        self.leave(duties.as_ref()).await;
         // Both have the same time, from now on.
         let deadline = clock::now() + DRAIN + LAST;
         self.draining.stop();
         self.listeners.close();
+        self.answering = None;
         serving.stop().await;
         let how = match end {
             End::Asked(_) if self.args.stop_instances => Stop::StopInstances,
@@ -214,6 +222,27 @@ impl<'a> Process<'a> {
             End::Health => bail!(
                 "the gateway's health loop ended; start minato again, and report this as a bug"
             ),
+        }
+    }
+
+    /// Says at the entrance that this gateway is about to stop, and serves on for as long as that may take to be heard. Who
+    /// asks for the stop once more does not wait.
+    async fn leave(&mut self, duties: Option<&Duties>) {
+        let left = self.charge.entrance.leave();
+        if left.is_zero() {
+            return;
+        }
+        let message = format!(
+            "the entrance says that this gateway is draining; it stops in {:.1}s ([entrance] drain)",
+            left.as_secs_f64()
+        );
+        if let Some(duties) = duties {
+            let event = Event::info(clock::wall(), EventKind::Entrance, message);
+            tell(duties, event);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(left) => {}
+            why = self.asked.stop_wish() => tracing::info!(why, "asked again: stopping at once"),
         }
     }
 

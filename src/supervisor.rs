@@ -116,7 +116,7 @@ pub(crate) fn passed(settings: &Settings) -> anyhow::Result<Vec<Held>> {
         let address = socket.local_addr()?;
         let Some(role) = role(name, address, settings) else {
             bail!(
-                "{address} is passed as `{name}`, which says nothing about what to serve there: set FileDescriptorName=http, https or admin in the socket unit, or name the address in minato.toml"
+                "{address} is passed as `{name}`, which says nothing about what to serve there: set FileDescriptorName=http, https, admin or entrance in the socket unit, or name the address in minato.toml"
             );
         };
         passed.push(Held::new(role, address, Origin::SocketUnit, socket));
@@ -130,9 +130,11 @@ fn role(name: &str, address: SocketAddr, settings: &Settings) -> Option<Role> {
         "http" => Some(Role::Http),
         "https" => Some(Role::Https),
         "admin" => Some(Role::Admin),
+        "entrance" => Some(Role::Entrance),
         _ if settings.gateway.http.contains(&address) => Some(Role::Http),
         _ if settings.gateway.https.iter().any(|it| it.listen == address) => Some(Role::Https),
         _ if settings.admin == address => Some(Role::Admin),
+        _ if settings.entrance.listen.contains(&address) => Some(Role::Entrance),
         _ => None,
     }
 }
@@ -149,6 +151,7 @@ mod tests {
             ("http", "0.0.0.0:9999", Some(Role::Http)),
             ("https", "0.0.0.0:9998", Some(Role::Https)),
             ("admin", "127.0.0.1:9", Some(Role::Admin)),
+            ("entrance", "[::]:7071", Some(Role::Entrance)),
             ("minato.socket", "0.0.0.0:80", Some(Role::Http)),
             ("", "127.0.0.1:7070", Some(Role::Admin)),
             ("minato.socket", "127.0.0.1:80", None),

@@ -1,14 +1,16 @@
 //! What the admin API asks of this process: the gateway's view and the agent's files together.
 
 use crate::compose::access_log_folder;
+use crate::entrance::Entrance;
 use crate::gateway::GatewayView;
 use crate::upgrade::Progress;
-use minato_config::{ServiceName, SiteId, SlotIndex};
+use minato_config::{ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_control::Usable;
 use minato_control_agent::Figures;
 use minato_control_agent::dependency::{self, DependencyView, Views};
 use minato_control_server::api::{
-    DependencyMember, DependencyStatus, RelayStatus, RouteTest, UpgradeRequest, UpgradeStatus,
+    ChangeAnswer, DependencyMember, DependencyStatus, DrainRequest, EntranceStatus, RelayStatus,
+    RouteTest, UpgradeRequest, UpgradeStatus,
 };
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use minato_health::Verdict;
@@ -26,6 +28,7 @@ pub(crate) struct ProcessView {
     pub(crate) upgrade: Arc<Progress>,
     pub(crate) figures: Figures,
     pub(crate) dependencies: Views,
+    pub(crate) entrance: Arc<Entrance>,
 }
 
 impl View for ProcessView {
@@ -80,6 +83,14 @@ impl View for ProcessView {
 
     fn dependencies(&self) -> Vec<DependencyStatus> {
         self.dependencies.now().iter().map(status).collect()
+    }
+
+    fn entrance(&self) -> EntranceStatus {
+        self.entrance.status()
+    }
+
+    fn drain_entrance(&self, asked: DrainRequest, now: Timestamp) -> Result<ChangeAnswer, String> {
+        self.entrance.drain(asked, now)
     }
 
     fn upgrade(&self) -> UpgradeStatus {

@@ -52,6 +52,10 @@ const EDGES: [(&str, &[&str]); 13] = [
         ],
     ),
     (
+        "minato-control-entrance",
+        &["minato-control", "minato-config"],
+    ),
+    (
         "minato-control-server",
         &[
             "minato-control",

@@ -5,6 +5,7 @@
 
 mod dependency;
 mod duration;
+mod entrance;
 mod id;
 mod image;
 mod limit;
@@ -22,6 +23,7 @@ mod wants;
 pub use dependency::{
     Database, DatabaseEngine, DatabaseRole, Dependency, DependencyCheck, MemberProbe, Relay,
 };
+pub use entrance::EntranceSettings;
 pub use id::{
     DependencyName, GatewayId, Generation, InvalidId, NodeId, Run, ServiceName, SiteId, SlotIndex,
 };

@@ -1,6 +1,6 @@
 //! What `minato.toml` says about this process.
 
-use crate::{Dependency, DependencyName, NodeId, SiteId};
+use crate::{Dependency, DependencyName, EntranceSettings, NodeId, SiteId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -31,6 +31,8 @@ pub struct Settings {
     pub agent: AgentSettings,
     /// Control's part.
     pub control: ControlSettings,
+    /// How those who point traffic at this gateway learn whether they should.
+    pub entrance: EntranceSettings,
     /// What control runs for the operator.
     pub hooks: HookSettings,
     /// Where the admin API listens; loopback only in this version. Default `127.0.0.1:7070`.
@@ -82,6 +84,7 @@ impl Settings {
                 overcommit: Overcommit::default(),
             },
             control: ControlSettings::default(),
+            entrance: EntranceSettings::default(),
             hooks: HookSettings::default(),
             admin: loopback(7070),
             dependencies: BTreeMap::new(),

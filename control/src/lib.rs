@@ -8,6 +8,7 @@
 
 mod clock_text;
 mod dependency;
+pub mod entrance;
 mod event;
 mod meta;
 mod node;

@@ -4,6 +4,7 @@ pub(crate) mod ca;
 pub(crate) mod change;
 pub(crate) mod check;
 pub(crate) mod dependencies;
+pub(crate) mod entrance;
 pub(crate) mod events;
 pub(crate) mod logs;
 pub(crate) mod node;

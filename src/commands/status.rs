@@ -43,6 +43,10 @@ pub(crate) async fn run(
             status.services.iter().all(is_fine)
                 && status.store.healthy
                 && status.config.problems.is_empty()
+                && status
+                    .entrance
+                    .as_ref()
+                    .is_none_or(|it| it.standing == "alive")
         }
     };
     Ok(if fine {
@@ -86,6 +90,9 @@ fn all(status: &Status, client: &Client) -> String {
             "process {} still serves connections of before the upgrade\n",
             pids.join(", ")
         ));
+    }
+    if let Some(entrance) = &status.entrance {
+        out.push_str(&super::entrance::text(entrance));
     }
     if !status.store.healthy {
         out.push_str(&format!(

@@ -162,6 +162,7 @@ impl Process<'_> {
     /// Serves what is still open, for a day at most; told to stop, as long as at any stop.
     pub(super) async fn drain(mut self, mut serving: Serving, by: Inheritor) -> anyhow::Result<()> {
         self.listeners.close();
+        self.answering = None;
         serving.hand_over();
         let relays = self.charge.dependencies.clone();
         if let Some(relays) = &relays {

@@ -16,6 +16,7 @@ mod containers;
 mod crash;
 mod decisions;
 mod disk;
+mod entrance;
 mod etcd;
 mod faults;
 mod fixed;

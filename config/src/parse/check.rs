@@ -142,6 +142,8 @@ impl<'a> Folder<'a> {
                 "{port} is taken by the admin's {}; choose another, or leave it out",
                 settings.admin
             )
+        } else if let Some(it) = settings.entrance.listen.iter().find(|it| it.port() == port) {
+            format!("{port} is taken by the entrance's {it}; choose another, or leave it out")
         } else if (range.first..=range.last).contains(&port) {
             let (first, last) = (range.first, range.last);
             format!(

@@ -11,6 +11,7 @@ mod dependency;
 mod docker;
 mod document;
 mod duration;
+mod entrance;
 mod field;
 mod gateway;
 mod health;

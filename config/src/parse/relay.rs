@@ -82,6 +82,8 @@ pub(super) fn check_listeners(root: &Section<'_>, report: &mut Report<'_>, setti
         .map(|it| (it, "a listener of the gateway".to_owned()))
         .collect();
     own.push((settings.admin, "the admin's".to_owned()));
+    let entrance = settings.entrance.listen.iter();
+    own.extend(entrance.map(|it| (*it, "a listener of the entrance".to_owned())));
     let PortRange { first, last } = settings.agent.ports;
     for (name, dependency) in &settings.dependencies {
         let Some(relay) = &dependency.relay else {

@@ -3,7 +3,9 @@
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use super::{address, control, dependency, docker, gateway, hooks, label, relay, store};
+use super::{
+    address, control, dependency, docker, entrance, gateway, hooks, label, relay, store,
+};
 use crate::{
     AgentSettings, DockerSettings, NodeId, PortRange, Role, RuntimeSettings, Settings, SiteId,
 };
@@ -22,6 +24,7 @@ pub(super) const KEYS: Keys = Keys {
         "gateway",
         "agent",
         "control",
+        "entrance",
         "hooks",
         "admin",
         "dependencies",
@@ -32,6 +35,7 @@ pub(super) const KEYS: Keys = Keys {
         ("gateway", &gateway::KEYS),
         ("agent", &AGENT_KEYS),
         ("control", &control::KEYS),
+        ("entrance", &entrance::KEYS),
         ("hooks", &hooks::KEYS),
         ("admin", &ADMIN_KEYS),
     ],
@@ -97,6 +101,9 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
     }
     if let Some(it) = part(root, report, "control", &control::KEYS) {
         settings.control = control::read(&it, report);
+    }
+    if let Some(it) = part(root, report, "entrance", &entrance::KEYS) {
+        entrance::read(&it, report, &settings.roles, &mut settings.entrance);
     }
     if let Some(it) = part(root, report, "hooks", &hooks::KEYS) {
         hooks::read(&it, report, &mut settings.hooks);
@@ -273,6 +280,16 @@ fn check_listeners(root: &Section<'_>, report: &mut Report<'_>, settings: &Setti
     let plain = gateway.http.iter().map(|it| (*it, &http));
     let tls = gateway.https.iter().map(|it| (it.listen, &https));
     let of_gateway: Vec<_> = plain.chain(tls).collect();
+    let listens = place(report, "entrance", "listen");
+    let of_entrance: Vec<_> = settings.entrance.listen.iter().copied().collect();
+    for address in &of_entrance {
+        let gateway = of_gateway.iter().map(|it| (it.0, "a listener of the gateway"));
+        let mut others = gateway.chain([(settings.admin, "the admin's")]);
+        if let Some((other, whose)) = others.find(|it| gateway::overlap(it.0, *address)) {
+            let message = format!("{address} is {whose} as well ({other}); change one of them");
+            let _: Option<()> = listens.as_ref().and_then(|it| it.problem(report, message));
+        }
+    }
     for (address, own) in &of_gateway {
         if gateway::overlap(*address, settings.admin) {
             let admin = settings.admin;
@@ -283,7 +300,9 @@ fn check_listeners(root: &Section<'_>, report: &mut Report<'_>, settings: &Setti
             let _: Option<()> = field.and_then(|it| it.problem(report, message));
         }
     }
-    for (address, field) in of_gateway.into_iter().chain([(settings.admin, &listen)]) {
+    let of_entrance = of_entrance.into_iter().map(|it| (it, &listens));
+    let all = of_gateway.into_iter().chain(of_entrance);
+    for (address, field) in all.chain([(settings.admin, &listen)]) {
         if (first..=last).contains(&address.port()) {
             let message = format!(
                 "{address} lies in [agent] ports ({first}-{last}), from which instances get theirs; change one of them"

@@ -6,6 +6,7 @@
 mod answer;
 mod caller;
 mod change;
+mod entrance;
 mod events;
 mod guard;
 mod metrics;

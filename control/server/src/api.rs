@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 mod change;
 mod dependency;
+mod entrance;
 mod node;
 mod operation;
 mod service;
@@ -18,6 +19,7 @@ pub use change::{
     UpdateFailed, UpdateRequest,
 };
 pub use dependency::{Dependencies, DependencyMember, DependencyStatus, RelayStatus};
+pub use entrance::EntranceStatus;
 pub use node::{Explained, ExplainedNode, ExplainedSlot, NodeStatus, Nodes};
 pub use operation::{
     LeftOutStatus, OperationAnswer, OperationRequest, OperationStatus, OperationStepStatus,
@@ -66,6 +68,10 @@ pub struct Status {
     /// Processes of before an upgrade that still serve the connections that they had.
     #[serde(default)]
     pub draining: Vec<u32>,
+    /// What this gateway says of itself to those who point traffic at it; `None` where nobody can ask and nobody said
+    /// anything.
+    #[serde(default)]
+    pub entrance: Option<EntranceStatus>,
 }
 
 /// The watched folder as last read.

@@ -2,7 +2,10 @@
 //!
 //! The root composition implements [`View`]; this crate meets neither the proxy nor the agent.
 
-use crate::api::{DependencyStatus, RouteTest, UpgradeRequest, UpgradeStatus};
+use crate::api::{
+    ChangeAnswer, DependencyStatus, DrainRequest, EntranceStatus, RouteTest, UpgradeRequest,
+    UpgradeStatus,
+};
 use minato_config::{Generation, Run, ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_health::Verdict;
 use std::net::SocketAddr;
@@ -35,6 +38,11 @@ pub trait View: Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// What services of this node depend on, sorted by name.
     fn dependencies(&self) -> Vec<DependencyStatus>;
+    /// What this gateway says of itself to those who point traffic at it.
+    fn entrance(&self) -> EntranceStatus;
+    /// Takes it out of traffic, or lets it in again, from `now` on; writes a file, so it is called where blocking is
+    /// allowed. An answer without `undo` changed nothing; the error is a sentence that says why not.
+    fn drain_entrance(&self, asked: DrainRequest, now: Timestamp) -> Result<ChangeAnswer, String>;
     /// How far an upgrade of this process is.
     fn upgrade(&self) -> UpgradeStatus;
     /// Begins one; the error is a sentence that says why not.

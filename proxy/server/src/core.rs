@@ -155,8 +155,8 @@ impl Core {
         self.one_ended.notified().await;
     }
 
-    /// Keeps this core's time, for as long as it is polled.
-    pub(crate) async fn keep_time(&self) {
+    /// Keeps this core's time, for as long as it is polled, and shows the gateway that `worker` turns.
+    pub(crate) async fn keep_time(&self, worker: usize) {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ticks: u32 = 0;
@@ -167,6 +167,7 @@ impl Core {
             self.read_wall_clock();
             self.pool.tick(self.now.get());
             self.ticker.tick();
+            self.gateway.beat(worker);
             self.counts.pool_idle(self.pool.len());
             self.log.flush();
             self.counts.log_dropped(self.log.dropped());

@@ -14,6 +14,7 @@ use minato_proxy::{Endpoint, ServiceEntry, Table};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -85,6 +86,8 @@ pub struct Gateway {
     pub(crate) places: Places,
     pub(crate) redirect: Option<Redirect>,
     workers: NonZeroUsize,
+    /// One for each worker.
+    beats: Box<[AtomicU64]>,
 }
 
 impl Gateway {
@@ -96,6 +99,7 @@ impl Gateway {
     /// Sets it up; nothing runs yet but the writer of the access log.
     pub fn with_deadlines(options: GatewayOptions, deadlines: Deadlines) -> Arc<Self> {
         let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let workers = options.workers.unwrap_or_else(processors);
         Arc::new(Self {
             table: options.table,
             evidence: options.evidence,
@@ -106,7 +110,8 @@ impl Gateway {
             deadlines,
             places: Places::new(options.connections),
             redirect: options.redirect,
-            workers: options.workers.unwrap_or_else(processors),
+            workers,
+            beats: (0..workers.get()).map(|_| AtomicU64::new(0)).collect(),
         })
     }
 
@@ -133,6 +138,19 @@ impl Gateway {
                 connections = left,
                 "drain time is over; what was left has been cut"
             );
+        }
+    }
+
+    /// How often the clock of each worker has ticked: ten times a second while its thread turns.
+    pub fn beats(&self) -> Vec<u64> {
+        let beats = self.beats.iter();
+        beats.map(|it| it.load(Ordering::Relaxed)).collect()
+    }
+
+    /// That of one worker has ticked.
+    pub(crate) fn beat(&self, worker: usize) {
+        if let Some(beats) = self.beats.get(worker) {
+            beats.fetch_add(1, Ordering::Relaxed);
         }
     }
 

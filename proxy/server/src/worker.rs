@@ -17,6 +17,7 @@ const DEALT: usize = 256;
 
 /// What one worker is started with.
 struct Start {
+    number: usize,
     gateway: Arc<Gateway>,
     listeners: Vec<(Listener, Deal)>,
     dealt: mpsc::Receiver<Dealt>,
@@ -50,6 +51,7 @@ pub(crate) async fn run_all(
     let mut ends = Vec::new();
     for (number, (listeners, dealt)) in shares.into_iter().zip(dealt).enumerate() {
         let start = Start {
+            number,
             gateway: Arc::clone(gateway),
             listeners,
             dealt,
@@ -97,7 +99,7 @@ async fn work(start: Start) {
     let mut told = start.told;
     let timekeeper = tokio::task::spawn_local({
         let core = Rc::clone(&core);
-        async move { core.keep_time().await }
+        async move { core.keep_time(start.number).await }
     });
     let mut loops = JoinSet::new();
     for (listener, deal) in start.listeners {

@@ -233,15 +233,21 @@ fn foot(out: &mut Html, status: &Status) {
         status.pid,
         span(status.now_ms.saturating_sub(status.since_ms))
     );
+    let entrance = status.entrance.as_ref().map(|it| {
+        let words = [&it.standing, &it.reason, &it.undo];
+        let words: Vec<&str> = words.iter().map(|it| it.as_str()).collect();
+        let said: Vec<&str> = words.into_iter().filter(|it| !it.is_empty()).collect();
+        said.join(": ")
+    });
     out.raw("<footer><dl>");
-    for (name, text) in [
+    for (name, text) in entrance.map(|it| ("entrance", it)).into_iter().chain([
         ("minato", process),
         ("control", leader),
         ("gateway", status.listeners.join(" ")),
         ("admin", status.admin.clone()),
         ("store", store),
         ("services", config),
-    ] {
+    ]) {
         out.raw("<dt>")
             .raw(name)
             .raw("</dt><dd>")

@@ -7,7 +7,7 @@ use super::page::{self, Refresh};
 use super::settle;
 use super::state::{Seen, Shared, known};
 use super::status::Sources;
-use super::{change, events, nodes, operations, release, upgrade};
+use super::{change, entrance, events, nodes, operations, release, upgrade};
 use crate::LeaderRecord;
 use crate::api::{
     AccessLines, ConfigStatus, Dependencies, DependencyStatus, LogLines, RouteTest, ServiceStatus,
@@ -65,6 +65,8 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/operations/{id}/abort", post(operations::abort))
         .route("/v1/operations/{id}/resume", post(operations::resume))
         .route("/v1/dependencies", get(dependencies))
+        .route("/v1/entrance", get(entrance::status))
+        .route("/v1/entrance/drain", post(entrance::drain))
         .route("/v1/upgrade", get(upgrade::status).post(upgrade::begin))
         .route("/v1/events", get(events::list))
         .route("/v1/logs/{name}", get(logs))
@@ -387,6 +389,8 @@ async fn overview(shared: &Shared) -> Status {
         alarms,
         operations: open,
         draining: admin.view.upgrade().draining,
+        entrance: Some(admin.view.entrance())
+            .filter(|it| !it.asked_at.is_empty() || !it.reason.is_empty()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! A gateway and an agent that say what a test wants.
 
-use minato_config::{ServiceName, SiteId, SlotIndex};
+use minato_config::{ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_control_server::api::{
-    DependencyStatus, RouteCandidate, RouteTest, UpgradeRequest, UpgradeState, UpgradeStatus,
+    ChangeAnswer, DependencyStatus, DrainRequest, EntranceStatus, RouteCandidate, RouteTest, UpgradeRequest, UpgradeState, UpgradeStatus,
 };
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use std::sync::Mutex;
@@ -75,6 +75,25 @@ impl View for FakeView {
 
     fn dependencies(&self) -> Vec<DependencyStatus> {
         self.dependencies.lock().unwrap().clone()
+    }
+
+    fn entrance(&self) -> EntranceStatus {
+        EntranceStatus {
+            standing: "alive".to_owned(),
+            ..EntranceStatus::default()
+        }
+    }
+
+    fn drain_entrance(&self, asked: DrainRequest, _: Timestamp) -> Result<ChangeAnswer, String> {
+        if asked.who.is_empty() {
+            return Err("nobody asks".to_owned());
+        }
+        let undo = asked.drain.then(|| "minato entrance undrain".to_owned());
+        Ok(ChangeAnswer {
+            message: format!("out of traffic, by {}", asked.who),
+            undo,
+            number: None,
+        })
     }
 
     fn upgrade(&self) -> UpgradeStatus {

@@ -105,7 +105,7 @@ fn a_kept_alive_request_allocates_nothing() {
     let (client, core) = runtime.block_on(async {
         let core = core(instance());
         let keeps = Rc::clone(&core);
-        tokio::task::spawn_local(async move { keeps.keep_time().await });
+        tokio::task::spawn_local(async move { keeps.keep_time(0).await });
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
         let accepting = accept::run(Rc::clone(&core), socket, None, Deal::Keep, pending());

@@ -119,7 +119,7 @@ impl Stage {
         let gateway = Gateway::with_deadlines(options, deadlines());
         let core = Core::with_dial(gateway, Dial::Memory(doors.clone()));
         let keeps = Rc::clone(&core);
-        tokio::task::spawn_local(async move { keeps.keep_time().await });
+        tokio::task::spawn_local(async move { keeps.keep_time(0).await });
         let mut stage = Self {
             core,
             shared,

@@ -59,6 +59,7 @@ fn status(services: Vec<ServiceStatus>) -> Status {
         alarms: Vec::new(),
         operations: Vec::new(),
         draining: Vec::new(),
+        entrance: None,
     }
 }
 

@@ -1,0 +1,11 @@
+//! Where traffic enters a site: what a gateway says of itself to those who point traffic at it.
+//!
+//! Invariant: what is said here is about one gateway and never about the instances behind it. A service without a
+//! healthy instance is no reason to send its visitors, and everybody else's, to another site; the order of sites is.
+//! Not here: sockets, files and name servers (`control/entrance`).
+
+mod pulse;
+mod standing;
+
+pub use pulse::{LOOK, Pulse};
+pub use standing::{ByHand, Door, Leaving, Standing};

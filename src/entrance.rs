@@ -1,0 +1,162 @@
+//! The entrance of this process: what the gateway says of itself, where it is asked, and what an operator may say of it.
+//!
+//! Order at a stop: it says that it is leaving for `drain` while everything serves on, then its listeners and the
+//! gateway's close. At an upgrade nothing is said: the sockets and the operator's word go to the next process.
+
+use crate::listeners::{Listeners, Role};
+use anyhow::Context as _;
+use minato_config::{EntranceSettings, Settings, Timestamp};
+use minato_control::clock_text;
+use minato_control::entrance::{ByHand, Leaving, Standing};
+use minato_control_entrance::{Answering, Gate};
+use minato_control_server::api::{ChangeAnswer, DrainRequest, EntranceStatus};
+use minato_proxy_server::Gateway;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+const UNDRAIN: &str = "minato entrance undrain";
+const DRAIN: &str = "minato entrance drain";
+
+/// What the admin API and the process share.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    settings: EntranceSettings,
+    gate: Arc<Gate>,
+    /// Where it can be asked.
+    listens: Vec<SocketAddr>,
+    is_gateway: bool,
+}
+
+impl Entrance {
+    pub(crate) fn open(settings: &Settings, listeners: &Listeners) -> Self {
+        Self {
+            settings: settings.entrance.clone(),
+            gate: Arc::new(Gate::open(&settings.data)),
+            listens: listeners.addresses(Role::Entrance),
+            is_gateway: settings.roles.contains(&minato_config::Role::Gateway),
+        }
+    }
+
+    /// Begins to answer: the gateway accepts. What an operator told the process before is known from now on.
+    pub(crate) fn serve(
+        &self,
+        listeners: &Listeners,
+        gateway: &Arc<Gateway>,
+    ) -> anyhow::Result<Option<Answering>> {
+        self.gate.reread();
+        let sockets = listeners.of(Role::Entrance)?;
+        if sockets.is_empty() {
+            return Ok(None);
+        }
+        let gateway = Arc::clone(gateway);
+        let beats = move || gateway.beats();
+        Answering::start(sockets, Arc::clone(&self.gate), beats)
+            .context("the entrance cannot answer")
+            .map(Some)
+    }
+
+    /// Says that this gateway is about to stop; how long it should serve on until it does.
+    pub(crate) fn leave(&self) -> Duration {
+        let left = self.gate.stop(self.settings.drain);
+        if self.settings.is_used() {
+            left
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// `None` where there is nothing to say.
+    pub(crate) fn status(&self) -> EntranceStatus {
+        if !self.is_gateway {
+            return EntranceStatus::default();
+        }
+        let door = self.gate.door();
+        let standing = door.standing();
+        let reason = match standing {
+            Standing::Alive => String::new(),
+            Standing::Stuck => {
+                "a thread that serves has stood still for 5 s; restart minato, and report this as a bug"
+                    .to_owned()
+            }
+            Standing::Draining(Leaving::Stopping) => "minato is about to stop".to_owned(),
+            Standing::Draining(Leaving::ByHand) => {
+                let by = door.by_hand.as_ref();
+                by.map(|it| format!("taken out by {}", said(it)))
+                    .unwrap_or_default()
+            }
+        };
+        EntranceStatus {
+            standing: standing.word().to_owned(),
+            reason,
+            undo: door.by_hand.map_or("", |_| UNDRAIN).to_owned(),
+            asked_at: self
+                .listens
+                .iter()
+                .map(|it| format!("http://{it}/readyz"))
+                .collect(),
+        }
+    }
+
+    /// Keeps an operator's word. The error says why not.
+    pub(crate) fn drain(
+        &self,
+        asked: DrainRequest,
+        now: Timestamp,
+    ) -> Result<ChangeAnswer, String> {
+        if !self.is_gateway {
+            return Err(
+                "this process has no gateway: `roles` in minato.toml leaves it out".to_owned(),
+            );
+        }
+        if asked.drain && !self.settings.is_used() {
+            return Err("nobody asks this gateway whether it wants traffic: [entrance] in minato.toml names no `listen`; docs/entrance.md tells how".to_owned());
+        }
+        let who = if asked.who.is_empty() {
+            "someone".to_owned()
+        } else {
+            asked.who
+        };
+        let word = asked.drain.then_some(ByHand { who, since: now });
+        let held = self.gate.door().by_hand;
+        if asked.drain
+            && let Some(held) = held
+        {
+            return Ok(ChangeAnswer {
+                message: format!("this gateway is out of traffic already, by {}", said(&held)),
+                ..ChangeAnswer::default()
+            });
+        }
+        let who = word.as_ref().map(|it| it.who.clone());
+        let before = self.gate.by_hand(word).map_err(|it| it.to_string())?;
+        let (message, undo) = match (who, before) {
+            (Some(who), _) => (
+                format!(
+                    "this gateway says that it is draining, by {who}: those who ask it send no new visitors, and it serves those that come"
+                ),
+                Some(UNDRAIN.to_owned()),
+            ),
+            (None, Some(before)) => (
+                format!(
+                    "this gateway says that it is alive again; it was out by {}",
+                    said(&before)
+                ),
+                Some(DRAIN.to_owned()),
+            ),
+            (None, None) => ("this gateway is not out of traffic".to_owned(), None),
+        };
+        Ok(ChangeAnswer {
+            message,
+            undo,
+            number: None,
+        })
+    }
+}
+
+/// `alice since 2026-11-22T03:10:00.000Z`
+fn said(word: &ByHand) -> String {
+    if word.who.is_empty() {
+        return "a word that this version cannot read".to_owned();
+    }
+    format!("{} since {}", word.who, clock_text(word.since))
+}
