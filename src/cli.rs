@@ -140,9 +140,7 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Dependencies(args) => {
                 commands::dependencies::run(&args, &client, global).await
             }
-            Command::Entrance(command) => {
-                commands::entrance::run(&command, &client, global).await
-            }
+            Command::Entrance(command) => commands::entrance::run(&command, &client, global).await,
             Command::Upgrade(args) => commands::upgrade::run(&args, &client, global).await,
             Command::Store(command) => commands::store::run(&command, &client, global).await,
             Command::Route(args) => commands::route::run(&args, &client, global).await,

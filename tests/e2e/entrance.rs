@@ -65,7 +65,10 @@ fn it_is_about_the_gateway_and_never_about_what_is_behind() {
     assert_eq!(says(entrance, "/readyz"), alive());
     assert_eq!(says(entrance, "/livez"), alive());
     site.crash();
-    until("nothing to answer", || ask(entrance, "/readyz").is_err().then_some(()));
+    until("nothing to answer", || {
+        ask(entrance, "/readyz").is_err().then_some(())
+    });
+    site.start();
 }
 
 #[test]
@@ -74,7 +77,10 @@ fn a_word_by_hand_lasts_over_an_upgrade_and_a_crash_until_it_is_taken_back() {
     site.at_stop = AtStop::LeaveInstances;
     site.wait_ok("app", 1);
     let printed = site.type_in(&["entrance", "drain"]);
-    assert!(printed.contains("undo: minato entrance undrain"), "{printed}");
+    assert!(
+        printed.contains("undo: minato entrance undrain"),
+        "{printed}"
+    );
     assert_eq!(says(entrance, "/readyz"), draining());
     assert_eq!(says(entrance, "/livez").0, 200);
     // It serves all the same.
@@ -111,6 +117,7 @@ fn a_word_by_hand_lasts_over_an_upgrade_and_a_crash_until_it_is_taken_back() {
     assert_eq!(says(entrance, "/readyz"), draining(), "after a crash");
     site.type_in(&["entrance", "undrain"]);
     site.crash();
+    site.at_stop = AtStop::StopInstances;
     site.start();
     assert_eq!(says(address(&site), "/readyz"), alive());
 }
@@ -173,7 +180,9 @@ fn a_stop_says_draining_while_it_serves_and_only_then_closes() {
     load.stop().nothing_failed();
     let told = site.json("/v1/status");
     assert_eq!(told["entrance"]["reason"], "minato is about to stop");
-    until("it to close", || ask(entrance, "/readyz").is_err().then_some(()));
+    until("it to close", || {
+        ask(entrance, "/readyz").is_err().then_some(())
+    });
     let took = began.elapsed();
     assert!(took >= Duration::from_secs(4), "closed after {took:?}");
     let status = site.stop(Signal::TERM);

@@ -49,6 +49,14 @@ impl Machine {
         }
     }
 
+    /// Where its gateway listens instead; before the first start.
+    pub(crate) fn listen_on(&self, address: &str) {
+        let file = self.folder.join("minato.toml");
+        let own = format!("{}:{HTTP}", self.host.address);
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(file, text.replace(&own, address)).unwrap();
+    }
+
     pub(crate) fn wrap(&mut self, command: &[&str]) {
         self.wrap = command.iter().map(|&it| it.to_owned()).collect();
     }

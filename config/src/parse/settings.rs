@@ -3,9 +3,7 @@
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use super::{
-    address, control, dependency, docker, entrance, gateway, hooks, label, relay, store,
-};
+use super::{address, control, dependency, docker, entrance, gateway, hooks, label, relay, store};
 use crate::{
     AgentSettings, DockerSettings, NodeId, PortRange, Role, RuntimeSettings, Settings, SiteId,
 };
@@ -283,7 +281,9 @@ fn check_listeners(root: &Section<'_>, report: &mut Report<'_>, settings: &Setti
     let listens = place(report, "entrance", "listen");
     let of_entrance: Vec<_> = settings.entrance.listen.iter().copied().collect();
     for address in &of_entrance {
-        let gateway = of_gateway.iter().map(|it| (it.0, "a listener of the gateway"));
+        let gateway = of_gateway
+            .iter()
+            .map(|it| (it.0, "a listener of the gateway"));
         let mut others = gateway.chain([(settings.admin, "the admin's")]);
         if let Some((other, whose)) = others.find(|it| gateway::overlap(it.0, *address)) {
             let message = format!("{address} is {whose} as well ({other}); change one of them");

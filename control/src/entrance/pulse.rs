@@ -20,6 +20,7 @@ impl Pulse {
     pub fn look(&mut self, beats: &[u64]) -> bool {
         if self.threads.len() != beats.len() {
             self.threads = beats.iter().map(|it| (*it, 0)).collect();
+            return true;
         }
         for ((seen, still), now) in self.threads.iter_mut().zip(beats) {
             *still = if seen == now {

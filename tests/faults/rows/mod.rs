@@ -1,5 +1,6 @@
 //! One file for each row, or for rows that break the same thing. The table of rows and tests stands in docs/faults.md.
 
+mod anycast;
 mod clock;
 mod gateway_cut;
 mod leader_killed;

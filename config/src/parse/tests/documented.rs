@@ -25,6 +25,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("agent.docker.", &docker::KEYS),
         ("agent.overcommit.", &label::OVERCOMMIT_KEYS),
         ("control.", &control::KEYS),
+        ("entrance.", &entrance::KEYS),
         ("hooks.", &hooks::KEYS),
         ("admin.", &settings::ADMIN_KEYS),
         ("dependencies.NAME.", &dependency::KEYS),

@@ -2,7 +2,8 @@
 
 use minato_config::{ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_control_server::api::{
-    ChangeAnswer, DependencyStatus, DrainRequest, EntranceStatus, RouteCandidate, RouteTest, UpgradeRequest, UpgradeState, UpgradeStatus,
+    ChangeAnswer, DependencyStatus, DrainRequest, EntranceStatus, RouteCandidate, RouteTest,
+    UpgradeRequest, UpgradeState, UpgradeStatus,
 };
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use std::sync::Mutex;

@@ -1,0 +1,289 @@
+//! Anycast with real BIRD: the gateway's machine announces a /32 over BGP to a router while the entrance says alive.
+//!
+//! What is shipped is what runs: `packaging/anycast/minato-announce` and `bird.conf`, with the test's own addresses in place.
+
+use crate::machine::Machine;
+use crate::network::{Host, Network};
+use crate::support::clock::{now, pause, until};
+use crate::support::http::get;
+use crate::support::load::{Ask, Load};
+use rustix::process::Signal;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The service's address, as in the shipped `bird.conf`.
+const SERVICE: &str = "192.0.2.10";
+const PORT: u16 = 8080;
+
+fn is_here() -> bool {
+    let bird = Command::new("bird").arg("--version").output().is_ok();
+    let must = std::env::var_os("CI").is_some_and(|it| it == "true");
+    assert!(bird || !must, "no BIRD: this needs bird2");
+    if !bird {
+        eprintln!("skipped: no BIRD: this needs bird2");
+    }
+    bird && crate::network::is_here()
+}
+
+/// A child that ends with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Bird {
+    socket: PathBuf,
+    host: Host,
+    _running: Running,
+}
+
+impl Bird {
+    fn start(host: &Host, folder: &Path, config: &str) -> Self {
+        let of = |ending: &str| folder.join(format!("bird-{}.{ending}", host.name));
+        fs::write(of("conf"), config).unwrap();
+        let log = File::create(of("log")).unwrap();
+        let socket = of("ctl");
+        let child = host
+            .command("bird")
+            .args(["-f", "-c"])
+            .arg(of("conf"))
+            .arg("-s")
+            .arg(&socket)
+            .arg("-P")
+            .arg(of("pid"))
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let bird = Self {
+            socket,
+            host: host.clone(),
+            _running: Running(child),
+        };
+        until("BIRD to answer", || {
+            bird.asked("show status")
+                .contains("up and running")
+                .then_some(())
+        });
+        bird
+    }
+
+    fn asked(&self, what: &str) -> String {
+        let socket = self.socket.to_str().unwrap();
+        let mut command = self.host.command("birdc");
+        command.args(["-s", socket]).args(what.split(' '));
+        let output = command.output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+/// Gateway and router, their BIRDs and the watcher.
+struct Anycast {
+    watcher: Running,
+    gateway: Machine,
+    router: Host,
+    on_router: Bird,
+    on_gateway: Bird,
+    folder: tempfile::TempDir,
+    _network: Network,
+}
+
+impl Anycast {
+    fn build() -> Self {
+        let mut network = Network::new();
+        let mut named = tempfile::Builder::new();
+        let folder = named.prefix("minato-anycast-").tempdir().unwrap();
+        let (own, router) = (network.host("gateway"), network.host("router"));
+        let ip = |host: &Host, words: &str| {
+            let done = host.command("ip").args(words.split(' ')).status();
+            assert!(done.unwrap().success(), "ip {words}");
+        };
+        ip(&own, &format!("address add {SERVICE}/32 dev lo"));
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/anycast");
+        let (here, there) = (own.address.to_string(), router.address.to_string());
+        let config = fs::read_to_string(shipped.join("bird.conf")).unwrap();
+        let config = config
+            .replace("10.0.0.254", &there)
+            .replace("10.0.0.1", &here);
+        let on_gateway = Bird::start(&own, folder.path(), &config);
+        let of_router = format!(
+            "router id {there};\nprotocol device {{}}\nprotocol bfd {{ interface \"*\" {{ interval 200 ms; multiplier 3; }}; }}\n\
+             protocol kernel {{ ipv4 {{ export all; }}; }}\n\
+             protocol bgp gateway {{ local {there} as 65000; neighbor {here} as 65001; bfd on; ipv4 {{ import all; export none; }}; }}\n"
+        );
+        let on_router = Bird::start(&router, folder.path(), &of_router);
+
+        // The address of the service is on this machine whether it is announced or not.
+        let more = "[entrance]\nlisten = [\"127.0.0.1:7071\"]\ndrain = \"4s\"\n";
+        let mut gateway = Machine::new(
+            folder.path(),
+            own.clone(),
+            &["gateway", "control", "agent"],
+            "",
+            more,
+        );
+        gateway.listen_on(&format!("0.0.0.0:{PORT}"));
+        let ledger = folder.path().join("ledger");
+        let service = crate::support::site::python_service(&ledger, 1, "routes = [\"any.test\"]\n");
+        gateway.write("app", &service);
+        gateway.start();
+        gateway.wait();
+        gateway.wait_ok("app", 1);
+
+        let log = File::create(folder.path().join("watcher.log")).unwrap();
+        let watcher = own
+            .command(shipped.join("minato-announce").to_str().unwrap())
+            .env("BIRDC", format!("birdc -s {}", on_gateway.socket.display()))
+            .env("INTERVAL", "0.2")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self {
+            watcher: Running(watcher),
+            gateway,
+            router,
+            on_router,
+            on_gateway,
+            folder,
+            _network: network,
+        }
+    }
+
+    fn said(&self) -> String {
+        let read =
+            |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        format!(
+            "watcher:\n{}\nrouter:\n{}\ngateway:\n{}",
+            read("watcher.log"),
+            self.on_router.asked("show protocols all"),
+            self.on_gateway.asked("show protocols all")
+        )
+    }
+
+    fn is_announced(&self) -> bool {
+        let route = self.on_router.asked(&format!("show route for {SERVICE}"));
+        route.contains("BGP") || route.contains("[gateway ")
+    }
+
+    /// Waits until the router has the route, or has it no longer; how long that took from `began`.
+    #[track_caller]
+    fn until(&self, announced: bool, began: Instant) -> Duration {
+        let limit = Duration::from_secs(60);
+        while self.is_announced() != announced {
+            let waited = began.elapsed();
+            assert!(waited < limit, "announced: {}\n{}", !announced, self.said());
+            pause(Duration::from_millis(10));
+        }
+        began.elapsed()
+    }
+
+    fn service(&self) -> SocketAddr {
+        format!("{SERVICE}:{PORT}").parse().unwrap()
+    }
+
+    fn visits(&self) -> bool {
+        let visit = || get(self.service(), "any.test", "/page");
+        self.router.inside(visit).is_ok_and(|it| it.status == 200)
+    }
+}
+
+#[test]
+fn the_route_follows_what_the_gateway_says_of_itself() {
+    if !is_here() {
+        return;
+    }
+    let mut it = Anycast::build();
+    it.until(true, now());
+    until("a visitor to come by the route", || {
+        it.visits().then_some(())
+    });
+
+    // By hand, with visitors: the route goes, and whoever came before is served to the end.
+    let load = it.router.inside(|| {
+        let ask = Ask::Get {
+            path: "/page".to_owned(),
+            body: "the page".to_owned(),
+        };
+        Load::start(it.service(), "any.test", &ask)
+    });
+    load.wait_for(20);
+    load.stop().nothing_failed();
+    let began = now();
+    it.gateway.type_in(&["entrance", "drain"]);
+    let drained = it.until(false, began);
+    let direct: SocketAddr = (it.gateway.host.address, PORT).into();
+    let page = it
+        .router
+        .inside(|| get(direct, "any.test", "/page"))
+        .unwrap();
+    assert_eq!(page.status, 200, "a drained gateway serves");
+    let began = now();
+    it.gateway.type_in(&["entrance", "undrain"]);
+    let undrained = it.until(true, began);
+    until("visitors again", || it.visits().then_some(()));
+
+    // The gateway dies.
+    let began = now();
+    it.gateway.crash();
+    let died = it.until(false, began);
+    it.gateway.start();
+    it.gateway.wait();
+    it.until(true, now());
+
+    // An upgrade changes nothing that the router sees.
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let gaps = std::thread::scope(|scope| {
+        let look = scope.spawn(|| {
+            let (mut looks, mut gaps) = (0, 0);
+            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                looks += 1;
+                gaps += usize::from(!it.is_announced());
+            }
+            (looks, gaps)
+        });
+        it.gateway.type_in(&["upgrade"]);
+        pause(Duration::from_secs(1));
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        look.join().unwrap()
+    });
+    assert!(gaps.0 > 0 && gaps.1 == 0, "{gaps:?}: {}", it.said());
+
+    // A stop: the route is gone while the listeners are still open.
+    let pid = it.gateway.json("/v1/status")["pid"].as_u64().unwrap();
+    let began = now();
+    crate::support::processes::signal(u32::try_from(pid).unwrap(), Signal::TERM);
+    let stopping = it.until(false, began);
+    let page = it.router.inside(|| get(direct, "any.test", "/page"));
+    assert_eq!(page.unwrap().status, 200, "it served while the route went");
+
+    println!(
+        "anycast, watcher each 0.2 s: withdrawn {died:?} after kill -9, {drained:?} after drain, {stopping:?} after a stop was asked for; \
+         announced {undrained:?} after undrain"
+    );
+}
+
+#[test]
+fn a_watcher_that_is_told_to_end_withdraws_and_a_bird_that_restarts_announces_nothing() {
+    if !is_here() {
+        return;
+    }
+    let mut it = Anycast::build();
+    it.until(true, now());
+    let pid = it.watcher.0.id();
+    crate::support::processes::signal(pid, Signal::TERM);
+    it.until(false, now());
+    assert!(it.watcher.0.wait().unwrap().success());
+    // The gateway is well all the time.
+    assert_eq!(it.gateway.json("/v1/entrance")["standing"], "alive");
+    let state = it.on_gateway.asked("show protocols minato");
+    assert!(state.contains("down"), "{state}");
+}
