@@ -118,7 +118,7 @@ pub(crate) fn parts(
             .flat_map(|it| listeners.addresses(it))
             .collect(),
         dependencies,
-        entrance: Arc::new(Entrance::open(settings, listeners)),
+        entrance: Arc::new(Entrance::open(settings, &node_id(settings)?, listeners)),
         gateway: GatewayView {
             table,
             metrics,

@@ -131,6 +131,10 @@ impl Duties {
                 reports: charge.reports.clone(),
             };
             parts.spawn(reporter.run(stopped.clone()));
+            let names = charge.entrance.move_names(events.clone(), stopped.clone());
+            if let Some(names) = names {
+                parts.spawn(names);
+            }
         }
         let serving = minato_control_server::serve(admin, about, stopped.clone());
         parts.spawn(async move {

@@ -5,15 +5,19 @@
 
 use crate::listeners::{Listeners, Role};
 use anyhow::Context as _;
-use minato_config::{EntranceSettings, Settings, Timestamp};
+use minato_config::{EntranceName, EntranceSettings, Follow, NodeId, Settings, Timestamp};
+use minato_control::Event;
 use minato_control::clock_text;
-use minato_control::entrance::{ByHand, Leaving, Standing};
-use minato_control_entrance::{Answering, Gate};
-use minato_control_server::api::{ChangeAnswer, DrainRequest, EntranceStatus};
+use minato_control::entrance::{ByHand, Leaving, Standing, Wish};
+use minato_control_entrance::{Answering, Gate, NameState, NameView, Names, Published};
+use minato_control_server::api::{
+    ChangeAnswer, DrainRequest, EntranceStatus, NameStatus, PublishAction, PublishRequest,
+};
 use minato_proxy_server::Gateway;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{mpsc, watch};
 
 const UNDRAIN: &str = "minato entrance undrain";
 const DRAIN: &str = "minato entrance drain";
@@ -23,16 +27,20 @@ const DRAIN: &str = "minato entrance drain";
 pub(crate) struct Entrance {
     settings: EntranceSettings,
     gate: Arc<Gate>,
+    names: Arc<Names>,
     /// Where it can be asked.
     listens: Vec<SocketAddr>,
     is_gateway: bool,
 }
 
 impl Entrance {
-    pub(crate) fn open(settings: &Settings, listeners: &Listeners) -> Self {
+    pub(crate) fn open(settings: &Settings, node: &NodeId, listeners: &Listeners) -> Self {
+        let gate = Arc::new(Gate::open(&settings.data));
+        let names = Names::new(&settings.entrance, &settings.site, node, Arc::clone(&gate));
         Self {
             settings: settings.entrance.clone(),
-            gate: Arc::new(Gate::open(&settings.data)),
+            gate,
+            names: Arc::new(names),
             listens: listeners.addresses(Role::Entrance),
             is_gateway: settings.roles.contains(&minato_config::Role::Gateway),
         }
@@ -54,6 +62,17 @@ impl Entrance {
         Answering::start(sockets, Arc::clone(&self.gate), beats)
             .context("the entrance cannot answer")
             .map(Some)
+    }
+
+    /// Moves names until `stop` is true; `None` where there is none. One process of a node does it at a time.
+    pub(crate) fn move_names(
+        &self,
+        events: mpsc::Sender<Event>,
+        stop: watch::Receiver<bool>,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let names = (!self.names.is_empty()).then(|| Arc::clone(&self.names));
+        self.gate.reread();
+        names.map(|it| it.run(events, stop))
     }
 
     /// Says that this gateway is about to stop; how long it should serve on until it does.
@@ -95,7 +114,41 @@ impl Entrance {
                 .iter()
                 .map(|it| format!("http://{it}/readyz"))
                 .collect(),
+            names: self.names.view().into_iter().map(name_status).collect(),
         }
+    }
+
+    /// Takes a word about a name in. The error says why it is none.
+    pub(crate) fn publish(
+        &self,
+        name: &str,
+        asked: PublishRequest,
+    ) -> Result<ChangeAnswer, String> {
+        let epoch = asked.epoch;
+        let wish = match asked.action {
+            PublishAction::Publish => Wish::Take { epoch },
+            PublishAction::Withdraw => Wish::Leave { epoch },
+        };
+        let who = if asked.who.is_empty() {
+            "someone".to_owned()
+        } else {
+            asked.who
+        };
+        let word = Published {
+            name: EntranceName::parse(name).map_err(|it| it.to_string())?,
+            wish,
+            who,
+        };
+        let number = self.names.want(&word)?;
+        let undo = match asked.action {
+            PublishAction::Publish => "withdraw",
+            PublishAction::Withdraw => "publish",
+        };
+        Ok(ChangeAnswer {
+            message: format!("{} of {name} is under way", wish.verb()),
+            undo: Some(format!("minato entrance {undo} {name}")),
+            number: Some(number),
+        })
     }
 
     /// Keeps an operator's word. The error says why not.
@@ -150,6 +203,25 @@ impl Entrance {
             undo,
             number: None,
         })
+    }
+}
+
+fn name_status(it: NameView) -> NameStatus {
+    NameStatus {
+        name: it.name.to_string(),
+        what: it.what,
+        follows: it.follow == Follow::Gateway,
+        number: it.number,
+        action: it.action.to_owned(),
+        state: match it.state {
+            NameState::Idle => "idle",
+            NameState::Trying => "trying",
+            NameState::Done => "done",
+            NameState::Refused => "refused",
+        }
+        .to_owned(),
+        detail: it.detail,
+        since_ms: it.since.0,
     }
 }
 

@@ -9,8 +9,8 @@ use minato_control::Usable;
 use minato_control_agent::Figures;
 use minato_control_agent::dependency::{self, DependencyView, Views};
 use minato_control_server::api::{
-    ChangeAnswer, DependencyMember, DependencyStatus, DrainRequest, EntranceStatus, RelayStatus,
-    RouteTest, UpgradeRequest, UpgradeStatus,
+    ChangeAnswer, DependencyMember, DependencyStatus, DrainRequest, EntranceStatus, PublishRequest,
+    RelayStatus, RouteTest, UpgradeRequest, UpgradeStatus,
 };
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use minato_health::Verdict;
@@ -91,6 +91,10 @@ impl View for ProcessView {
 
     fn drain_entrance(&self, asked: DrainRequest, now: Timestamp) -> Result<ChangeAnswer, String> {
         self.entrance.drain(asked, now)
+    }
+
+    fn publish(&self, name: &str, asked: PublishRequest) -> Result<ChangeAnswer, String> {
+        self.entrance.publish(name, asked)
     }
 
     fn upgrade(&self) -> UpgradeStatus {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Each crate and those of ours that it may depend on. The root may depend on all, and nothing depends on it.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 15] = [
     ("minato-config", &[]),
     ("minato-config-files", &["minato-config"]),
     ("minato-health", &["minato-config"]),
@@ -51,14 +51,21 @@ const EDGES: [(&str, &[&str]); 13] = [
             "minato-config",
         ],
     ),
+    ("minato-control-hook", &[]),
     (
         "minato-control-entrance",
-        &["minato-control", "minato-config"],
+        &[
+            "minato-control",
+            "minato-control-hook",
+            "minato-config",
+            "minato-tls",
+        ],
     ),
     (
         "minato-control-server",
         &[
             "minato-control",
+            "minato-control-hook",
             "minato-control-store",
             "minato-config-files",
             "minato-health",

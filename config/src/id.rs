@@ -70,6 +70,10 @@ macro_rules! name {
 }
 
 name!(
+    /// Something that leads visitors here: NAME of `[entrance.dns.NAME]` or `[entrance.hook.NAME]`.
+    EntranceName
+);
+name!(
     /// One cloud or data centre with its own store.
     SiteId
 );

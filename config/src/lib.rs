@@ -23,9 +23,12 @@ mod wants;
 pub use dependency::{
     Database, DatabaseEngine, DatabaseRole, Dependency, DependencyCheck, MemberProbe, Relay,
 };
-pub use entrance::EntranceSettings;
+pub use entrance::{
+    DnsKey, DnsSettings, EntranceHook, EntranceSettings, Follow, HookTarget, KeyAlgorithm,
+};
 pub use id::{
-    DependencyName, GatewayId, Generation, InvalidId, NodeId, Run, ServiceName, SiteId, SlotIndex,
+    DependencyName, EntranceName, GatewayId, Generation, InvalidId, NodeId, Run, ServiceName,
+    SiteId, SlotIndex,
 };
 pub use image::{
     Access, BRIDGE_NETWORK, Grant, HOST_NETWORK, Image, ImageReference, InvalidImage, Mount, Pull,

@@ -1,11 +1,19 @@
-//! `minato entrance drain|undrain|status`: this gateway in and out of traffic, by hand.
+//! `minato entrance drain|undrain|status|publish|withdraw`: this gateway, and names that lead here, in and out of traffic.
 
 use super::change::who;
 use super::terminal::{Tone, paint, print, safe};
 use crate::cli::Global;
-use crate::client::Client;
-use minato_control_server::api::{ChangeAnswer, DrainRequest, EntranceStatus};
+use crate::client::{Client, Refused, encode};
+use crate::clock;
+use anyhow::bail;
+use minato_control_server::api::{
+    ChangeAnswer, DrainRequest, EntranceStatus, NameStatus, PublishAction, PublishRequest,
+};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How often it looks how far a word is.
+const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum EntranceCommand {
@@ -13,8 +21,27 @@ pub(crate) enum EntranceCommand {
     Drain,
     /// Say that this gateway is alive again.
     Undrain,
-    /// Show what this gateway says of itself. Exit: 0 alive, 1 not.
+    /// Show what this gateway says of itself, and how each name stands. Exit: 0 alive, 1 not.
     Status,
+    /// Make a name lead to this site, and to no other.
+    Publish(NameArgs),
+    /// Make a name no longer lead to this site.
+    Withdraw(NameArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit: 0 it is so, 1 it was not so in time and is tried on, 3 it is refused: the name is another site's by now."
+)]
+pub(crate) struct NameArgs {
+    /// NAME of [entrance.dns.NAME] or [entrance.hook.NAME] in minato.toml.
+    name: String,
+    /// Of the decision; refused where the name has a newer one. Default: the next one.
+    #[arg(long, value_name = "N")]
+    epoch: Option<u64>,
+    /// Seconds to wait until it is so; it stays asked for after that.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    timeout: u64,
 }
 
 pub(crate) async fn run(
@@ -26,6 +53,12 @@ pub(crate) async fn run(
         EntranceCommand::Drain => change(true, client, global).await,
         EntranceCommand::Undrain => change(false, client, global).await,
         EntranceCommand::Status => status(client, global).await,
+        EntranceCommand::Publish(args) => {
+            publish(args, PublishAction::Publish, client, global).await
+        }
+        EntranceCommand::Withdraw(args) => {
+            publish(args, PublishAction::Withdraw, client, global).await
+        }
     }
 }
 
@@ -43,12 +76,65 @@ async fn change(drain: bool, client: &Client, global: &Global) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
+async fn publish(
+    args: &NameArgs,
+    action: PublishAction,
+    client: &Client,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
+    let request = PublishRequest {
+        action,
+        epoch: args.epoch,
+        who: who(),
+    };
+    let path = format!("/v1/entrance/names/{}", encode(&args.name));
+    let answer: ChangeAnswer = client.post(&path, &request).await?;
+    let limit = Duration::from_secs(args.timeout);
+    let began = clock::now();
+    let done = loop {
+        let status: EntranceStatus = client.get("/v1/entrance").await?;
+        let name = status.names.into_iter().find(|it| it.name == args.name);
+        let Some(name) = name else {
+            bail!("{} is gone from minato.toml", args.name);
+        };
+        if Some(name.number) != answer.number {
+            bail!(
+                "another word about {} came meanwhile; `minato entrance status` tells how it stands",
+                args.name
+            );
+        }
+        match name.state.as_str() {
+            "done" => break name,
+            "refused" => return Err(Refused(format!("{}: {}", name.what, name.detail)).into()),
+            _ if began.elapsed() >= limit => bail!(
+                "not so after {}s, and tried on: {}: {}; `minato entrance status` tells more",
+                args.timeout,
+                name.what,
+                name.detail
+            ),
+            _ => tokio::time::sleep(LOOK).await,
+        }
+    };
+    if global.json {
+        print(&format!("{}\n", serde_json::to_string(&done)?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(&name_line(&done))?;
+    if let Some(undo) = &answer.undo {
+        print(&format!("undo: {undo}\n"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn status(client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
     let status: EntranceStatus = client.get("/v1/entrance").await?;
     if global.json {
         print(&format!("{}\n", serde_json::to_string(&status)?))?;
     } else {
         print(&text(&status))?;
+        for name in &status.names {
+            print(&name_line(name))?;
+        }
     }
     Ok(if status.standing == "alive" {
         ExitCode::SUCCESS
@@ -79,6 +165,32 @@ pub(super) fn text(status: &EntranceStatus) -> String {
     out
 }
 
+/// `web: publish done  www.example.org at 192.0.2.53:53`
+fn name_line(name: &NameStatus) -> String {
+    let tone = match name.state.as_str() {
+        "done" => Tone::Good,
+        "refused" => Tone::Bad,
+        "trying" => Tone::Doubtful,
+        _ => Tone::Plain,
+    };
+    let mut out = format!("{}: ", safe(&name.name));
+    if name.state == "idle" {
+        out.push_str("nothing asked");
+    } else {
+        let state = paint(&safe(&name.state), tone);
+        out.push_str(&format!("{} {state}", safe(&name.action)));
+    }
+    out.push_str(&format!("  {}", safe(&name.what)));
+    if name.follows {
+        out.push_str("  follows the gateway");
+    }
+    if !name.detail.is_empty() {
+        out.push_str(&format!("  {}", safe(&name.detail)));
+    }
+    out.push('\n');
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +202,7 @@ mod tests {
             reason: "taken out by al\u{1b}ice since 2026".to_owned(),
             undo: "minato entrance undrain".to_owned(),
             asked_at: vec!["http://127.0.0.1:7071/readyz".to_owned()],
+            names: Vec::new(),
         };
         let text = text(&status);
         assert!(

@@ -208,3 +208,61 @@ fn nobody_is_drained_where_nobody_asks() {
     assert_eq!(refused.status.code(), Some(3), "{text}");
     assert!(text.contains("[entrance]"), "{text}");
 }
+
+/// A hook that keeps what it is told, and fails while a file says so.
+#[test]
+fn a_hook_is_told_what_the_gateway_says_and_what_is_typed_until_it_succeeds() {
+    let mut site = Site::new();
+    let (heard, broken) = (site.path("heard"), site.path("broken"));
+    let script = site.path("hook.sh");
+    let text = format!(
+        "#!/bin/sh\n[ -e {} ] && {{ echo no quota; exit 3; }}\ncat >> {heard}\necho >> {heard}\n",
+        broken.display(),
+        heard = heard.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    let more = format!(
+        "[entrance]\ndrain = \"0s\"\n[entrance.hook.cdn]\ncommand = [\"/bin/sh\", {script:?}]\nfollow = \"gateway\"\naddresses = [\"192.0.2.1\"]\n[entrance.hook.other]\ncommand = [\"/bin/sh\", {script:?}]\n"
+    );
+    site.write_settings(&more);
+    site.start();
+    let last = |part: &str| {
+        until(part, || {
+            let text = std::fs::read_to_string(&heard).unwrap_or_default();
+            let line = text.lines().rfind(|it| !it.is_empty())?.to_owned();
+            line.contains(part).then_some(line)
+        })
+    };
+    let told = last("\"action\":\"publish\"");
+    for part in ["\"name\":\"cdn\"", "\"scope\":\"gateway\"", "192.0.2.1"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    std::fs::write(&broken, "").unwrap();
+    site.type_in(&["entrance", "drain"]);
+    until("the failure to be shown", || {
+        let shown = site.cli(&["entrance", "status"]);
+        let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+        text.contains("no quota").then_some(())
+    });
+    std::fs::remove_file(&broken).unwrap();
+    last("\"action\":\"withdraw\"");
+
+    let printed = site.type_in(&["entrance", "publish", "other", "--epoch", "18"]);
+    assert!(
+        printed.contains("publish") && printed.contains("undo: minato entrance withdraw other"),
+        "{printed}"
+    );
+    let told = last("\"name\":\"other\"");
+    assert!(
+        told.contains("\"scope\":\"site\"") && told.contains("\"epoch\":18"),
+        "{told}"
+    );
+    // What follows the gateway would come back at once.
+    let refused = site.cli(&["entrance", "withdraw", "cdn"]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{text}");
+    assert!(text.contains("minato entrance drain"), "{text}");
+    let refused = site.cli(&["entrance", "publish", "nothing"]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(text.contains("there are: cdn, other"), "{text}");
+}

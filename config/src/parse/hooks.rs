@@ -27,7 +27,7 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>, hooks: &mut H
     hooks.every = every.or(hooks.every);
 }
 
-fn command(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<String>> {
+pub(super) fn command(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<String>> {
     const FORM: &str =
         "a list of strings, the program's absolute path first, like [\"/usr/local/bin/add-node\"]";
     let items = field.items(report, FORM, 1..=MOST_ITEMS)?;

@@ -101,7 +101,7 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
         settings.control = control::read(&it, report);
     }
     if let Some(it) = part(root, report, "entrance", &entrance::KEYS) {
-        entrance::read(&it, report, &settings.roles, &mut settings.entrance);
+        entrance::read(&it, report, folder, &settings.roles, &mut settings.entrance);
     }
     if let Some(it) = part(root, report, "hooks", &hooks::KEYS) {
         hooks::read(&it, report, &mut settings.hooks);
@@ -279,7 +279,7 @@ fn check_listeners(root: &Section<'_>, report: &mut Report<'_>, settings: &Setti
     let tls = gateway.https.iter().map(|it| (it.listen, &https));
     let of_gateway: Vec<_> = plain.chain(tls).collect();
     let listens = place(report, "entrance", "listen");
-    let of_entrance: Vec<_> = settings.entrance.listen.iter().copied().collect();
+    let of_entrance = settings.entrance.listen.to_vec();
     for address in &of_entrance {
         let gateway = of_gateway
             .iter()

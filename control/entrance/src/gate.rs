@@ -108,6 +108,11 @@ impl Gate {
     }
 
     pub(crate) fn stuck(&self, is_stuck: bool) {
+        if is_stuck && !self.door.borrow().is_stuck {
+            tracing::error!(
+                "a thread of the gateway has stood still for 5 s: the entrance says so; restart minato, and report this as a bug"
+            );
+        }
         self.change(|door| door.is_stuck = is_stuck);
     }
 

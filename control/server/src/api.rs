@@ -19,7 +19,7 @@ pub use change::{
     UpdateFailed, UpdateRequest,
 };
 pub use dependency::{Dependencies, DependencyMember, DependencyStatus, RelayStatus};
-pub use entrance::EntranceStatus;
+pub use entrance::{EntranceStatus, NameStatus, PublishAction, PublishRequest};
 pub use node::{Explained, ExplainedNode, ExplainedSlot, NodeStatus, Nodes};
 pub use operation::{
     LeftOutStatus, OperationAnswer, OperationRequest, OperationStatus, OperationStepStatus,

@@ -3,8 +3,8 @@
 //! The root composition implements [`View`]; this crate meets neither the proxy nor the agent.
 
 use crate::api::{
-    ChangeAnswer, DependencyStatus, DrainRequest, EntranceStatus, RouteTest, UpgradeRequest,
-    UpgradeStatus,
+    ChangeAnswer, DependencyStatus, DrainRequest, EntranceStatus, PublishRequest, RouteTest,
+    UpgradeRequest, UpgradeStatus,
 };
 use minato_config::{Generation, Run, ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_health::Verdict;
@@ -43,6 +43,9 @@ pub trait View: Send + Sync + 'static {
     /// Takes it out of traffic, or lets it in again, from `now` on; writes a file, so it is called where blocking is
     /// allowed. An answer without `undo` changed nothing; the error is a sentence that says why not.
     fn drain_entrance(&self, asked: DrainRequest, now: Timestamp) -> Result<ChangeAnswer, String>;
+    /// Takes a word about a name in; its number tells how far it is, in [`View::entrance`]. The error is a sentence that says
+    /// why it is none.
+    fn publish(&self, name: &str, asked: PublishRequest) -> Result<ChangeAnswer, String>;
     /// How far an upgrade of this process is.
     fn upgrade(&self) -> UpgradeStatus;
     /// Begins one; the error is a sentence that says why not.

@@ -4,8 +4,10 @@
 //! healthy instance is no reason to send its visitors, and everybody else's, to another site; the order of sites is.
 //! Not here: sockets, files and name servers (`control/entrance`).
 
+mod claim;
 mod pulse;
 mod standing;
 
+pub use claim::{Change, Claim, Move, Seen, Update, Wish, decide};
 pub use pulse::{LOOK, Pulse};
 pub use standing::{ByHand, Door, Leaving, Standing};

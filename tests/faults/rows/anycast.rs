@@ -116,7 +116,7 @@ impl Anycast {
         let of_router = format!(
             "router id {there};\nprotocol device {{}}\nprotocol bfd {{ interface \"*\" {{ interval 200 ms; multiplier 3; }}; }}\n\
              protocol kernel {{ ipv4 {{ export all; }}; }}\n\
-             protocol bgp gateway {{ local {there} as 65000; neighbor {here} as 65001; bfd on; ipv4 {{ import all; export none; }}; }}\n"
+             protocol bgp site {{ local {there} as 65000; neighbor {here} as 65001; bfd on; ipv4 {{ import all; export none; }}; }}\n"
         );
         let on_router = Bird::start(&router, folder.path(), &of_router);
 
@@ -131,7 +131,11 @@ impl Anycast {
         );
         gateway.listen_on(&format!("0.0.0.0:{PORT}"));
         let ledger = folder.path().join("ledger");
-        let service = crate::support::site::python_service(&ledger, 1, "routes = [\"any.test\"]\n");
+        let service = crate::support::site::python_service(
+            &ledger,
+            1,
+            "routes = [\"any.test\"]\nenv = { BIND = \"0.0.0.0\" }\n",
+        );
         gateway.write("app", &service);
         gateway.start();
         gateway.wait();
@@ -171,7 +175,7 @@ impl Anycast {
 
     fn is_announced(&self) -> bool {
         let route = self.on_router.asked(&format!("show route for {SERVICE}"));
-        route.contains("BGP") || route.contains("[gateway ")
+        route.contains("[site ")
     }
 
     /// Waits until the router has the route, or has it no longer; how long that took from `began`.

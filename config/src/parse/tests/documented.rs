@@ -26,6 +26,9 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("agent.overcommit.", &label::OVERCOMMIT_KEYS),
         ("control.", &control::KEYS),
         ("entrance.", &entrance::KEYS),
+        ("entrance.dns.NAME.", &entrance::DNS_KEYS),
+        ("entrance.dns.NAME.key.", &entrance::KEY_KEYS),
+        ("entrance.hook.NAME.", &entrance::HOOK_KEYS),
         ("hooks.", &hooks::KEYS),
         ("admin.", &settings::ADMIN_KEYS),
         ("dependencies.NAME.", &dependency::KEYS),
@@ -60,6 +63,8 @@ fn every_key_has_a_row_and_every_row_a_key() {
         let is_table = |it: &&str| match path {
             "" => parts.contains(it),
             "agent." => matches!(*it, "overcommit" | "docker"),
+            "entrance." => matches!(*it, "dns" | "hook"),
+            "entrance.dns.NAME." => *it == "key",
             _ => false,
         };
         let own = keys.known.iter().filter(|it| !is_table(it));

@@ -1,13 +1,13 @@
-//! `GET /v1/entrance` and `POST /v1/entrance/drain`.
+//! `GET /v1/entrance`, `POST /v1/entrance/drain` and `POST /v1/entrance/names/{name}`.
 
 use super::answer::Refusal;
 use super::change::{Answer, Body, read};
 use super::state::Shared;
-use crate::api::{DrainRequest, EntranceStatus};
+use crate::api::{DrainRequest, EntranceStatus, PublishRequest};
 use crate::clock;
 use crate::journal::emit;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use minato_control::{Event, EventKind};
 use std::sync::Arc;
 
@@ -29,4 +29,15 @@ pub(super) async fn drain(State(shared): State<Shared>, body: Body) -> Answer {
         emit(&shared.admin.events, event.hint(format!("undo: {undo}")));
     }
     Ok(Json(answer))
+}
+
+/// Takes a word about a name in; how far it is says [`status`], by the number of the answer.
+pub(super) async fn publish(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    body: Body,
+) -> Answer {
+    let asked: PublishRequest = read(body)?;
+    let answer = shared.admin.view.publish(&name, asked);
+    answer.map(Json).map_err(Refusal::refused)
 }

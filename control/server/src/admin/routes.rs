@@ -67,6 +67,7 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/dependencies", get(dependencies))
         .route("/v1/entrance", get(entrance::status))
         .route("/v1/entrance/drain", post(entrance::drain))
+        .route("/v1/entrance/names/{name}", post(entrance::publish))
         .route("/v1/upgrade", get(upgrade::status).post(upgrade::begin))
         .route("/v1/events", get(events::list))
         .route("/v1/logs/{name}", get(logs))
@@ -390,7 +391,7 @@ async fn overview(shared: &Shared) -> Status {
         operations: open,
         draining: admin.view.upgrade().draining,
         entrance: Some(admin.view.entrance())
-            .filter(|it| !it.asked_at.is_empty() || !it.reason.is_empty()),
+            .filter(|it| !(it.asked_at.is_empty() && it.reason.is_empty() && it.names.is_empty())),
     }
 }
 

@@ -16,4 +16,53 @@ pub struct EntranceStatus {
     /// Where it can be asked: `http://127.0.0.1:7071/readyz`.
     #[serde(default)]
     pub asked_at: Vec<String>,
+    /// What leads here by a name.
+    #[serde(default)]
+    pub names: Vec<NameStatus>,
+}
+
+/// One name of `[entrance.dns.NAME]` or `[entrance.hook.NAME]`. `POST /v1/entrance/names/{name}` takes a [`PublishRequest`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameStatus {
+    /// NAME.
+    pub name: String,
+    /// `www.example.org at 192.0.2.53:53`, or who is told.
+    pub what: String,
+    /// It follows what the gateway says of itself.
+    #[serde(default)]
+    pub follows: bool,
+    /// Of the word that this is about; 0 where nobody has said anything.
+    pub number: u64,
+    /// `publish` or `withdraw`; empty where nothing is wanted.
+    pub action: String,
+    /// `idle`, `trying`, `done` or `refused`.
+    pub state: String,
+    /// Why, where it is not done.
+    #[serde(default)]
+    pub detail: String,
+    /// Since when it is so.
+    pub since_ms: u64,
+}
+
+/// A word about one name, or all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishRequest {
+    /// What is wanted.
+    pub action: PublishAction,
+    /// Of the decision; `None`: the next one, where the name leads elsewhere.
+    #[serde(default)]
+    pub epoch: Option<u64>,
+    /// User name of the caller.
+    #[serde(default)]
+    pub who: String,
+}
+
+/// Whether something leads here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublishAction {
+    /// To this site, and to no other.
+    Publish,
+    /// Not to this site.
+    Withdraw,
 }

@@ -2,27 +2,22 @@
 //! what it says kept short.
 //!
 //! What may run stands in this machine's own settings; nothing that the store or a network says becomes part of it but
-//! names, in variables. A term that ends leaves the command its time. Not here: what room is (`control::plan`).
+//! names, in variables. A term that ends leaves the command its time. Not here: what room is (`control::plan`), how a command
+//! is run (`control/hook`).
 
 use crate::clock;
 use crate::journal::emit;
 use minato_config::{ServiceName, SiteId, Timestamp};
 use minato_control::{Event, EventKind};
-use rustix::process::{Pid, Signal, kill_process_group};
-use std::collections::{BTreeMap, VecDeque};
-use std::process::{ExitStatus, Stdio};
+use minato_control_hook::{Call, Ended, run};
+use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::io::AsyncReadExt as _;
-use tokio::net::unix::pipe::Receiver;
-use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// Room must be missing for so long: a node that restarts is soon back.
 const LASTING: Duration = Duration::from_secs(30);
-/// Of what it writes, the last bytes.
-const KEPT: usize = 2_048;
 /// Services that are named to it.
 const NAMED: usize = 50;
 
@@ -115,64 +110,20 @@ impl Run {
     }
 
     async fn carry_out(&self) -> Ended {
-        let (mut child, mut output) = match self.start() {
-            Ok(started) => started,
-            Err(error) => return Ended::NotStarted(error.to_string()),
-        };
-        let group = child.id().and_then(|it| i32::try_from(it).ok());
-        let group = group.and_then(Pid::from_raw);
-        let mut said = VecDeque::new();
-        let ended = timeout(self.hook.timeout, async {
-            read(&mut output, &mut said).await;
-            child.wait().await
-        })
-        .await;
-        if ended.is_err()
-            && let Some(group) = group
-        {
-            let _ = kill_process_group(group, Signal::KILL);
-            let _ = child.wait().await;
-        }
-        let said = last_line(said.make_contiguous());
-        match ended {
-            Ok(Ok(status)) => Ended::Status(status, said),
-            Ok(Err(error)) => Ended::NotStarted(error.to_string()),
-            Err(_) => Ended::TimedOut(self.hook.timeout, said),
-        }
-    }
-
-    /// With what it writes, to either stream, in its order.
-    fn start(&self) -> std::io::Result<(Child, Receiver)> {
-        let (program, arguments) = self
-            .hook
-            .command
-            .split_first()
-            .ok_or_else(|| std::io::Error::other("no command is given"))?;
-        let (output, written) = std::io::pipe()?;
-        let output = Receiver::from_owned_fd(output.into())?;
         let names: Vec<&str> = self.services.iter().map(ServiceName::as_str).collect();
-        let child = Command::new(program)
-            .args(arguments)
-            .env("MINATO_SITE", self.site.as_str())
-            .env("MINATO_SERVICES", names.join(" "))
-            .env("MINATO_REASON", &self.reason)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(written.try_clone()?)
-            .stderr(written)
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        Ok((child, output))
+        let variables = [
+            ("MINATO_SITE", self.site.to_string()),
+            ("MINATO_SERVICES", names.join(" ")),
+            ("MINATO_REASON", self.reason.clone()),
+        ];
+        let call = Call {
+            command: &self.hook.command,
+            variables: &variables,
+            input: b"",
+            timeout: self.hook.timeout,
+        };
+        run(&call).await
     }
-}
-
-/// How it went, with the last line that it wrote.
-#[derive(Debug)]
-enum Ended {
-    Status(ExitStatus, String),
-    TimedOut(Duration, String),
-    NotStarted(String),
 }
 
 fn event(program: &str, ended: &Ended, took: f64, now: Timestamp) -> Event {
@@ -212,32 +163,10 @@ fn tell(events: &mpsc::Sender<Event>, event: Event) {
     emit(events, event);
 }
 
-/// To the end; the last [`KEPT`] bytes stay.
-async fn read(output: &mut Receiver, said: &mut VecDeque<u8>) {
-    let mut piece = [0; 1_024];
-    while let Ok(count @ 1..) = output.read(&mut piece).await {
-        said.extend(piece.get(..count).unwrap_or_default());
-        let surplus = said.len().saturating_sub(KEPT);
-        said.drain(..surplus);
-    }
-}
-
-/// At most 200 characters, none of which moves a terminal's cursor.
-fn last_line(said: &[u8]) -> String {
-    let text = String::from_utf8_lossy(said);
-    let last = text.lines().rev().find(|it| !it.trim().is_empty());
-    let plain = |it: char| if it.is_control() { ' ' } else { it };
-    last.unwrap_or_default()
-        .trim()
-        .chars()
-        .take(200)
-        .map(plain)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::timeout;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -2,8 +2,8 @@
 
 use minato_config::{ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_control_server::api::{
-    ChangeAnswer, DependencyStatus, DrainRequest, EntranceStatus, RouteCandidate, RouteTest,
-    UpgradeRequest, UpgradeState, UpgradeStatus,
+    ChangeAnswer, DependencyStatus, DrainRequest, EntranceStatus, PublishRequest, RouteCandidate,
+    RouteTest, UpgradeRequest, UpgradeState, UpgradeStatus,
 };
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use std::sync::Mutex;
@@ -94,6 +94,17 @@ impl View for FakeView {
             message: format!("out of traffic, by {}", asked.who),
             undo,
             number: None,
+        })
+    }
+
+    fn publish(&self, name: &str, asked: PublishRequest) -> Result<ChangeAnswer, String> {
+        if name != "web" {
+            return Err(format!("there is no {name}"));
+        }
+        Ok(ChangeAnswer {
+            message: format!("{:?} of {name}", asked.action),
+            undo: None,
+            number: Some(7),
         })
     }
 
