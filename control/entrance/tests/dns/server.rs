@@ -11,21 +11,21 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// 32 bytes.
-pub const SECRET: &str = "bWluYXRvIHRlc3RzIHRoaXMgc2VjcmV0IG9ubHkgISE=";
-pub const OTHER: &str = "YW5vdGhlciBzZWNyZXQgdGhhdCBub2JvZHkga25vd3M=";
-pub const ZONE: &str = "example.test";
-pub const NAME: &str = "www.example.test";
+pub(crate) const SECRET: &str = "bWluYXRvIHRlc3RzIHRoaXMgc2VjcmV0IG9ubHkgISE=";
+pub(crate) const OTHER: &str = "YW5vdGhlciBzZWNyZXQgdGhhdCBub2JvZHkga25vd3M=";
+pub(crate) const ZONE: &str = "example.test";
+pub(crate) const NAME: &str = "www.example.test";
 const CLAIM: &str = "_minato.www.example.test";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Bind,
     Knot,
 }
 
 /// What the server's clock says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clock {
+pub(crate) enum Clock {
     Right,
     AnHourBehind,
 }
@@ -39,7 +39,7 @@ impl Kind {
     }
 
     /// Whether it is installed; where it is not, a word says so, and under `CI=true` that fails.
-    pub fn is_here(self) -> bool {
+    pub(crate) fn is_here(self) -> bool {
         let program = self.program();
         let found = path_of(program).is_some();
         let must = std::env::var_os("CI").is_some_and(|it| it == "true");
@@ -60,15 +60,15 @@ fn path_of(program: &str) -> Option<PathBuf> {
         .find(|it| it.exists())
 }
 
-pub struct Server {
-    pub kind: Kind,
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) kind: Kind,
+    pub(crate) address: SocketAddr,
     folder: tempfile::TempDir,
     child: Option<Child>,
 }
 
 impl Server {
-    pub fn start(kind: Kind, clock: Clock) -> Self {
+    pub(crate) fn start(kind: Kind, clock: Clock) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("minato-dns-")
             .tempdir()
@@ -109,7 +109,7 @@ impl Server {
     }
 
     /// Starts it again, with what it had written.
-    pub fn run(&mut self, clock: Clock) {
+    pub(crate) fn run(&mut self, clock: Clock) {
         let path = |name: &str| self.folder.path().join(name);
         let log = File::options()
             .create(true)
@@ -153,11 +153,11 @@ impl Server {
         });
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -165,7 +165,7 @@ impl Server {
     }
 
     /// Of the server, not of what wraps it.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
 
@@ -174,7 +174,7 @@ impl Server {
     }
 
     /// A file with a secret that only its owner may read.
-    pub fn secret(&self, name: &str, secret: &str) -> PathBuf {
+    pub(crate) fn secret(&self, name: &str, secret: &str) -> PathBuf {
         self.write(name, &format!("{secret}\n"));
         let path = self.folder.path().join(name);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -206,7 +206,7 @@ impl Server {
     }
 
     /// Where the name leads, in order.
-    pub fn addresses(&self) -> Vec<IpAddr> {
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
         let mut all: Vec<IpAddr> = [RecordType::A, RecordType::AAAA]
             .iter()
             .flat_map(|kind| self.ask(NAME, *kind).unwrap().answers)
@@ -220,7 +220,7 @@ impl Server {
         all
     }
 
-    pub fn claim(&self) -> String {
+    pub(crate) fn claim(&self) -> String {
         let answer = self.ask(CLAIM, RecordType::TXT).unwrap();
         let texts = answer.answers.iter().map(|it| it.data.to_string());
         texts.collect::<Vec<_>>().join("; ")
@@ -245,7 +245,7 @@ fn free() -> SocketAddr {
 }
 
 #[track_caller]
-pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let began = tokio::time::Instant::now();
     loop {
         if let Some(found) = found() {
