@@ -47,6 +47,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         "gateway",
         "agent",
         "control",
+        "entrance",
         "hooks",
         "admin",
         "dependencies",
