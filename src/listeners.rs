@@ -21,6 +21,8 @@ pub(crate) enum Role {
     Admin,
     /// Connections that are passed on to a dependency.
     Relay,
+    /// Gateways of other sites.
+    Link,
     /// Something of a later version. Never served.
     #[serde(other)]
     Unknown,
@@ -34,6 +36,7 @@ impl Role {
             Self::Https => "[gateway] https",
             Self::Admin => "[admin] listen",
             Self::Relay => "`listen` of [dependencies]",
+            Self::Link => "[link] listen",
             Self::Unknown => "?",
         }
     }
@@ -155,7 +158,9 @@ fn wanted(settings: &Settings) -> Vec<(Role, SocketAddr)> {
     let relays = settings.dependencies.values();
     let relays = relays.filter_map(|it| it.relay.as_ref());
     let relays = relays.flat_map(|it| it.listen.iter().map(|it| (Role::Relay, *it)));
+    let links = settings.link.listen.iter().map(|it| (Role::Link, *it));
     http.chain(https)
+        .chain(links)
         .filter(|_| is_gateway)
         .chain([(Role::Admin, settings.admin)])
         .chain(relays.filter(|_| is_agent))
@@ -196,7 +201,13 @@ fn plan(wanted: &[(Role, SocketAddr)], open: &[Note]) -> Plan {
         let open = open.iter().enumerate();
         open.filter(move |(_, it)| it.role == role && it.origin == Origin::SocketUnit)
     };
-    let roles = [Role::Http, Role::Https, Role::Admin, Role::Relay];
+    let roles = [
+        Role::Http,
+        Role::Https,
+        Role::Admin,
+        Role::Relay,
+        Role::Link,
+    ];
     for role in roles {
         // A role that this process does not have takes nothing.
         if wanted.iter().any(|it| it.0 == role) {
@@ -225,7 +236,7 @@ fn bind(role: Role, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let field = role.field();
     let bound = match role {
         Role::Relay => minato_control_agent::dependency::listen(address),
-        Role::Http | Role::Https | Role::Admin | Role::Unknown => {
+        Role::Http | Role::Https | Role::Admin | Role::Link | Role::Unknown => {
             minato_proxy_server::listen(address)
         }
     };

@@ -13,6 +13,7 @@ mod copying;
 mod demo;
 mod duties;
 mod gateway;
+mod link;
 mod listeners;
 mod process;
 mod run;

@@ -8,7 +8,8 @@ use minato_control::Usable;
 use minato_control_agent::Figures;
 use minato_control_agent::dependency::{self, DependencyView, Views};
 use minato_control_server::api::{
-    DependencyMember, DependencyStatus, RelayStatus, RouteTest, UpgradeRequest, UpgradeStatus,
+    DependencyMember, DependencyStatus, LinkStatus, RelayStatus, RouteTest, ShareStatus,
+    UpgradeRequest, UpgradeStatus,
 };
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use minato_health::Verdict;
@@ -74,12 +75,21 @@ impl View for ProcessView {
     fn metrics(&self) -> String {
         let mut text = self.gateway.metrics_text();
         text.push_str(&self.figures.metrics());
+        text.push_str(&self.gateway.links.metrics());
         text.push_str(&dependency::metrics(&self.dependencies.now()));
         text
     }
 
     fn dependencies(&self) -> Vec<DependencyStatus> {
         self.dependencies.now().iter().map(status).collect()
+    }
+
+    fn links(&self) -> Vec<LinkStatus> {
+        self.gateway.links.status()
+    }
+
+    fn shares(&self) -> Vec<ShareStatus> {
+        self.gateway.shares()
     }
 
     fn upgrade(&self) -> UpgradeStatus {

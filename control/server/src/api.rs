@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 mod change;
 mod dependency;
+mod link;
 mod node;
 mod operation;
 mod service;
@@ -18,6 +19,7 @@ pub use change::{
     UpdateFailed, UpdateRequest,
 };
 pub use dependency::{Dependencies, DependencyMember, DependencyStatus, RelayStatus};
+pub use link::{LinkStatus, ShareStatus};
 pub use node::{Explained, ExplainedNode, ExplainedSlot, NodeStatus, Nodes};
 pub use operation::{
     LeftOutStatus, OperationAnswer, OperationRequest, OperationStatus, OperationStepStatus,
@@ -66,6 +68,12 @@ pub struct Status {
     /// Processes of before an upgrade that still serve the connections that they had.
     #[serde(default)]
     pub draining: Vec<u32>,
+    /// The gateways of other sites, sorted by site and address.
+    #[serde(default)]
+    pub links: Vec<LinkStatus>,
+    /// Services whose visitors go to several sites now, or to another than the first.
+    #[serde(default)]
+    pub shares: Vec<ShareStatus>,
 }
 
 /// The watched folder as last read.

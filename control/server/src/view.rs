@@ -2,7 +2,9 @@
 //!
 //! The root composition implements [`View`]; this crate meets neither the proxy nor the agent.
 
-use crate::api::{DependencyStatus, RouteTest, UpgradeRequest, UpgradeStatus};
+use crate::api::{
+    DependencyStatus, LinkStatus, RouteTest, ShareStatus, UpgradeRequest, UpgradeStatus,
+};
 use minato_config::{Generation, Run, ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_health::Verdict;
 use std::net::SocketAddr;
@@ -35,6 +37,14 @@ pub trait View: Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// What services of this node depend on, sorted by name.
     fn dependencies(&self) -> Vec<DependencyStatus>;
+    /// The gateways of other sites; none where this process has no links.
+    fn links(&self) -> Vec<LinkStatus> {
+        Vec::new()
+    }
+    /// Services whose visitors do not all go to their first site.
+    fn shares(&self) -> Vec<ShareStatus> {
+        Vec::new()
+    }
     /// How far an upgrade of this process is.
     fn upgrade(&self) -> UpgradeStatus;
     /// Begins one; the error is a sentence that says why not.

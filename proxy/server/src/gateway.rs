@@ -3,6 +3,7 @@
 use crate::access_log::{KeptLog, Sink};
 use crate::answer::SorryPage;
 use crate::deadline::Deadlines;
+use crate::link::Link;
 use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::place::Places;
@@ -49,6 +50,8 @@ pub struct GatewayOptions {
     pub workers: Option<NonZeroUsize>,
     /// Where plain requests go that could come encrypted; `None`: they are served.
     pub redirect: Option<Redirect>,
+    /// Who this gateway is to other sites; `None`: it has none.
+    pub link: Option<Link>,
 }
 
 /// Whether requests are logged.
@@ -84,6 +87,7 @@ pub struct Gateway {
     pub(crate) deadlines: Deadlines,
     pub(crate) places: Places,
     pub(crate) redirect: Option<Redirect>,
+    pub(crate) link: Option<Link>,
     workers: NonZeroUsize,
 }
 
@@ -106,6 +110,7 @@ impl Gateway {
             deadlines,
             places: Places::new(options.connections),
             redirect: options.redirect,
+            link: options.link,
             workers: options.workers.unwrap_or_else(processors),
         })
     }

@@ -387,6 +387,8 @@ async fn overview(shared: &Shared) -> Status {
         alarms,
         operations: open,
         draining: admin.view.upgrade().draining,
+        links: admin.view.links(),
+        shares: admin.view.shares(),
     }
 }
 

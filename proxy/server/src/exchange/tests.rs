@@ -10,7 +10,9 @@ use crate::record::judge;
 use arc_swap::ArcSwap;
 use minato_config::{Generation, Health, Run, Service, ServiceName, SlotIndex, parse_service};
 use minato_health::Verdict;
-use minato_proxy::{AttemptEnd, Endpoint, EndpointId, Intake, Shared, Standing, Table, pick};
+use minato_proxy::{
+    AttemptEnd, Endpoint, EndpointId, Intake, Scope, Shared, Standing, Table, pick,
+};
 use std::future::pending;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -35,6 +37,7 @@ fn core(address: SocketAddr) -> Rc<Core> {
         slot: SlotIndex(0),
         generation: Generation::default(),
         run: Run(1),
+        site: None,
     };
     let endpoint = Endpoint::new(id, address, 0, Verdict::Up);
     assert_eq!(endpoint.standing(), Standing::Up);
@@ -52,6 +55,7 @@ fn core(address: SocketAddr) -> Rc<Core> {
         connections: 100,
         workers: None,
         redirect: None,
+        link: None,
     });
     // Logged, but not to standard output.
     let (lines, written) = sync_channel::<Vec<u8>>(64);
@@ -170,7 +174,10 @@ fn decide_and_tell(core: &Rc<Core>, request: &RequestHead, peer: SocketAddr) {
     let Admission::Permit(_permit) = entry.shared.queue.admit() else {
         unreachable!("there is room");
     };
-    let endpoint = pick(&entry, None, core.now(), &mut |n| fastrand::usize(..n)).unwrap();
+    let endpoint = pick(&entry, Scope::Everywhere, None, core.now(), &mut |n| {
+        fastrand::usize(..n)
+    })
+    .unwrap();
     record.instance = Some(endpoint.id().slot.0);
     let in_flight = endpoint.begin();
     (record.status, record.bytes) = (200, 5);

@@ -69,6 +69,7 @@ impl Setup {
                 nodes: Default::default(),
                 update: Default::default(),
                 depends_on: Default::default(),
+                sites: None,
             },
             deadlines: Deadlines::default(),
             connections: 10_000,
@@ -79,6 +80,7 @@ impl Setup {
             access_log: AccessLog::Off,
             acceptors: Vec::new(),
             redirect: None,
+            link: None,
         }
     }
 
@@ -90,6 +92,7 @@ impl Setup {
                 slot: SlotIndex(slot),
                 generation: Generation::default(),
                 run: Run(1),
+                site: None,
             };
             Endpoint::new(id, *address, 0, Verdict::Up)
         };

@@ -43,8 +43,8 @@ fn keys() {
         "image: needs `port`: where the program in the image listens, like port = 8080",
     );
     wrong(
-        "sites = [\"a\"]",
-        "sites: is not served by this version; more than one site comes later: leave it out",
+        "sites = [\"a\", \"a\"]",
+        "sites[1]: stands here already; leave one of them out",
     );
     wrong(
         "resources = {}",
