@@ -163,10 +163,11 @@ impl One {
         match asked {
             Ok(state) => {
                 self.heard = clock::now();
-                let same = self
-                    .state
-                    .as_ref()
-                    .is_some_and(|it| it.services == state.services && it.node == state.node);
+                let is_same = |it: &Arc<LinkState>| {
+                    let known = (&it.services, &it.node, &it.version);
+                    known == (&state.services, &state.node, &state.version)
+                };
+                let same = self.state.as_ref().is_some_and(is_same);
                 if !same {
                     self.state = Some(Arc::new(state));
                 }

@@ -74,7 +74,7 @@ fn gateway_address(field: &Field<'_>, report: &mut Report<'_>) -> Option<Gateway
         None => match host.parse::<IpAddr>() {
             Ok(IpAddr::V4(it)) => Some(it.to_string()),
             Ok(IpAddr::V6(_)) => None,
-            Err(_) => pattern::dns_name(host).ok(),
+            Err(_) => pattern::dns_name(&host.to_ascii_lowercase()).ok(),
         },
     };
     match (host, port) {

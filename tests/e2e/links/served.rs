@@ -98,3 +98,66 @@ fn a_peer_sends_only_for_services_that_list_its_site() {
     let answer = caller::ask(door, "tokyo", &pair.authority, Some(&osaka), &request).unwrap();
     assert_eq!(answer.status, 421, "{}", answer.text());
 }
+
+#[test]
+fn what_the_backup_cannot_carry_gets_the_sorry_page() {
+    let mut pair = Pair::start("");
+    // Tokyo wants three instances, osaka has one.
+    let (one, two) = (pair.tokyo.instance(), pair.tokyo.instance());
+    let first = pair.of_tokyo.as_ref().unwrap().address;
+    pair.tokyo.site.write(
+        "shared",
+        &format!(
+            "endpoints = [\"{first}\", \"{}\", \"{}\"]\nroutes = [\"*\"]\nhealth = {{ kind = \"tcp\", interval = \"1s\", fast = \"200ms\", timeout = \"900ms\" }}\nsites = [\"tokyo\", \"osaka\"]\n",
+            one.address, two.address
+        ),
+    );
+    pair.tokyo.site.wait_ok("shared", 3);
+    pair.osaka.until_served_by("tokyo");
+    // Osaka has heard how many there should be before they are gone.
+    pair.tokyo.until_served_by("tokyo");
+    pair.of_tokyo = None;
+    drop((one, two));
+    for cloud in [&pair.tokyo, &pair.osaka] {
+        cloud.until_told(&["visitors leave tokyo"]);
+        crate::support::clock::until("shares in status", || {
+            let status = cloud.site.json("/v1/status");
+            let shares = status["shares"].as_array()?.first()?.clone();
+            (shares["excess"].as_f64()? > 50.0).then_some(())
+        });
+        let answers: Vec<u16> = (0..300).map(|_| cloud.get().unwrap().status).collect();
+        let served = answers.iter().filter(|it| **it == 200).count();
+        let sorry = answers.iter().filter(|it| **it == 503).count();
+        assert_eq!(served + sorry, 300, "{answers:?}");
+        // 46.6 % of 300 are 140, give or take six times what chance allows.
+        assert!(
+            (88..=192).contains(&served),
+            "{served} of 300 at {}",
+            cloud.name
+        );
+    }
+    let printed = pair.osaka.site.type_in(&["events"]);
+    assert!(printed.contains("visitors leave tokyo"), "{printed}");
+}
+
+#[test]
+fn status_and_metrics_show_links() {
+    let pair = Pair::start("");
+    let output = pair.tokyo.site.cli(&["status"]);
+    let printed = crate::support::site::text(&output.stdout);
+    let line = printed.lines().find(|it| it.starts_with("osaka"));
+    let line = line.unwrap_or_else(|| panic!("no link in {printed}"));
+    assert!(line.contains(&door(&pair.osaka.site).to_string()), "{line}");
+    assert!(line.contains(" up "), "{line}");
+    assert!(line.contains("here runs"), "{line}");
+    let metrics = pair.tokyo.site.api("/metrics").text();
+    let label = format!("{{site=\"osaka\",gateway=\"{}\"}}", door(&pair.osaka.site));
+    assert!(
+        metrics.contains(&format!("minato_link_up{label} 1\n")),
+        "{metrics}"
+    );
+    pair.osaka.until_served_by("tokyo");
+    let metrics = pair.osaka.site.api("/metrics").text();
+    let counted = "minato_peer_requests_total{service=\"shared\",site=\"tokyo\"}";
+    assert!(metrics.contains(counted), "{metrics}");
+}
