@@ -1,6 +1,7 @@
 //! What status and `route test` show of the gateway.
 
 use crate::clock;
+use crate::link::LinkView;
 use arc_swap::ArcSwap;
 use minato_config::{RouteAction, Timestamp};
 use minato_control_server::api::{RouteCandidate, RouteTest, ShareStatus};

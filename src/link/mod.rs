@@ -10,7 +10,7 @@ mod caller;
 mod known;
 mod view;
 
-pub(crate) use known::{GatewayKey, Heard, LinkNews, Sight};
+pub(crate) use known::{GatewayKey, Heard, LinkNews};
 pub(crate) use view::LinkView;
 
 use crate::clock;
