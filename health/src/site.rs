@@ -28,8 +28,10 @@ pub enum Condition {
     Well,
     /// Some.
     Degraded,
-    /// None: nobody answers, or nothing is up.
+    /// None: nothing is up.
     Gone,
+    /// None, and it has been so for [`LEAVE_GONE`] already: nobody there answers.
+    Silent,
 }
 
 /// Whether visitors are moved without being told to.
@@ -128,13 +130,13 @@ impl Course {
         }
         let lasted = now.saturating_duration_since(self.since);
         match self.stage {
-            Stage::New if condition == Condition::Gone => None,
+            Stage::New if matches!(condition, Condition::Gone | Condition::Silent) => None,
             Stage::New => {
                 self.stage = Stage::Full;
                 self.measure(lasted)
             }
-            Stage::Full if condition == Condition::Gone => {
-                if lasted < LEAVE_GONE {
+            Stage::Full if matches!(condition, Condition::Gone | Condition::Silent) => {
+                if condition == Condition::Gone && lasted < LEAVE_GONE {
                     return None;
                 }
                 if leave == Moves::WhenTold {

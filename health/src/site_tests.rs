@@ -11,6 +11,7 @@ fn observe(course: &mut Course, letter: char, now: Instant) -> Option<Turn> {
     let condition = match letter {
         'w' => Condition::Well,
         'd' => Condition::Degraded,
+        's' => Condition::Silent,
         _ => Condition::Gone,
     };
     course.observe(condition, Moves::ByItself, Moves::ByItself, now)
@@ -52,6 +53,9 @@ fn what_was_never_well_has_nothing_to_leave() {
 fn it_is_left_after_three_seconds_and_a_blink_is_nothing() {
     check("w5 g3 w5", &[]);
     check("w5 g2 w1 g3 w1 g3 w5", &[]);
+    // Who has been silent for so long already is left at once.
+    check("w5 s1", &[(5, Turn::Leaves)]);
+    check("s9 w5", &[]);
     let course = check("w5 g4", &[(8, Turn::Leaves)]);
     assert_eq!(course.allows().percent, 0);
 }

@@ -69,7 +69,7 @@ pub(crate) fn turned(service: &ServiceName, site: &SiteId, turn: Turn, at: Times
             at,
             link,
             format!(
-                "visitors leave {site}: nothing of it has answered for {} s; the next site in order takes them",
+                "visitors leave {site}: none of it has been there for {} s; the next site in order takes them",
                 LEAVE_GONE.as_secs()
             ),
         ),

@@ -101,11 +101,18 @@ impl Peers {
                 tier,
                 up,
                 wanted,
+                is_silent: *site != self.site && !self.answers(site),
             })
         };
         let mut seen: Vec<SiteSight> = sites.order.iter().filter_map(sight).collect();
         seen.sort_by_key(|it| it.tier);
         seen
+    }
+
+    /// Whether a gateway of it does.
+    fn answers(&self, site: &SiteId) -> bool {
+        let mut of_site = self.gateways.iter().filter(|(it, _)| it.site == *site);
+        of_site.any(|(_, it)| matches!(it.heard, Heard::Up(_)))
     }
 
     /// Up and wanted, as the gateway there says that sees most.

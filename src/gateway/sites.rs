@@ -15,8 +15,10 @@ pub(super) struct SiteSight {
     pub(super) tier: u8,
     /// Instances that a gateway there routes to; none where nobody answers.
     pub(super) up: u32,
-    /// Those that should be there; `None` where nobody answers.
+    /// Those that should be there; `None` where nobody says so.
     pub(super) wanted: Option<u32>,
+    /// Nobody there has answered for so long that its links are down.
+    pub(super) is_silent: bool,
 }
 
 /// One service.
@@ -68,6 +70,7 @@ impl Routing {
             let course = self.courses.entry(it.site.clone());
             let course = course.or_insert_with(|| Course::new(now));
             let condition = match carries(it.up, wanted) {
+                _ if it.is_silent => Condition::Silent,
                 0 => Condition::Gone,
                 ALL => Condition::Well,
                 _ => Condition::Degraded,
@@ -134,6 +137,7 @@ mod tests {
                     tier,
                     up: numbers.map_or(0, |it| it.0.parse().expect("a number")),
                     wanted: numbers.map(|it| it.1.parse().expect("a number")),
+                    is_silent: numbers.is_none(),
                 }
             })
             .collect()

@@ -66,7 +66,11 @@ impl Call {
             .header("host", "link")
             .body(Empty::new())
             .map_err(|it| it.to_string())?;
-        let answer = self.sender.send_request(request).await.map_err(unread)?;
+        let answer = self
+            .sender
+            .send_request(request)
+            .await
+            .map_err(|it| unread(&it))?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), MOST_BYTES);
         let body = body.collect().await.map_err(|it| it.to_string())?;
@@ -86,8 +90,8 @@ fn told(error: std::io::Error) -> String {
 }
 
 /// A refusal of our certificate shows only here: TLS 1.3 has its client done before the server has read it.
-fn unread(error: hyper::Error) -> String {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+fn unread(error: &hyper::Error) -> String {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(it) = cause {
         if let Some(error) = it.downcast_ref::<rustls::Error>() {
             return explain(error);

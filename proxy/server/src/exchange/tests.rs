@@ -5,6 +5,7 @@ use crate::accept::{self, Deal};
 use crate::access_log::Sink;
 use crate::clock;
 use crate::gateway::{AccessLog, Gateway, GatewayOptions};
+use crate::listener::Door;
 use crate::metrics::Metrics;
 use crate::record::judge;
 use arc_swap::ArcSwap;
@@ -112,7 +113,7 @@ fn a_kept_alive_request_allocates_nothing() {
         tokio::task::spawn_local(async move { keeps.keep_time().await });
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
-        let accepting = accept::run(Rc::clone(&core), socket, None, Deal::Keep, pending());
+        let accepting = accept::run(Rc::clone(&core), socket, Door::Http, Deal::Keep, pending());
         tokio::task::spawn_local(accepting);
         (client, core)
     });

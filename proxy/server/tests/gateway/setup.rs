@@ -80,7 +80,6 @@ impl Setup {
             access_log: AccessLog::Off,
             acceptors: Vec::new(),
             redirect: None,
-            link: None,
         }
     }
 
@@ -138,6 +137,7 @@ impl Setup {
             connections: self.connections,
             workers: NonZeroUsize::new(self.workers),
             redirect,
+            link: None,
         };
         let gateway = Gateway::with_deadlines(options, self.deadlines);
         let (stop, stopped) = watch::channel(Phase::Serve);
