@@ -5,6 +5,7 @@ use crate::clock;
 use crate::duties::Charge;
 use crate::entrance::Entrance;
 use crate::gateway::{GatewayView, HealthLoop, HealthLoopOptions, LastGood, Reports, Seen, Source};
+use crate::link::{LinkNews, LinkView, Links};
 use crate::listeners::{Listeners, Role as Listening};
 use crate::secure::Secure;
 use crate::upgrade::{Draining, Progress, Wanted};
@@ -38,16 +39,30 @@ pub(crate) struct Parts {
     pub(crate) health: Option<Health>,
 }
 
+/// Links to other sites, and where what they hear goes.
+struct Linked {
+    links: Links,
+    table: Arc<ArcSwap<Table>>,
+    news: mpsc::Sender<LinkNews>,
+}
+
 /// The health loop and what it hears.
 pub(crate) struct Health {
     health: HealthLoop,
     sources: mpsc::Receiver<Source>,
     evidence: mpsc::Receiver<Evidence>,
+    linked: Option<Linked>,
 }
 
 impl Health {
     pub(crate) async fn run(self, stop: watch::Receiver<bool>) {
-        self.health.run(self.sources, self.evidence, stop).await;
+        let health = self.health.run(self.sources, self.evidence, stop.clone());
+        match self.linked {
+            Some(Linked { links, table, news }) => {
+                tokio::join!(health, links.run(table, news, stop));
+            }
+            None => health.await,
+        }
     }
 }
 
@@ -69,6 +84,16 @@ pub(crate) fn parts(
     let (evidence, witnessed) = mpsc::channel(QUEUE);
     let (sources, sourced) = mpsc::channel(1);
     let (seen, reports) = (Seen::default(), Reports::default());
+    let is_gateway = settings.roles.contains(&Role::Gateway);
+    let node = node_id(settings)?;
+    let links = if is_gateway {
+        Links::open(settings, &node).context("no thread for following the certificates of links")?
+    } else {
+        None
+    };
+    let (links, link) = links.unzip();
+    let link_view = LinkView::new(&settings.sites);
+    let (link_news, link_heard) = mpsc::channel(QUEUE);
     let gateway = Gateway::new(GatewayOptions {
         table: Arc::clone(&table),
         evidence,
@@ -87,8 +112,13 @@ pub(crate) fn parts(
         connections: CONNECTIONS,
         workers: settings.gateway.workers,
         redirect: secure.and_then(|it| it.redirect(listeners)),
+        link,
     });
-    let is_gateway = settings.roles.contains(&Role::Gateway);
+    let linked = links.map(|links| Linked {
+        links,
+        table: Arc::clone(&table),
+        news: link_news,
+    });
     let health = is_gateway.then(|| {
         let options = HealthLoopOptions {
             table: Arc::clone(&table),
@@ -97,11 +127,15 @@ pub(crate) fn parts(
             reports: reports.clone(),
             data: settings.data.clone(),
             last_good,
+            site: settings.site.clone(),
+            links: link_heard,
+            link_view: link_view.clone(),
         };
         Health {
             health: HealthLoop::new(options),
             sources: sourced,
             evidence: witnessed,
+            linked,
         }
     });
     let (upgrade, wishes) = Progress::new(draining);
@@ -110,7 +144,7 @@ pub(crate) fn parts(
     let dependencies = dependencies.transpose()?.map(Arc::new);
     let charge = Charge {
         settings: settings.clone(),
-        node: node_id(settings)?,
+        node,
         keys: Keys::new(&settings.site),
         since,
         listeners: [Listening::Http, Listening::Https]
@@ -123,6 +157,7 @@ pub(crate) fn parts(
             table,
             metrics,
             seen,
+            links: link_view,
         },
         reports,
         upgrade: Arc::new(upgrade),

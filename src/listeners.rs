@@ -23,6 +23,8 @@ pub(crate) enum Role {
     Entrance,
     /// Connections that are passed on to a dependency.
     Relay,
+    /// Gateways of other sites.
+    Link,
     /// Something of a later version. Never served.
     #[serde(other)]
     Unknown,
@@ -37,6 +39,7 @@ impl Role {
             Self::Admin => "[admin] listen",
             Self::Entrance => "[entrance] listen",
             Self::Relay => "`listen` of [dependencies]",
+            Self::Link => "[link] listen",
             Self::Unknown => "?",
         }
     }
@@ -160,7 +163,9 @@ fn wanted(settings: &Settings) -> Vec<(Role, SocketAddr)> {
     let relays = settings.dependencies.values();
     let relays = relays.filter_map(|it| it.relay.as_ref());
     let relays = relays.flat_map(|it| it.listen.iter().map(|it| (Role::Relay, *it)));
+    let links = settings.link.listen.iter().map(|it| (Role::Link, *it));
     http.chain(https)
+        .chain(links)
         .chain(entrance)
         .filter(|_| is_gateway)
         .chain([(Role::Admin, settings.admin)])
@@ -208,6 +213,7 @@ fn plan(wanted: &[(Role, SocketAddr)], open: &[Note]) -> Plan {
         Role::Admin,
         Role::Entrance,
         Role::Relay,
+        Role::Link,
     ];
     for role in roles {
         // A role that this process does not have takes nothing.
@@ -237,7 +243,7 @@ fn bind(role: Role, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let field = role.field();
     let bound = match role {
         Role::Relay => minato_control_agent::dependency::listen(address),
-        Role::Http | Role::Https | Role::Admin | Role::Entrance | Role::Unknown => {
+        Role::Http | Role::Https | Role::Admin | Role::Entrance | Role::Link | Role::Unknown => {
             minato_proxy_server::listen(address)
         }
     };

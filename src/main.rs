@@ -14,6 +14,7 @@ mod demo;
 mod duties;
 mod entrance;
 mod gateway;
+mod link;
 mod listeners;
 mod process;
 mod run;

@@ -33,6 +33,7 @@ impl Serving {
         if let Some(secure) = secure {
             all.extend(secure.listeners(listeners)?);
         }
+        all.extend(listeners.of(Role::Link)?.into_iter().map(Listener::link));
         let task = tokio::spawn(gateway.serve(all, told, HAND_OVER));
         Ok(Self { phase, task })
     }

@@ -9,8 +9,8 @@ use minato_control::Usable;
 use minato_control_agent::Figures;
 use minato_control_agent::dependency::{self, DependencyView, Views};
 use minato_control_server::api::{
-    ChangeAnswer, DependencyMember, DependencyStatus, DrainRequest, EntranceStatus, PublishRequest,
-    RelayStatus, RouteTest, UpgradeRequest, UpgradeStatus,
+    ChangeAnswer, DependencyMember, DependencyStatus, DrainRequest, EntranceStatus, LinkStatus,
+    PublishRequest, RelayStatus, RouteTest, ShareStatus, UpgradeRequest, UpgradeStatus,
 };
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use minato_health::Verdict;
@@ -77,6 +77,7 @@ impl View for ProcessView {
     fn metrics(&self) -> String {
         let mut text = self.gateway.metrics_text();
         text.push_str(&self.figures.metrics());
+        text.push_str(&self.gateway.links.metrics());
         text.push_str(&dependency::metrics(&self.dependencies.now()));
         text
     }
@@ -95,6 +96,14 @@ impl View for ProcessView {
 
     fn publish(&self, name: &str, asked: PublishRequest) -> Result<ChangeAnswer, String> {
         self.entrance.publish(name, asked)
+    }
+
+    fn links(&self) -> Vec<LinkStatus> {
+        self.gateway.links.status()
+    }
+
+    fn shares(&self) -> Vec<ShareStatus> {
+        self.gateway.shares()
     }
 
     fn upgrade(&self) -> UpgradeStatus {

@@ -33,6 +33,7 @@ const EDGES: [(&str, &[&str]); 15] = [
             "minato-http1",
             "minato-health",
             "minato-config",
+            "minato-link",
             "minato-tls",
         ],
     ),

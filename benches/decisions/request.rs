@@ -16,9 +16,13 @@ pub(crate) fn pick(criterion: &mut Criterion) {
         let entry = sample::entry(0, instances);
         group.bench_function(BenchmarkId::from_parameter(instances), |it| {
             it.iter(|| {
-                black_box(minato_proxy::pick(&entry, None, now, &mut |n| {
-                    random.usize(0..n)
-                }))
+                black_box(minato_proxy::pick(
+                    &entry,
+                    minato_proxy::Scope::Everywhere,
+                    None,
+                    now,
+                    &mut |n| random.usize(0..n),
+                ))
             });
         });
     }

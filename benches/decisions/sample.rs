@@ -76,6 +76,7 @@ pub(crate) fn service(number: usize, replicas: u16) -> Service {
         nodes: Default::default(),
         update: Default::default(),
         depends_on: Default::default(),
+        sites: None,
     }
 }
 
@@ -88,6 +89,7 @@ pub(crate) fn entry(number: usize, instances: u16) -> ServiceEntry {
             slot: SlotIndex(slot),
             generation: Generation::default(),
             run: Run(1),
+            site: None,
         };
         Endpoint::new(id, ([127, 0, 0, 1], 20_000 + slot).into(), 0, Verdict::Up)
     });

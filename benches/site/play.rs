@@ -377,6 +377,7 @@ fn service(number: usize) -> Outcome<Service> {
         nodes: BTreeMap::new(),
         update: Default::default(),
         depends_on: Default::default(),
+        sites: None,
     })
 }
 

@@ -15,6 +15,7 @@ mod route;
 mod scale;
 mod service;
 mod settings;
+mod site;
 mod time;
 mod update;
 mod upstream;
@@ -36,7 +37,8 @@ pub use image::{
 };
 pub use limit::{Limits, Timeouts};
 pub use parse::{
-    Conflict, find_conflicts, parse_service, parse_settings, salvage_service, salvage_settings,
+    Conflict, check_sites, find_conflicts, parse_service, parse_settings, salvage_service,
+    salvage_settings,
 };
 pub use problem::Problem;
 pub use route::{HostPattern, PathPrefix, Route, RouteAction, RoutePattern};
@@ -48,6 +50,9 @@ pub use service::{
 pub use settings::{
     AgentSettings, ClientAuth, ControlSettings, DockerSettings, EtcdSettings, GatewaySettings,
     HookSettings, HttpsListener, Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
+};
+pub use site::{
+    AtSite, Consent, GatewayAddress, LinkFiles, LinkSettings, PeerSettings, Sites, Standby,
 };
 pub use time::Timestamp;
 pub use update::{Release, Released, UpdateOrder, UpdatePolicy};

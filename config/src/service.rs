@@ -2,7 +2,7 @@
 
 use crate::{
     DependencyName, Generation, Image, Limits, NodeId, Release, Resources, Route, Scale,
-    ServiceName, Timeouts, Timestamp, UpdatePolicy, Upstream,
+    ServiceName, SiteId, Sites, Timeouts, Timestamp, UpdatePolicy, Upstream,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,21 @@ pub struct Service {
     /// What its instances cannot do without, by the names that each node's settings explain. Default none.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub depends_on: BTreeSet<DependencyName>,
+    /// Which sites serve it; its own alone where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sites: Option<Box<Sites>>,
+}
+
+impl Service {
+    /// As it is at `site`: what `[at.SITE]` says takes the place of what holds everywhere.
+    #[must_use]
+    pub fn at(mut self, site: &SiteId) -> Self {
+        let at = self.sites.as_ref().and_then(|it| it.at.get(site));
+        if let Some(replicas) = at.and_then(|it| it.replicas) {
+            (self.replicas, self.scale) = (replicas, None);
+        }
+        self
+    }
 }
 
 /// What answers the requests of a service.

@@ -1,6 +1,8 @@
 //! What `minato.toml` says about this process.
 
-use crate::{Dependency, DependencyName, EntranceSettings, NodeId, SiteId};
+use crate::{
+    Dependency, DependencyName, EntranceSettings, LinkSettings, NodeId, PeerSettings, SiteId,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -39,6 +41,10 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// What this node knows of what services depend on. Default none.
     pub dependencies: BTreeMap<DependencyName, Dependency>,
+    /// The other sites that this one knows, never itself. Default none.
+    pub sites: BTreeMap<SiteId, PeerSettings>,
+    /// How sites reach each other.
+    pub link: LinkSettings,
 }
 
 impl Default for Settings {
@@ -88,6 +94,8 @@ impl Settings {
             hooks: HookSettings::default(),
             admin: loopback(7070),
             dependencies: BTreeMap::new(),
+            sites: BTreeMap::new(),
+            link: LinkSettings::default(),
         }
     }
 }

@@ -243,6 +243,8 @@ pub enum EventKind {
     Process,
     /// What services depend on failed, came back, or is another member now.
     Dependency,
+    /// A link to another site came up or broke, or a service goes to another site or comes back.
+    Link,
     /// Where traffic enters: what this gateway says of itself, and what was made of it elsewhere.
     Entrance,
     /// Something needs a person.

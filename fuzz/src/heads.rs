@@ -126,6 +126,7 @@ pub(crate) fn onward(head: &RequestHead, choice: u8) -> RequestOnward<'_> {
             Trust::Trusted
         },
         scheme: if choice & 2 == 0 { "http" } else { "https" },
+        hops: None,
         upstream: ([127, 0, 0, 1], 3000).into(),
     }
 }

@@ -8,9 +8,11 @@
 mod combine;
 mod document;
 mod judge;
+mod link;
 mod outcome;
 mod passive;
 mod schedule;
+pub mod site;
 mod watch;
 
 pub use combine::{Combined, combine};
@@ -19,6 +21,7 @@ pub use document::{
     NodeUsage, Phase, ServiceLoad, VerdictReport,
 };
 pub use judge::{Change, Judge, ProbeNumber, Verdict};
+pub use link::{LinkState, SharedService};
 pub use outcome::{Failure, Layer, Outcome};
 pub use passive::{
     Allowance, CONSECUTIVE_FAILURES, EJECTION_HOLD, EJECTION_MEMORY, EJECTION_MOST, Ejection,

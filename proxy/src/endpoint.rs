@@ -7,9 +7,9 @@ mod penalty;
 mod state;
 
 use crate::serial::Serial;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, Ordering};
 use crate::{AttemptEnd, classify};
-use minato_config::{Generation, Run, ServiceName, SlotIndex};
+use minato_config::{Generation, Run, ServiceName, SiteId, SlotIndex};
 use minato_health::Verdict;
 use penalty::Penalty;
 use state::State;
@@ -30,6 +30,9 @@ pub struct EndpointId {
     pub generation: Generation,
     /// Which start.
     pub run: Run,
+    /// Set of a gateway of another site, which stands for all instances there. Then `slot` says which of its gateways, and the
+    /// other two say nothing.
+    pub site: Option<SiteId>,
 }
 
 /// A counter on cache lines of its own: every core writes it, and neighbours are only read.
@@ -43,7 +46,7 @@ pub struct Endpoint {
     serial: Serial,
     id: EndpointId,
     address: SocketAddr,
-    tier: u8,
+    tier: AtomicU8,
     state: State,
     /// Gateway-class failures in a row.
     failures: AtomicU32,
@@ -67,7 +70,7 @@ impl Endpoint {
             serial: Serial::next(),
             id,
             address,
-            tier,
+            tier: AtomicU8::new(tier),
             state: State::new(standing),
             failures: AtomicU32::new(0),
             penalty: Penalty::default(),
@@ -92,9 +95,20 @@ impl Endpoint {
         self.address
     }
 
-    /// 0: this site; 1 and up: other sites in order.
+    /// The place of its site in the order of its service, from 0; the same for all of one site.
     pub fn tier(&self) -> u8 {
-        self.tier
+        self.tier.load(Ordering::Relaxed)
+    }
+
+    /// The order has changed. Set by the health loop before it makes the table that is sorted so; who still works on the table of
+    /// before sees the new number in the old place, and picks among the same endpoints.
+    pub fn set_tier(&self, tier: u8) {
+        self.tier.store(tier, Ordering::Relaxed);
+    }
+
+    /// The other site whose gateway it is; `None` of an instance.
+    pub fn site(&self) -> Option<&SiteId> {
+        self.id.site.as_ref()
     }
 
     /// How it may be used now.
@@ -168,7 +182,8 @@ impl Endpoint {
 
     /// Whether a panic may use it, whatever its standing: neither refusing, stopped nor leaving, and up before.
     pub(crate) fn is_last_resort(&self) -> bool {
-        self.state.view().is_last_resort()
+        // A gateway of another site carries nothing itself: one that is down is nobody's last hope.
+        self.id.site.is_none() && self.state.view().is_last_resort()
     }
 
     /// Requests in flight on it.

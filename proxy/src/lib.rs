@@ -20,14 +20,16 @@ mod retry;
 mod sample;
 mod serial;
 mod service;
+mod spread;
 mod sync;
 mod table;
 
 pub use endpoint::{Checks, Connection, Endpoint, EndpointId, InFlight, Reach, Standing};
 pub use outcome::{AttemptEnd, classify};
-pub use pick::{PANIC_INSTANCES, PANIC_PERCENT, pick};
+pub use pick::{PANIC_INSTANCES, PANIC_PERCENT, Scope, pick};
 pub use queue::{Admission, Permit, Queue, Ticket};
 pub use retry::{Budget, RetryDecision, RetryGuard, Sent, Situation, decide_retry};
 pub use serial::Serial;
 pub use service::{Intake, ServiceEntry, Shared, StandingChange};
+pub use spread::{ALL, Beyond, Offer, Spread, carries};
 pub use table::{Found, Table, TableRoute};

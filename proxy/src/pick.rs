@@ -2,7 +2,7 @@
 //!
 //! Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001).
 
-use crate::{Endpoint, ServiceEntry, Standing};
+use crate::{ALL, Beyond, Endpoint, ServiceEntry, Standing};
 use minato_config::Health;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,24 +14,39 @@ pub const PANIC_PERCENT: usize = 50;
 /// Standings may change between counting and drawing; so often it is counted anew.
 const DRAWS: usize = 4;
 
+/// Which endpoints a request may go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All of its service.
+    Everywhere,
+    /// Instances of this site only: it came from another one.
+    Here,
+}
+
 /// The instance for a request, or `None` when nothing may take it.
 ///
 /// The best tier with anything up or suspect, then the best standing in it; among those two random ones, the less loaded.
 /// Where no tier has any, the held one.
 /// In a tier of [`PANIC_INSTANCES`] or more with less than [`PANIC_PERCENT`] % healthy, the rest could not carry the
 /// load: all take part but those that refuse, are stopped, leave, or have never been up.
+/// Where visitors are shared out among sites ([`crate::Spread`]) the site is drawn first; what nobody can carry gets `None`.
 /// `avoid`: the one that just failed this request; taken again only when nothing else is left in any tier.
 /// `random(n)` returns a number below n; `endpoints` must be sorted by tier. Work is linear in the number of endpoints.
 pub fn pick(
     service: &ServiceEntry,
+    scope: Scope,
     avoid: Option<&Arc<Endpoint>>,
     now: Instant,
     random: &mut dyn FnMut(usize) -> usize,
 ) -> Option<Arc<Endpoint>> {
-    let view = View { service, avoid };
+    let view = View {
+        service,
+        scope,
+        avoid,
+    };
     // Standings change meanwhile: what was counted may be of another class when it is drawn.
     for _ in 0..DRAWS {
-        let choice = view.choose()?;
+        let choice = view.choose_site(random)?;
         if let Some(found) = view.draw(choice, now, random) {
             return Some(found);
         }
@@ -69,6 +84,7 @@ struct Census {
 
 struct View<'a> {
     service: &'a ServiceEntry,
+    scope: Scope,
     avoid: Option<&'a Arc<Endpoint>>,
 }
 
@@ -105,10 +121,39 @@ impl<'a> View<'a> {
         Some(Arc::clone(less))
     }
 
-    fn choose(&self) -> Option<Choice<'a>> {
+    /// By the shares of sites, where there are any; one that nobody may take it at is passed over.
+    fn choose_site(&self, random: &mut dyn FnMut(usize) -> usize) -> Option<Choice<'a>> {
+        let Some(spread) = &self.service.spread else {
+            return self.choose(|_| true);
+        };
+        // Over a link others have chosen this site.
+        if self.scope == Scope::Here {
+            return self.choose(|_| true);
+        }
+        // A second attempt goes wherever it can.
+        let is_next = |tier: u8| {
+            spread.beyond() == Beyond::Next || spread.shares().any(|(shared, _)| shared == tier)
+        };
+        if self.avoid.is_some() {
+            return self.choose(is_next);
+        }
+        let number = u16::try_from(random(ALL.into())).unwrap_or(0);
+        let drawn = spread.draw(number)?;
+        let found = self.choose(|tier| tier == drawn);
+        found.or_else(|| self.choose(is_next))
+    }
+
+    /// Among the tiers that `takes` says yes to.
+    fn choose(&self, takes: impl Fn(u8) -> bool) -> Option<Choice<'a>> {
         let (mut panicking, mut held, mut avoided) = (None, None, None);
         let endpoints = &self.service.endpoints;
         for tier in endpoints.chunk_by(|one, next| one.tier() == next.tier()) {
+            let is_taken = tier.first().is_some_and(|it| takes(it.tier()));
+            // A tier is one site.
+            let is_here = || tier.iter().all(|it| it.site().is_none());
+            if !is_taken || (self.scope == Scope::Here && !is_here()) {
+                continue;
+            }
             let census = self.count(tier);
             let some = |class, count| (count > 0).then_some(Choice { tier, class, count });
             let panic = some(Class::Panic, census.last_resort).filter(|_| census.is_panic());
@@ -158,10 +203,12 @@ impl<'a> View<'a> {
         self.avoid.is_some_and(|it| Arc::ptr_eq(it, endpoint))
     }
 
-    /// Health off: every instance counts as up, whatever was thought of it before.
+    /// Health off: every instance counts as up, whatever was thought of it before. Other sites are watched all the same.
     fn standing(&self, endpoint: &Endpoint) -> Standing {
         match (&self.service.service.health, endpoint.standing()) {
-            (Health::Off, Standing::Suspect | Standing::Held) => Standing::Up,
+            (Health::Off, Standing::Suspect | Standing::Held) if endpoint.site().is_none() => {
+                Standing::Up
+            }
             (_, standing) => standing,
         }
     }

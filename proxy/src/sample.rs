@@ -59,6 +59,7 @@ pub(crate) fn service(named: &str, routes: &[&str]) -> Service {
         nodes: Default::default(),
         update: Default::default(),
         depends_on: Default::default(),
+        sites: None,
     }
 }
 
@@ -73,6 +74,7 @@ pub(crate) fn endpoint(slot: u16, tier: u8, verdict: Verdict) -> Arc<Endpoint> {
         slot: SlotIndex(slot),
         generation: Generation::default(),
         run: Run(1),
+        site: None,
     };
     Endpoint::new(id, ([127, 0, 0, 1], 20_000 + slot).into(), tier, verdict)
 }

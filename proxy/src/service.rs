@@ -1,7 +1,7 @@
 //! A service in the table: what it should be, what it shares over recompiles, and its endpoints.
 
 use crate::serial::Serial;
-use crate::{Budget, Checks, Endpoint, EndpointId, Queue, Reach, Standing};
+use crate::{Budget, Checks, Endpoint, EndpointId, Queue, Reach, Spread, Standing};
 use minato_config::{Health, Service};
 use minato_health::{Failure, Layer, Verdict};
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub struct ServiceEntry {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// By an operator's `minato drain`: new requests get the sorry page.
     pub draining: bool,
+    /// How visitors are shared out among sites; `None`: the best tier that can takes all.
+    pub spread: Option<Arc<Spread>>,
 }
 
 /// Whether an operator took a service out (`minato drain`).
@@ -77,12 +79,20 @@ impl ServiceEntry {
             shared,
             endpoints,
             draining: intake == Intake::Drained,
+            spread: None,
         };
         entry
             .endpoints
             .iter()
-            .for_each(|it| it.set_checks(entry.checks()));
+            .for_each(|it| it.set_checks(entry.checks_of(it)));
         entry
+    }
+
+    /// The same, shared out so.
+    #[must_use]
+    pub fn spread(mut self, spread: Option<Arc<Spread>>) -> Self {
+        self.spread = spread;
+        self
     }
 
     /// Gives every endpoint the standing that its verdict earns it beside all the others; returns those that changed.
@@ -93,16 +103,16 @@ impl ServiceEntry {
     /// - Draining endpoints stay draining until they are known to be stopped.
     /// - A down one is held while no other is up or suspect, if it has been up before and is not known to refuse or to
     ///   be stopped. One at most: the one held already, else the one that served until now, else the first.
-    /// - With health off each is up.
+    /// - With health off each instance is up.
+    /// - Gateways of other sites are never held; one that is up keeps this site's last instance from being held.
     pub fn settle(
         &self,
         verdicts: &dyn Fn(&EndpointId) -> (Verdict, Option<Layer>),
     ) -> Vec<StandingChange> {
-        let checks = self.checks();
         let mut settled: Vec<StandingChange> = Vec::with_capacity(self.endpoints.len());
         for endpoint in &self.endpoints {
             let (verdict, layer) = verdicts(endpoint.id());
-            endpoint.set_checks(checks);
+            endpoint.set_checks(self.checks_of(endpoint));
             endpoint.set_reach(reach(verdict, layer));
             settled.push(StandingChange {
                 endpoint: Arc::clone(endpoint),
@@ -148,10 +158,11 @@ impl ServiceEntry {
         alone
     }
 
-    fn checks(&self) -> Checks {
+    /// A gateway of another site is watched whatever the service says of its instances.
+    fn checks_of(&self, endpoint: &Endpoint) -> Checks {
         match self.service.health {
-            Health::Off => Checks::Off,
-            Health::On { .. } => Checks::On,
+            Health::Off if endpoint.site().is_none() => Checks::Off,
+            Health::Off | Health::On { .. } => Checks::On,
         }
     }
 
@@ -160,7 +171,7 @@ impl ServiceEntry {
         let is_stopped = reach(verdict, layer) == Reach::Stopped;
         match verdict {
             _ if endpoint.is_draining() && !is_stopped => endpoint.standing(),
-            _ if self.checks() == Checks::Off => Standing::Up,
+            _ if self.checks_of(endpoint) == Checks::Off => Standing::Up,
             _ if is_stopped => Standing::Out,
             Verdict::Up => Standing::Up,
             Verdict::Suspect => Standing::Suspect,

@@ -140,6 +140,7 @@ fn all(status: &Status, client: &Client) -> String {
             status.config.folder
         ));
     }
+    out.push_str(&links(status));
     for it in &status.operations {
         out.push_str(&format!(
             "operation {} ({}) is {}: {}{}\n",
@@ -163,6 +164,58 @@ fn all(status: &Status, client: &Client) -> String {
     }
     for alarm in &status.alarms {
         out.push_str(&format!("{} {}\n", paint("alarm:", Tone::Bad), safe(alarm)));
+    }
+    out
+}
+
+/// Other sites, and services that they serve for this one.
+fn links(status: &Status) -> String {
+    if status.links.is_empty() {
+        return String::new();
+    }
+    let heads = [
+        "SITE", "GATEWAY", "LINK", "SINCE", "DELAY", "LOSS", "DETAIL",
+    ];
+    let mut rows = vec![plain(&heads)];
+    for it in &status.links {
+        let tone = match it.state.as_str() {
+            "up" => Tone::Good,
+            "down" => Tone::Bad,
+            _ => Tone::Doubtful,
+        };
+        let since = match it.since_ms {
+            0 => "-".to_owned(),
+            at => duration(status.now_ms.saturating_sub(at)),
+        };
+        let detail = if it.reason.is_empty() {
+            format!("{} runs {}", it.node, it.version)
+        } else {
+            it.reason.clone()
+        };
+        rows.push(vec![
+            (it.site.clone(), Tone::Plain),
+            (it.address.clone(), Tone::Plain),
+            (it.state.clone(), tone),
+            (since, Tone::Plain),
+            (milliseconds(it.delay_ms), Tone::Plain),
+            (format!("{:.0} %", it.loss * 100.0), Tone::Plain),
+            (safe(&detail), Tone::Plain),
+        ]);
+    }
+    let mut out = format!("\n{}", table(&rows));
+    for it in &status.shares {
+        let sites = it.sites.iter();
+        let mut parts: Vec<String> = sites
+            .map(|(site, part)| format!("{site} {part} %"))
+            .collect();
+        if it.excess > 0.0 {
+            parts.push(format!("sorry page {} %", it.excess));
+        }
+        out.push_str(&format!(
+            "visitors of {}: {}\n",
+            it.service,
+            parts.join(", ")
+        ));
     }
     out
 }

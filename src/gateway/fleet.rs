@@ -5,16 +5,20 @@
 
 use super::last_good::LastEndpoint;
 use super::member::{Member, Observers, Past, WatchKey, first_verdict, probe_host};
+use super::peers::{Changed, PeerMember, Peers};
 use super::places::places;
+use super::sites::Routing;
 use super::wanted::{FIXED, Use, Wanted};
 use crate::clock;
-use minato_config::{Service, ServiceName, SlotIndex};
+use crate::link::{GatewayKey, Heard};
+use minato_config::{Service, ServiceName, SiteId, SlotIndex};
+use minato_health::site::Turn;
 use minato_health::{Allowance, Ejection, Failure, Layer, Verdict};
 use minato_health_probe::Report;
 use minato_proxy::{EndpointId, Intake, ServiceEntry, Shared, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Ticks with nothing in flight after which an endpoint counts as drained: a request may have picked it just before
@@ -29,6 +33,11 @@ const OVERDUE: Duration = Duration::from_secs(5);
 pub(super) struct Known {
     pub(super) service: Arc<Service>,
     pub(super) members: BTreeMap<EndpointId, Member>,
+    /// Gateways of other sites that serve it too.
+    pub(super) peers: BTreeMap<EndpointId, PeerMember>,
+    own_tier: u8,
+    /// Where several sites serve it.
+    routing: Option<Routing>,
     shared: Arc<Shared>,
     intake: Intake,
     /// It is in the table as it stands here.
@@ -44,6 +53,7 @@ pub(super) struct Fleet {
     /// Told to drain, with requests left.
     draining: BTreeSet<EndpointId>,
     observers: Observers,
+    peers: Peers,
 }
 
 /// What [`Fleet::update`] changed.
@@ -57,8 +67,13 @@ pub(super) struct Update {
 
 impl Fleet {
     /// `probes`: in flight at once over all targets.
-    pub(super) fn new(probes: usize, changes: mpsc::Sender<Report<WatchKey>>) -> Self {
+    pub(super) fn new(
+        site: SiteId,
+        probes: usize,
+        changes: mpsc::Sender<Report<WatchKey>>,
+    ) -> Self {
         Self {
+            peers: Peers::new(site),
             services: BTreeMap::new(),
             earlier: BTreeMap::new(),
             draining: BTreeSet::new(),
@@ -133,11 +148,121 @@ impl Fleet {
         for (id, it) in uses() {
             self.admit(&mut known, id, it);
         }
-        let gone = self.let_go(&mut known, &ids);
+        let mut gone = self.let_go(&mut known, &ids);
+        gone.extend(self.meet(&mut known));
         self.make_room(&mut known);
         let entry = known.entry();
         self.services.insert(service.name.clone(), known);
         Some(Update { entry, gone })
+    }
+
+    /// Brings the gateways of other sites in line with the service; those that are gone.
+    fn meet(&self, known: &mut Known) -> Vec<(EndpointId, Standing)> {
+        known.own_tier = self.peers.own_tier(&known.service);
+        known.routing = match (&known.service.sites, known.routing.take()) {
+            (Some(sites), Some(routing)) if routing.is_of(sites) => Some(routing),
+            (Some(sites), _) if sites.order.len() > 1 => Some(Routing::new(sites)),
+            _ => None,
+        };
+        let gone = self.peers.meet(&known.service, &mut known.peers);
+        // Nobody is told of each: the link is.
+        gone.into_iter().map(|it| (it, Standing::Out)).collect()
+    }
+
+    /// What was heard of a gateway of another site: the services that it changes something for, each with a new entry for the
+    /// table where its endpoints are others.
+    pub(super) fn hear(
+        &mut self,
+        key: &GatewayKey,
+        heard: &Heard,
+    ) -> Vec<(ServiceName, Option<ServiceEntry>)> {
+        match self.peers.hear(key, heard) {
+            Changed::Nothing => self.doubted(&key.site),
+            Changed::State => self.meet_all(&key.site, |_| None),
+            Changed::Gateways => self.meet_all(&key.site, |known| Some(known.entry())),
+        }
+    }
+
+    /// A gateway of another site that is called no more.
+    pub(super) fn forget_gateway(
+        &mut self,
+        key: &GatewayKey,
+    ) -> Vec<(ServiceName, Option<ServiceEntry>)> {
+        self.peers.forget(key);
+        self.meet_all(&key.site, |known| Some(known.entry()))
+    }
+
+    fn meet_all(
+        &mut self,
+        site: &SiteId,
+        entry: impl Fn(&Known) -> Option<ServiceEntry>,
+    ) -> Vec<(ServiceName, Option<ServiceEntry>)> {
+        let names: Vec<ServiceName> = self.shared_with(site).cloned().collect();
+        let mut changed = Vec::new();
+        for name in names {
+            if let Some(mut known) = self.services.remove(&name) {
+                self.meet(&mut known);
+                let entry = if known.routed { entry(&known) } else { None };
+                changed.push((name.clone(), entry));
+                self.services.insert(name, known);
+            }
+        }
+        changed
+    }
+
+    fn shared_with(&self, site: &SiteId) -> impl Iterator<Item = &ServiceName> {
+        let lists = |known: &Known| {
+            let sites = known.service.sites.as_ref();
+            sites.is_some_and(|it| it.place(site).is_some())
+        };
+        let all = self.services.iter();
+        all.filter(move |(_, it)| lists(it)).map(|(name, _)| name)
+    }
+
+    /// Services of which real traffic doubts a gateway of `site` that answers.
+    fn doubted(&self, site: &SiteId) -> Vec<(ServiceName, Option<ServiceEntry>)> {
+        let doubts = |it: &PeerMember| {
+            it.endpoint.site() == Some(site)
+                && it.verdict == Verdict::Up
+                && it.endpoint.standing() != Standing::Up
+        };
+        let all = self.services.iter();
+        all.filter(|(_, it)| it.peers.values().any(doubts))
+            .map(|(name, _)| (name.clone(), None))
+            .collect()
+    }
+
+    /// Services that several sites serve.
+    pub(super) fn of_several_sites(&self) -> Vec<ServiceName> {
+        let all = self.services.iter();
+        all.filter(|(_, it)| it.routing.is_some())
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Shares the visitors of a service out anew, by what its sites can do now. Returns what people should hear, and a new entry for
+    /// the table where shares are others.
+    pub(super) fn share_out(
+        &mut self,
+        name: &ServiceName,
+        now: Instant,
+    ) -> (Vec<(SiteId, Turn)>, Option<ServiceEntry>) {
+        let Some(known) = self.services.get_mut(name) else {
+            return (Vec::new(), None);
+        };
+        let seen = self.peers.seen(known);
+        let Some(routing) = &mut known.routing else {
+            return (Vec::new(), None);
+        };
+        let before = routing.spread();
+        let turns = routing.settle(&seen, now);
+        let is_other = routing.spread() != before && known.routed;
+        (turns, is_other.then(|| known.entry()))
+    }
+
+    /// A gateway of another site, as it stands for one service.
+    pub(super) fn peer(&self, id: &EndpointId) -> Option<&PeerMember> {
+        self.services.get(&id.service)?.peers.get(id)
     }
 
     /// Endpoints that are not wanted any more. Fixed addresses, which nobody stops, make room for those that stay;
@@ -186,8 +311,12 @@ impl Fleet {
 
     /// Forgets a service that is out of the table. What its endpoints have in flight may end.
     pub(super) fn forget(&mut self, name: &ServiceName) -> Vec<EndpointId> {
-        let known = self.services.remove(name);
-        known.map_or_else(Vec::new, |it| it.members.into_keys().collect())
+        let Some(known) = self.services.remove(name) else {
+            return Vec::new();
+        };
+        known.peers.values().for_each(|it| it.endpoint.retire());
+        let peers = known.peers.into_keys();
+        known.members.into_keys().chain(peers).collect()
     }
 
     /// Takes an endpoint that has made room out of its service; the service's new entry for the table.
@@ -316,6 +445,9 @@ impl Fleet {
 
     /// What the table's settling asks: the verdict and the layer of the last failure.
     pub(super) fn opinion(&self, id: &EndpointId) -> (Verdict, Option<Layer>) {
+        if let Some(it) = self.peer(id) {
+            return (it.verdict, it.failure.as_ref().map(|it| it.layer));
+        }
         match self.member(id) {
             Some(it) => (it.verdict, it.failure.as_ref().map(|it| it.layer)),
             None => (Verdict::Down, Some(Layer::NotRunning)),
@@ -348,6 +480,9 @@ impl Fleet {
             .unwrap_or_else(|| Known {
                 service: Arc::new(service.clone()),
                 members: BTreeMap::new(),
+                peers: BTreeMap::new(),
+                own_tier: 0,
+                routing: None,
                 shared: Shared::new(service),
                 intake: Intake::Open,
                 routed: false,
@@ -402,13 +537,16 @@ impl Known {
     }
 
     fn entry(&self) -> ServiceEntry {
-        let endpoints = self.members.values().map(|it| Arc::clone(&it.endpoint));
+        let own = self.members.values().map(|it| &it.endpoint);
+        let own = own.inspect(|it| it.set_tier(self.own_tier));
+        let peers = self.peers.values().map(|it| &it.endpoint);
         ServiceEntry::new(
             Arc::clone(&self.service),
             Arc::clone(&self.shared),
-            endpoints.collect(),
+            own.chain(peers).map(Arc::clone).collect(),
             self.intake,
         )
+        .spread(self.routing.as_ref().and_then(Routing::spread))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who lives on when what is wanted changes.
 
 use super::*;
-use minato_config::{Backend, Generation, Health, HealthProbe, HealthTiming, Run};
+use minato_config::{Backend, Generation, Health, HealthProbe, HealthTiming, Run, SiteId};
 use minato_health::Change;
 use std::net::SocketAddr;
 
@@ -32,9 +32,10 @@ impl Site {
             nodes: Default::default(),
             update: Default::default(),
             depends_on: Default::default(),
+            sites: None,
         };
         Self {
-            fleet: Fleet::new(4, sender),
+            fleet: Fleet::new(SiteId::local(), 4, sender),
             service,
             _changes: changes,
         }

@@ -14,8 +14,9 @@ use super::telling::Telling;
 use super::view::{Seen, Thought};
 use super::wanted::{FIXED, Use, Wanted, wanted};
 use crate::clock;
+use crate::link::{LinkNews, LinkView};
 use arc_swap::ArcSwap;
-use minato_config::{Backend, Service, ServiceName, ServiceRecord};
+use minato_config::{Backend, Service, ServiceName, ServiceRecord, SiteId};
 use minato_control::{Event, World};
 use minato_control_store::Touched;
 use minato_health::{Change, Verdict, VerdictReport};
@@ -49,6 +50,11 @@ pub(crate) struct HealthLoopOptions {
     pub(crate) reports: Reports,
     pub(crate) data: PathBuf,
     pub(crate) last_good: LastGood,
+    /// This site.
+    pub(crate) site: SiteId,
+    /// What is heard of other sites; nothing where there are none.
+    pub(crate) links: mpsc::Receiver<LinkNews>,
+    pub(crate) link_view: LinkView,
 }
 
 /// See the module.
@@ -71,7 +77,7 @@ impl HealthLoop {
     pub(crate) fn new(options: HealthLoopOptions) -> Self {
         let (sender, changes) = mpsc::channel(QUEUE);
         let mut this = Self {
-            fleet: Fleet::new(PROBES, sender),
+            fleet: Fleet::new(options.site.clone(), PROBES, sender),
             options,
             following: Following::Nothing,
             telling: Telling::default(),
@@ -102,6 +108,7 @@ impl HealthLoop {
                 _ = stop.wait_for(|it| *it) => break,
                 Some(report) = self.changes.recv() => self.heard(&report),
                 Some(evidence) = evidence.recv() => self.witnessed(&evidence),
+                Some(news) = self.options.links.recv() => self.told(news),
                 Some(source) = sources.recv() => self.turn_to(source),
                 news = self.following.next() => self.learned(news),
                 _ = tick.tick() => self.ticked(),
@@ -330,13 +337,58 @@ impl HealthLoop {
             let changes = entry.settle(&|id| self.fleet.opinion(id));
             self.settled(&changes, Some((id, &report.change)));
         }
+        self.share_out(&id.service);
         self.report(id);
         self.dirty();
+    }
+
+    /// Another site, or the link to it, has something to say.
+    fn told(&mut self, news: LinkNews) {
+        let changed = match news {
+            LinkNews::Tell(event) => return self.tell(event),
+            LinkNews::Sight(key, sight) => {
+                for event in self.options.link_view.take(&key, &sight, clock::wall()) {
+                    self.tell(event);
+                }
+                self.fleet.hear(&key, &sight.heard)
+            }
+            LinkNews::Gone(key) => {
+                self.options.link_view.forget(&key);
+                self.fleet.forget_gateway(&key)
+            }
+        };
+        for (name, entry) in changed {
+            if let Some(entry) = entry {
+                let table = self.options.table.load().with(entry);
+                self.options.table.store(Arc::new(table));
+            }
+            let entry = self.options.table.load().service(&name).cloned();
+            if let Some(entry) = entry {
+                let changes = entry.settle(&|id| self.fleet.opinion(id));
+                self.settled(&changes, None);
+            }
+            self.share_out(&name);
+        }
+    }
+
+    /// Shares visitors out among the sites of a service, where it has several.
+    fn share_out(&mut self, name: &ServiceName) {
+        let (turns, entry) = self.fleet.share_out(name, clock::now());
+        if let Some(entry) = entry {
+            let table = self.options.table.load().with(entry);
+            self.options.table.store(Arc::new(table));
+        }
+        for (site, turn) in turns {
+            self.tell(news::turned(name, &site, turn, clock::wall()));
+        }
     }
 
     /// Real requests failed.
     fn witnessed(&mut self, evidence: &Evidence) {
         match evidence {
+            // The next answer of that gateway decides, in half a second.
+            Evidence::ConnectFailed(endpoint, _) | Evidence::Consecutive(endpoint, ..)
+                if endpoint.site().is_some() => {}
             Evidence::ConnectFailed(endpoint, failure) => self.fleet.doubt(endpoint.id(), failure),
             Evidence::Consecutive(endpoint, _, failure) => self.fleet.eject(endpoint.id(), failure),
         }
@@ -352,6 +404,12 @@ impl HealthLoop {
             self.tell(news::suspect(id, change.cause.as_ref(), clock::wall()));
         }
         for change in changes {
+            if let Some(peer) = self.fleet.peer(change.endpoint.id()) {
+                if let Some(event) = news::of_peer(change, peer.failure.as_ref(), clock::wall()) {
+                    self.tell(event);
+                }
+                continue;
+            }
             let member = self.fleet.member(change.endpoint.id());
             let failure = member.and_then(|it| it.failure.as_ref());
             if let Some(event) = news::of(change, failure, clock::wall()) {
@@ -429,6 +487,9 @@ impl HealthLoop {
             let member = self.fleet.member(&id);
             let failure = member.and_then(|it| it.failure.as_ref());
             self.tell(news::overdue(&id, failure, clock::wall()));
+        }
+        for name in self.fleet.of_several_sites() {
+            self.share_out(&name);
         }
         self.measure();
     }

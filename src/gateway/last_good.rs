@@ -59,6 +59,7 @@ impl LastEndpoint {
             slot: self.slot,
             generation: self.generation,
             run: self.run,
+            site: None,
         }
     }
 

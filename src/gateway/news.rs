@@ -1,9 +1,10 @@
 //! What the operator reads when a standing changes. Pure.
 
-use minato_config::{ServiceName, Timestamp};
+use minato_config::{ServiceName, SiteId, Timestamp};
 use minato_control::{Event, EventKind};
 use minato_control_store::StoreError;
 use minato_health::Failure;
+use minato_health::site::{BACK, LEAVE_DEGRADED, LEAVE_GONE, SWINGS, Turn};
 use minato_proxy::{EndpointId, Standing, StandingChange};
 
 /// The event for a changed standing; `None` where others tell it.
@@ -29,6 +30,102 @@ pub(crate) fn of(
         (_, Standing::Out) => Event::warn(at, EventKind::Down, format!("ejected: {why}")),
     };
     Some(about(event, id))
+}
+
+/// The event for a changed standing of a gateway of another site; `None` for what passes in half a second.
+pub(crate) fn of_peer(
+    change: &StandingChange,
+    failure: Option<&Failure>,
+    at: Timestamp,
+) -> Option<Event> {
+    let id = change.endpoint.id();
+    let site = id.site.as_ref()?;
+    let address = change.endpoint.address();
+    let event = match (change.from, change.to) {
+        (Standing::Out, Standing::Up) => {
+            let message = format!("{site} can serve it, by its gateway at {address}");
+            Event::info(at, EventKind::Link, message)
+        }
+        (_, Standing::Out) => {
+            let why = failure.map_or("no reason known", |it| it.detail.as_str());
+            let message = format!("not sent to {site} by its gateway at {address}: {why}");
+            Event::warn(at, EventKind::Link, message)
+        }
+        _ => return None,
+    };
+    Some(
+        event
+            .of(&id.service)
+            .hint(format!("minato status {}", id.service)),
+    )
+}
+
+/// Visitors of a service go elsewhere, or a person has to say that they do.
+pub(crate) fn turned(service: &ServiceName, site: &SiteId, turn: Turn, at: Timestamp) -> Event {
+    let link = EventKind::Link;
+    let back = BACK.as_secs();
+    let event = match turn {
+        Turn::Leaves => Event::warn(
+            at,
+            link,
+            format!(
+                "visitors leave {site}: none of it has been there for {} s; the next site in order takes them",
+                LEAVE_GONE.as_secs()
+            ),
+        ),
+        Turn::Spills => Event::warn(
+            at,
+            link,
+            format!(
+                "{site} can carry a part only, for {} s: the rest goes to the next site in order",
+                LEAVE_DEGRADED.as_secs()
+            ),
+        ),
+        Turn::Whole => Event::info(at, link, format!("{site} can carry all visitors again")),
+        Turn::Returns(percent) => Event::info(
+            at,
+            link,
+            format!(
+                "{percent} % of the visitors may go to {site} again, which has been well for {back} s"
+            ),
+        ),
+        Turn::Back => Event::info(at, link, format!("all visitors may go to {site} again")),
+        Turn::AsksToLeave => Event::error(
+            at,
+            link,
+            format!(
+                "{site} does not answer, and `failover` is \"ask\": visitors get the sorry page until a person moves them"
+            ),
+        ),
+        Turn::AsksToReturn => Event::error(
+            at,
+            link,
+            format!(
+                "{site} has been well for {back} s, and `failback` is \"ask\": visitors stay where they are until a person moves them"
+            ),
+        ),
+        Turn::Holds => Event::error(
+            at,
+            link,
+            format!(
+                "{site} is well, but was left {SWINGS} times within an hour: visitors stay away from it until a person says otherwise"
+            ),
+        ),
+    };
+    let hint = match turn {
+        Turn::AsksToLeave => {
+            format!(
+                "put {site} behind the site that is to serve in `sites` of the service file, at each site that lives"
+            )
+        }
+        Turn::AsksToReturn | Turn::Holds => {
+            format!(
+                "find out why {site} failed; then change `sites`, `failover` or `failback` of the service file and back: each change begins anew"
+            )
+        }
+        _ => format!("minato status {service}"),
+    };
+    event.of(service).hint(hint)
 }
 
 /// The first doubt about an instance.
@@ -102,6 +199,7 @@ mod tests {
             slot: SlotIndex(1),
             generation: Generation::default(),
             run: Run(3),
+            site: None,
         };
         let endpoint = Endpoint::new(id, ([127, 0, 0, 1], 1).into(), 0, Verdict::Down);
         let failure = Failure::new(Layer::Status, "503");

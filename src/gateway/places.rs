@@ -30,6 +30,7 @@ pub(super) fn places(
             slot,
             generation: it.generation,
             run: it.run,
+            site: None,
         });
     }
     ids

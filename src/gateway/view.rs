@@ -1,13 +1,14 @@
 //! What status and `route test` show of the gateway.
 
 use crate::clock;
+use crate::link::LinkView;
 use arc_swap::ArcSwap;
 use minato_config::{RouteAction, Timestamp};
-use minato_control_server::api::{RouteCandidate, RouteTest};
+use minato_control_server::api::{RouteCandidate, RouteTest, ShareStatus};
 use minato_control_server::{EndpointView, ServiceTraffic};
 use minato_health::Verdict;
 use minato_http1::{normalize_host, normalize_path};
-use minato_proxy::{Endpoint, EndpointId, Standing, Table, pick};
+use minato_proxy::{ALL, Endpoint, EndpointId, Scope, Standing, Table, pick};
 use minato_proxy_server::Metrics;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,6 +56,7 @@ pub(crate) struct GatewayView {
     pub(crate) table: Arc<ArcSwap<Table>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) seen: Seen,
+    pub(crate) links: LinkView,
 }
 
 impl GatewayView {
@@ -80,11 +82,33 @@ impl GatewayView {
             .collect()
     }
 
+    /// Services whose visitors do not all go to their first site.
+    pub(crate) fn shares(&self) -> Vec<ShareStatus> {
+        let percent = |share: u16| f64::from(share) / f64::from(ALL / 100);
+        let services = self.table.load().services();
+        let shared = services.iter().filter_map(|entry| {
+            let spread = entry.spread.as_ref()?;
+            let name = |tier: u8| {
+                let of_tier = entry.endpoints.iter().find(|it| it.tier() == tier);
+                let site = of_tier.and_then(|it| it.site());
+                site.map_or_else(|| "here".to_owned(), ToString::to_string)
+            };
+            let sites = spread.shares();
+            Some(ShareStatus {
+                service: entry.service.name.to_string(),
+                sites: sites.map(|(tier, it)| (name(tier), percent(it))).collect(),
+                excess: percent(spread.excess()),
+            })
+        });
+        shared.collect()
+    }
+
     pub(crate) fn endpoints(&self) -> Vec<EndpointView> {
         let services = self.table.load().services();
         services
             .iter()
             .flat_map(|entry| entry.endpoints.iter())
+            .filter(|it| it.site().is_none())
             .map(|it| self.endpoint(it))
             .collect()
     }
@@ -170,12 +194,17 @@ impl GatewayView {
             ));
             return Ok(test);
         }
-        let chosen = pick(entry, None, clock::now(), &mut |n| fastrand::usize(..n));
+        let chosen = pick(entry, Scope::Everywhere, None, clock::now(), &mut |n| {
+            fastrand::usize(..n)
+        });
         test.chosen = chosen.as_ref().map(|it| it.id().slot.0);
         match chosen {
             Some(it) => test.why.push(format!(
-                "two random choices among the best, the less loaded: slot {} at {}",
-                it.id().slot,
+                "two random choices among the best, the less loaded: {} at {}",
+                it.site().map_or_else(
+                    || format!("slot {}", it.id().slot),
+                    |site| format!("the gateway of {site}")
+                ),
                 it.address()
             )),
             None => {

@@ -121,6 +121,7 @@ mod tests {
             nodes: Default::default(),
             update: Default::default(),
             depends_on: Default::default(),
+            sites: None,
         };
         let record = ServiceRecord {
             v: 1,

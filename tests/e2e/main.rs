@@ -21,6 +21,7 @@ mod etcd;
 mod faults;
 mod fixed;
 mod hooks;
+mod links;
 mod metrics;
 mod overload;
 mod protocol;

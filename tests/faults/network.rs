@@ -1,14 +1,14 @@
 //! Machines as network namespaces on one bridge, and cuts between them. Dropping it removes them, also when a test panics.
 
-use crate::support::clock::{now, pause};
-use crate::support::processes::is_alive;
+use crate::support::clock::{now, pause, until};
+use crate::support::processes::{is_alive, python};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -57,6 +57,9 @@ pub(crate) struct Network {
     mark: String,
     hosts: u8,
     names: Vec<String>,
+    /// Of machines that are far from each other: the namespaces with their addresses, and what carries frames between them.
+    far: Vec<String>,
+    switch: Option<Child>,
 }
 
 /// One machine.
@@ -82,6 +85,8 @@ impl Network {
             mark: format!("minato-{}-{}", std::process::id(), next()),
             hosts: 0,
             names: Vec::new(),
+            far: Vec::new(),
+            switch: None,
         };
         let hub = network.hub();
         ip(&["netns", "add", &hub]);
@@ -119,8 +124,56 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Adds a machine that is far from all others that are added so. It hears of them once they are joined.
+    pub(crate) fn far_host(&mut self, name: &str) -> Host {
+        self.hosts += 1;
+        let [a, b, c] = PREFIX;
+        let host = Host {
+            name: name.to_owned(),
+            address: Ipv4Addr::new(a, b, c, self.hosts),
+            namespace: format!("{}-{name}", self.mark),
+        };
+        ip(&["netns", "add", &host.namespace]);
+        self.names.push(host.namespace.clone());
+        ip(&["-n", &host.namespace, "link", "set", "lo", "up"]);
+        self.far
+            .push(format!("{}={}/24", host.namespace, host.address));
+        host
+    }
+
+    /// Joins them: each frame takes `delay` to each of the others, and `loss` of them are lost.
+    pub(crate) fn join(&mut self, delay: Duration, loss: f64) {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/tap_switch.py");
+        let mut command = Command::new(python());
+        let (delay, loss) = (delay.as_secs_f64().to_string(), loss.to_string());
+        // It ends by itself where nobody ends it.
+        command
+            .args([script, &delay, &loss, "3600"])
+            .args(&self.far);
+        self.switch = Some(command.spawn().unwrap());
+        until("the far machines to have their devices", || {
+            self.far
+                .iter()
+                .all(|it| {
+                    let name = it.split('=').next().unwrap_or_default();
+                    let shown = Command::new("ip")
+                        .args(["-n", name, "-br", "link", "show", "dev", "tap0", "up"])
+                        .stderr(Stdio::null())
+                        .output();
+                    shown.is_ok_and(|it| it.status.success() && !it.stdout.is_empty())
+                })
+                .then_some(())
+        });
+    }
+}
+
 impl Drop for Network {
     fn drop(&mut self) {
+        if let Some(mut switch) = self.switch.take() {
+            let _ = switch.kill();
+            let _ = switch.wait();
+        }
         for name in &self.names {
             let _ = Command::new("ip").args(["netns", "del", name]).status();
         }

@@ -3,8 +3,8 @@
 use crate::listing::Listing;
 use crate::{Folder, Listed, LoadedService, text};
 use minato_config::{
-    Conflict, Problem, Salvaged, Service, ServiceName, Settings, Timestamp, Wants, find_conflicts,
-    salvage_service,
+    Conflict, Problem, Salvaged, Service, ServiceName, Settings, Timestamp, Wants, check_sites,
+    find_conflicts, salvage_service,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -128,6 +128,13 @@ impl Loader {
         let file = file.to_owned();
         match salvage_service(&file, name, &text) {
             Ok(service) => {
+                let problems = check_sites(&file, &text, &service, &self.settings);
+                if !problems.is_empty() {
+                    found.problems.extend(problems);
+                    found.keep(name, good);
+                    return true;
+                }
+                let service = service.at(&self.settings.site);
                 let version = Version {
                     file,
                     text,

@@ -20,6 +20,7 @@ mod image;
 mod key;
 mod label;
 mod limit;
+mod link;
 mod mend;
 mod pattern;
 mod relay;
@@ -27,6 +28,7 @@ mod replicas;
 mod route;
 mod service;
 mod settings;
+mod sites;
 mod size;
 mod store;
 #[cfg(test)]
@@ -76,6 +78,19 @@ pub fn salvage_service(file: &Path, name: &ServiceName, text: &str) -> Result<Se
             ..salvaged
         }),
     }
+}
+
+/// What the sites of a service say against this process's settings: its own site is among them, and the others are known.
+pub fn check_sites(
+    file: &Path,
+    text: &str,
+    service: &Service,
+    settings: &Settings,
+) -> Vec<Problem> {
+    let (mut report, table) = document::open(file, text);
+    let root = report.root(&format!("service.{}", service.name), &table);
+    sites::check(service, settings, &root, &mut report);
+    report.finish()
 }
 
 /// Operators' text for a message: one line, no control characters, at most 80 characters.

@@ -4,7 +4,7 @@ use super::document::Report;
 use super::field::Section;
 use super::key::Keys;
 use super::replicas::{self, Replicas};
-use super::{backend, dependency, health, image, label, limit, route, update, upstream};
+use super::{backend, dependency, health, image, label, limit, route, sites, update, upstream};
 use crate::{Limits, Salvaged, Service, ServiceName, Timeouts, UpdatePolicy};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,8 +37,13 @@ pub(super) const KEYS: Keys = Keys {
         "secrets",
         "volumes",
         "resources",
+        "sites",
+        "standby",
+        "failover",
+        "failback",
+        "at",
     ],
-    later: &[("sites", "more than one site comes later: leave it out")],
+    later: &[],
     below: &[
         ("health", &health::KEYS),
         ("tls", &upstream::TLS_KEYS),
@@ -73,6 +78,7 @@ pub(super) fn read(
     let nodes = section.read(report, "nodes", label::read);
     let update = section.read(report, "update", update::read);
     let depends_on = section.read(report, "depends_on", dependency::names);
+    let sites = sites::read(section, report);
     let salvaged = Salvaged {
         problems: Vec::new(),
         name: name.clone(),
@@ -96,6 +102,7 @@ pub(super) fn read(
             nodes: nodes.in_force(BTreeMap::new())?,
             update: update.in_force(UpdatePolicy::default())?,
             depends_on: depends_on.in_force(BTreeSet::new())?,
+            sites: sites?.map(Box::new),
         })
     };
     (whole(), salvaged)

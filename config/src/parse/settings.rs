@@ -3,7 +3,9 @@
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use super::{address, control, dependency, docker, entrance, gateway, hooks, label, relay, store};
+use super::{
+    address, control, dependency, docker, entrance, gateway, hooks, label, link, relay, store,
+};
 use crate::{
     AgentSettings, DockerSettings, NodeId, PortRange, Role, RuntimeSettings, Settings, SiteId,
 };
@@ -26,8 +28,10 @@ pub(super) const KEYS: Keys = Keys {
         "hooks",
         "admin",
         "dependencies",
+        "sites",
+        "link",
     ],
-    later: &[("sites", "more than one site comes later: leave it out")],
+    later: &[],
     below: &[
         ("store", &store::KEYS),
         ("gateway", &gateway::KEYS),
@@ -36,6 +40,7 @@ pub(super) const KEYS: Keys = Keys {
         ("entrance", &entrance::KEYS),
         ("hooks", &hooks::KEYS),
         ("admin", &ADMIN_KEYS),
+        ("link", &link::KEYS),
     ],
 };
 /// Of `[agent]`.
@@ -117,7 +122,13 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
         dependency::read(it, to, folder)
     });
     settings.dependencies = dependencies.or(BTreeMap::new());
+    let sites = root.read(report, "sites", link::sites);
+    settings.sites = sites.or(BTreeMap::new());
+    if let Some(it) = part(root, report, "link", &link::KEYS) {
+        settings.link = link::read(&it, report, folder);
+    }
     check_listeners(root, report, &settings);
+    link::check(root, report, &settings);
     relay::check_listeners(root, report, &settings);
     settings
 }

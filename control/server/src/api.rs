@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 mod change;
 mod dependency;
 mod entrance;
+mod link;
 mod node;
 mod operation;
 mod service;
@@ -20,6 +21,7 @@ pub use change::{
 };
 pub use dependency::{Dependencies, DependencyMember, DependencyStatus, RelayStatus};
 pub use entrance::{EntranceStatus, NameStatus, PublishAction, PublishRequest};
+pub use link::{LinkStatus, ShareStatus};
 pub use node::{Explained, ExplainedNode, ExplainedSlot, NodeStatus, Nodes};
 pub use operation::{
     LeftOutStatus, OperationAnswer, OperationRequest, OperationStatus, OperationStepStatus,
@@ -68,6 +70,12 @@ pub struct Status {
     /// Processes of before an upgrade that still serve the connections that they had.
     #[serde(default)]
     pub draining: Vec<u32>,
+    /// The gateways of other sites, sorted by site and address.
+    #[serde(default)]
+    pub links: Vec<LinkStatus>,
+    /// Services whose visitors go to several sites now, or to another than the first.
+    #[serde(default)]
+    pub shares: Vec<ShareStatus>,
     /// What this gateway says of itself to those who point traffic at it; `None` where nobody can ask and nobody said
     /// anything.
     #[serde(default)]

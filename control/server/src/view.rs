@@ -3,8 +3,8 @@
 //! The root composition implements [`View`]; this crate meets neither the proxy nor the agent.
 
 use crate::api::{
-    ChangeAnswer, DependencyStatus, DrainRequest, EntranceStatus, PublishRequest, RouteTest,
-    UpgradeRequest, UpgradeStatus,
+    ChangeAnswer, DependencyStatus, DrainRequest, EntranceStatus, LinkStatus, PublishRequest,
+    RouteTest, ShareStatus, UpgradeRequest, UpgradeStatus,
 };
 use minato_config::{Generation, Run, ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_health::Verdict;
@@ -46,6 +46,14 @@ pub trait View: Send + Sync + 'static {
     /// Takes a word about a name in; its number tells how far it is, in [`View::entrance`]. The error is a sentence that says
     /// why it is none.
     fn publish(&self, name: &str, asked: PublishRequest) -> Result<ChangeAnswer, String>;
+    /// The gateways of other sites; none where this process has no links.
+    fn links(&self) -> Vec<LinkStatus> {
+        Vec::new()
+    }
+    /// Services whose visitors do not all go to their first site.
+    fn shares(&self) -> Vec<ShareStatus> {
+        Vec::new()
+    }
     /// How far an upgrade of this process is.
     fn upgrade(&self) -> UpgradeStatus;
     /// Begins one; the error is a sentence that says why not.

@@ -63,6 +63,7 @@ impl Scene {
                 nodes: Default::default(),
                 update: Default::default(),
                 depends_on: Default::default(),
+                sites: None,
             },
             removed: false,
         };

@@ -246,6 +246,7 @@ impl Site {
                 nodes: Default::default(),
                 update,
                 depends_on: Default::default(),
+                sites: None,
             },
             removed: false,
         };

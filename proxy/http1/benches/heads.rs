@@ -82,6 +82,7 @@ fn requests() {
         client: [192, 0, 2, 9].into(),
         trust: Trust::Unknown,
         scheme: "http",
+        hops: None,
         upstream: ([127, 0, 0, 1], 3000).into(),
     };
     time("write", || {

@@ -38,6 +38,7 @@ impl Reused {
                     client: [192, 0, 2, 9].into(),
                     trust,
                     scheme: "http",
+                    hops: None,
                     upstream: ([127, 0, 0, 1], 3000).into(),
                 };
                 self.out.clear();

@@ -3,10 +3,10 @@
 use crate::channel::Channel;
 use crate::connection;
 use crate::core::Core;
-use crate::listener::Dealt;
-use crate::peer::{Peer, Scheme};
+use crate::link;
+use crate::listener::{Dealt, Door};
+use crate::peer::{Origin, Peer, Scheme};
 use crate::tls;
-use minato_tls::Acceptor;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -35,14 +35,14 @@ pub(crate) enum Deal {
 pub(crate) async fn run(
     core: Rc<Core>,
     socket: TcpListener,
-    acceptor: Option<Acceptor>,
+    door: Door,
     deal: Deal,
     stop: impl Future<Output = ()>,
 ) {
     let mut stop = pin!(stop);
     let mut hands = Hands {
         core,
-        acceptor,
+        door,
         deal,
         turn: 0,
         spare: spare_descriptor(),
@@ -68,7 +68,7 @@ pub(crate) async fn run(
 /// What one accept loop works with.
 struct Hands {
     core: Rc<Core>,
-    acceptor: Option<Acceptor>,
+    door: Door,
     deal: Deal,
     /// Whose turn it was.
     turn: usize,
@@ -105,34 +105,23 @@ impl Hands {
     }
 
     async fn deal(&mut self, tcp: TcpStream, peer: SocketAddr) {
-        let acceptor = self.acceptor.clone();
+        let door = self.door.clone();
         let Deal::Around(workers) = &self.deal else {
-            return place(&self.core, tcp, peer, acceptor).await;
+            return place(&self.core, tcp, peer, door).await;
         };
         self.turn = (self.turn + 1) % workers.len().max(1);
         if let (Some(worker), Ok(tcp)) = (workers.get(self.turn), tcp.into_std()) {
             // It has ended only where all have.
-            let _ = worker
-                .send(Dealt {
-                    tcp,
-                    peer,
-                    acceptor,
-                })
-                .await;
+            let _ = worker.send(Dealt { tcp, peer, door }).await;
         }
     }
 }
 
 /// Serves what other workers have accepted, until none accepts any more.
 pub(crate) async fn take_over(core: Rc<Core>, mut dealt: mpsc::Receiver<Dealt>) {
-    while let Some(Dealt {
-        tcp,
-        peer,
-        acceptor,
-    }) = dealt.recv().await
-    {
+    while let Some(Dealt { tcp, peer, door }) = dealt.recv().await {
         match TcpStream::from_std(tcp) {
-            Ok(tcp) => place(&core, tcp, peer, acceptor).await,
+            Ok(tcp) => place(&core, tcp, peer, door).await,
             Err(error) => tracing::debug!(%error, "a connection cannot be registered"),
         }
     }
@@ -140,20 +129,24 @@ pub(crate) async fn take_over(core: Rc<Core>, mut dealt: mpsc::Receiver<Dealt>) 
 
 /// Finds a place for a connection and serves it. At the cap the oldest idle one makes room; where all are busy, new ones
 /// wait here and in the kernel's queue.
-async fn place(core: &Rc<Core>, tcp: TcpStream, address: SocketAddr, acceptor: Option<Acceptor>) {
+async fn place(core: &Rc<Core>, tcp: TcpStream, address: SocketAddr, door: Door) {
     while !core.gateway.places.take() {
         core.ticker.evict_oldest();
         let _ = timeout(PAUSE, core.one_ends()).await;
     }
     let open = core.opened();
-    if let Some(acceptor) = acceptor {
-        return tls::spawn(core, open, acceptor, tcp, address);
+    match door {
+        Door::Https(acceptor) => tls::spawn(core, open, acceptor, tcp, address),
+        Door::Link => link::spawn(core, open, tcp, address),
+        Door::Http => {
+            let peer = Peer {
+                address,
+                scheme: Scheme::Http,
+                origin: Origin::Visitor,
+            };
+            connection::spawn(core, open, Channel::Tcp(tcp), peer);
+        }
     }
-    let peer = Peer {
-        address,
-        scheme: Scheme::Http,
-    };
-    connection::spawn(core, open, Channel::Tcp(tcp), peer);
 }
 
 /// Whether this machine, not a peer, ran out of something.

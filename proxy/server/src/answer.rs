@@ -56,6 +56,10 @@ pub(crate) enum Reason {
     BadAnswer,
     /// The instance did not answer in time, or was ejected meanwhile.
     Timeout,
+    /// A gateway of another site asks for a service that is not shared with it.
+    NotShared,
+    /// It went over more links between sites than one.
+    Loop,
 }
 
 impl From<&Refusal> for Reason {
@@ -72,7 +76,7 @@ impl From<&Refusal> for Reason {
 
 impl Reason {
     /// In order.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Malformed,
         Self::SlowRequest,
         Self::HeadTooLarge,
@@ -87,6 +91,8 @@ impl Reason {
         Self::NoInstance,
         Self::BadAnswer,
         Self::Timeout,
+        Self::NotShared,
+        Self::Loop,
     ];
 
     pub(crate) fn status(self) -> u16 {
@@ -103,6 +109,8 @@ impl Reason {
             Self::Draining | Self::Full | Self::NoInstance => 503,
             Self::BadAnswer => 502,
             Self::Timeout => 504,
+            Self::NotShared => 421,
+            Self::Loop => 508,
         }
     }
 
@@ -122,6 +130,8 @@ impl Reason {
             Self::NoInstance => "no_instance",
             Self::BadAnswer => "bad_answer",
             Self::Timeout => "timeout",
+            Self::NotShared => "not_shared",
+            Self::Loop => "loop",
         }
     }
 
@@ -139,6 +149,8 @@ impl Reason {
             Self::Draining | Self::Full | Self::NoInstance => "Service Unavailable",
             Self::BadAnswer => "Bad Gateway",
             Self::Timeout => "Gateway Timeout",
+            Self::NotShared => "Misdirected Request",
+            Self::Loop => "Loop Detected",
         }
     }
 
@@ -165,6 +177,10 @@ impl Reason {
             Self::Redirect => "308 moved\n",
             Self::BadAnswer => "502 the service broke off its answer\n",
             Self::Timeout => "504 the service did not answer in time\n",
+            Self::NotShared => {
+                "421 this site does not serve that service for the site that asks: see `sites` of the service at both\n"
+            }
+            Self::Loop => "508 the request has gone from site to site already\n",
             Self::Draining | Self::Full | Self::NoInstance => "",
         }
     }

@@ -7,12 +7,13 @@ use crate::channel::Channel;
 use crate::exchange::{Exchange, Outlook};
 use crate::flow::Coding;
 use crate::http2::{self, Call, Follows, Found, Lines};
+use crate::link;
 use crate::pool::{Need, Upstream};
 use crate::relay::{self, Stop};
 use crate::tls;
 use minato_config::{Service, UpstreamProtocol};
 use minato_health::{Failure, Layer};
-use minato_http1::{Framing, RequestOnward, trusted};
+use minato_http1::{Framing, RequestOnward};
 use minato_proxy::{AttemptEnd, Endpoint, Sent};
 use std::future::poll_fn;
 use std::io;
@@ -147,15 +148,20 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Ended {
 
 /// Makes the request's head ready to be sent; false where it cannot be said in HTTP/2.
 fn begin(exchange: &mut Exchange<'_>, job: &Job<'_>, upstream: &mut Channel) -> bool {
-    let peer = exchange.peer.address.ip();
+    let request = exchange.request;
+    let (path, hops) = match job.endpoint.site() {
+        None => (job.path, None),
+        // The other site finds the route itself, and what that takes away.
+        Some(_) => (request.path(), Some(link::HOPS)),
+    };
     let onward = RequestOnward {
-        path: job.path,
-        client: peer,
-        trust: trusted(&exchange.core.gateway.trusted_proxies, peer),
+        path,
+        client: exchange.peer.address.ip(),
+        trust: exchange.peer.trust(&exchange.core.gateway.trusted_proxies),
         scheme: exchange.peer.scheme.text(),
+        hops,
         upstream: job.endpoint.address(),
     };
-    let request = exchange.request;
     let mut head = std::mem::take(exchange.to_instance);
     head.clear();
     if let Channel::Call(call) = upstream {
@@ -194,7 +200,7 @@ async fn shared(
     job: &Job<'_>,
 ) -> Result<(Upstream, bool), (Blame, Failure)> {
     let limit = job.service.timeouts.connect;
-    let identity = tls::identity(job.service.upstream.tls.as_ref());
+    let identity = tls::identity(job.service, job.endpoint);
     let call = |lease| Upstream {
         channel: Channel::Call(Box::new(Call::new(lease))),
         identity: 0,
@@ -251,7 +257,7 @@ async fn idle_or_new(
     let core = exchange.core;
     let idle = match job.pooled {
         Pooled::Allowed => {
-            let identity = tls::identity(job.service.upstream.tls.as_ref());
+            let identity = tls::identity(job.service, job.endpoint);
             core.pool.take(job.endpoint, need, identity, core.now())
         }
         Pooled::Avoided => None,
@@ -263,7 +269,11 @@ async fn idle_or_new(
 }
 
 async fn connect(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Result<Upstream, (Blame, Failure)> {
-    let most = job.service.limits.connections;
+    // A gateway of another site stands for all instances there.
+    let most = match job.endpoint.site() {
+        None => job.service.limits.connections,
+        Some(_) => 0,
+    };
     let Some(counted) = job.endpoint.connect(most) else {
         let detail = format!("{most} connections to it are open, which is the limit");
         return Err((Blame::Ours, failure(Layer::ConnectFailed, detail)));
@@ -311,7 +321,7 @@ async fn connect(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Result<Upstream,
     match connected {
         Ok(channel) => Ok(Upstream {
             channel: secure(channel, exchange, job).await?,
-            identity: tls::identity(job.service.upstream.tls.as_ref()),
+            identity: tls::identity(job.service, job.endpoint),
             counted: Some(counted),
         }),
         Err(error) if has_left => Err((
@@ -344,16 +354,20 @@ async fn secure(
     job: &Job<'_>,
 ) -> Result<Channel, (Blame, Failure)> {
     let tcp = match channel {
-        Channel::Tcp(tcp) if job.service.upstream.tls.is_some() => tcp,
+        Channel::Tcp(tcp)
+            if job.service.upstream.tls.is_some() || job.endpoint.site().is_some() =>
+        {
+            tcp
+        }
         channel => return Ok(channel),
     };
     let limit = exchange.core.gateway.deadlines.handshake;
-    let mut shaking = Box::pin(tls::connect(tcp, job.service, job.endpoint.address()));
+    let mut shaking = Box::pin(tls::connect(exchange.core, tcp, job.service, job.endpoint));
     exchange.timer.set(limit);
     exchange.timer.watch(job.endpoint);
     let shaken = poll_fn(|context| {
         if let Poll::Ready(shaken) = shaking.as_mut().poll(context) {
-            return Poll::Ready(shaken.map_err(|it| it.to_string()));
+            return Poll::Ready(shaken);
         }
         // A process that is stopped still has its connections accepted by the kernel.
         if job.endpoint.is_out() {

@@ -8,6 +8,7 @@ use crate::core::{Core, Desk};
 use crate::flow::Flow;
 use crate::gateway::Phase;
 use crate::http2::{Follows, own_head};
+use crate::link;
 use crate::note::Note;
 use crate::peer::{Peer, Scheme};
 use crate::record::Record;
@@ -15,7 +16,7 @@ use crate::retry;
 use crate::ticker::Timer;
 use minato_config::RouteAction;
 use minato_http1::{
-    Framing, Kind, Method, Persistence, RequestHead, ResponseHead, forwarded_proto, trusted,
+    Framing, Kind, Method, Persistence, RequestHead, ResponseHead, forwarded_proto,
 };
 use minato_proxy::{Admission, Permit, ServiceEntry, TableRoute, Ticket};
 use std::borrow::Cow;
@@ -195,6 +196,9 @@ impl Exchange<'_> {
         let route = found.route;
         let entry = Arc::clone(&route.service);
         self.record.service = Some(Arc::clone(&entry));
+        if let Some(reason) = link::refusal(self.core, self.peer, request, &entry) {
+            return self.refuse(reason, None).await;
+        }
         let path = match forward_path(&route, request) {
             Forward::Path(path) => path,
             Forward::Location(location) => {
@@ -231,7 +235,7 @@ impl Exchange<'_> {
         if self.peer.scheme == Scheme::Https {
             return None;
         }
-        let trust = trusted(&gateway.trusted_proxies, self.peer.address.ip());
+        let trust = self.peer.trust(&gateway.trusted_proxies);
         let said = self.request.field(Kind::XForwardedProto);
         if forwarded_proto(trust, "http", said) == "https" {
             return None;

@@ -3,6 +3,7 @@
 use crate::access_log::{KeptLog, Sink};
 use crate::answer::SorryPage;
 use crate::deadline::Deadlines;
+use crate::link::Link;
 use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::place::Places;
@@ -50,6 +51,8 @@ pub struct GatewayOptions {
     pub workers: Option<NonZeroUsize>,
     /// Where plain requests go that could come encrypted; `None`: they are served.
     pub redirect: Option<Redirect>,
+    /// Who this gateway is to other sites; `None`: it has none.
+    pub link: Option<Link>,
 }
 
 /// Whether requests are logged.
@@ -85,6 +88,7 @@ pub struct Gateway {
     pub(crate) deadlines: Deadlines,
     pub(crate) places: Places,
     pub(crate) redirect: Option<Redirect>,
+    pub(crate) link: Option<Link>,
     workers: NonZeroUsize,
     /// One for each worker.
     beats: Box<[AtomicU64]>,
@@ -110,6 +114,7 @@ impl Gateway {
             deadlines,
             places: Places::new(options.connections),
             redirect: options.redirect,
+            link: options.link,
             workers,
             beats: (0..workers.get()).map(|_| AtomicU64::new(0)).collect(),
         })

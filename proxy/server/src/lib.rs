@@ -22,6 +22,7 @@ mod exchange;
 mod flow;
 mod gateway;
 mod http2;
+mod link;
 mod listener;
 #[cfg(any(test, feature = "fuzzing"))]
 mod memory;
@@ -45,6 +46,7 @@ pub use access_log::{Archive, KeptLog, Segment};
 pub use answer::SorryPage;
 pub use deadline::Deadlines;
 pub use gateway::{AccessLog, Evidence, Gateway, GatewayOptions, Phase};
+pub use link::{Link, LinkRefusal, LinkStream};
 pub use listener::{Listener, listen};
 pub use metrics::{EndpointCounts, Metrics, TrafficCounts};
 #[cfg(any(test, feature = "fuzzing"))]

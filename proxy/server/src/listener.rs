@@ -38,8 +38,18 @@ fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Listener {
     pub(crate) socket: std::net::TcpListener,
-    /// Where TLS is spoken.
-    pub(crate) acceptor: Option<Acceptor>,
+    pub(crate) door: Door,
+}
+
+/// What is spoken on what a socket accepts.
+#[derive(Debug, Clone)]
+pub(crate) enum Door {
+    /// HTTP in the clear.
+    Http,
+    /// HTTP over TLS.
+    Https(Acceptor),
+    /// What gateways of other sites say, by the link of the gateway.
+    Link,
 }
 
 impl Listener {
@@ -47,7 +57,7 @@ impl Listener {
     pub fn http(socket: std::net::TcpListener) -> Self {
         Self {
             socket,
-            acceptor: None,
+            door: Door::Http,
         }
     }
 
@@ -55,7 +65,15 @@ impl Listener {
     pub fn https(socket: std::net::TcpListener, acceptor: Acceptor) -> Self {
         Self {
             socket,
-            acceptor: Some(acceptor),
+            door: Door::Https(acceptor),
+        }
+    }
+
+    /// Links of other sites' gateways. All that comes is refused where the gateway has no [`crate::Link`].
+    pub fn link(socket: std::net::TcpListener) -> Self {
+        Self {
+            socket,
+            door: Door::Link,
         }
     }
 
@@ -64,14 +82,11 @@ impl Listener {
     }
 
     /// Ready to accept on the runtime of this thread.
-    pub(crate) fn register(self) -> io::Result<(tokio::net::TcpListener, Option<Acceptor>)> {
+    pub(crate) fn register(self) -> io::Result<(tokio::net::TcpListener, Door)> {
         self.socket.set_nonblocking(true)?;
         // It may be another program's, systemd's mostly.
         set_options(&SockRef::from(&self.socket))?;
-        Ok((
-            tokio::net::TcpListener::from_std(self.socket)?,
-            self.acceptor,
-        ))
+        Ok((tokio::net::TcpListener::from_std(self.socket)?, self.door))
     }
 }
 
@@ -80,5 +95,5 @@ impl Listener {
 pub(crate) struct Dealt {
     pub(crate) tcp: std::net::TcpStream,
     pub(crate) peer: SocketAddr,
-    pub(crate) acceptor: Option<Acceptor>,
+    pub(crate) door: Door,
 }

@@ -9,7 +9,7 @@ mod tally;
 
 pub(crate) use counts::{Attempted, Counts, Handshake};
 
-use counts::{Attempts, CoreCounts};
+use counts::{Attempts, CoreCounts, Place};
 use minato_config::{ServiceName, SlotIndex};
 use minato_proxy::EndpointId;
 use prometheus::{Encoder, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -150,7 +150,7 @@ impl Metrics {
 
     /// Forgets all series of a slot that is gone.
     pub fn forget_slot(&self, service: &ServiceName, slot: SlotIndex) {
-        let key = (service.clone(), slot);
+        let key = Place::Slot(service.clone(), slot);
         self.each(|core| {
             let mut slots = core.slots.write().unwrap_or_else(PoisonError::into_inner);
             slots.remove(&key);

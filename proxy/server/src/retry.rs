@@ -4,11 +4,12 @@ use crate::answer::Reason;
 use crate::attempt::{self, Blame, Ended, Failed, Job, Pooled};
 use crate::exchange::{Exchange, Outlook};
 use crate::note::Note;
+use crate::peer::Origin;
 use crate::record::judge;
 use minato_http1::RequestHead;
 use minato_proxy::{
-    AttemptEnd, Endpoint, RetryDecision, RetryGuard, Sent, ServiceEntry, Situation, Standing,
-    decide_retry, pick,
+    AttemptEnd, Endpoint, RetryDecision, RetryGuard, Scope, Sent, ServiceEntry, Situation,
+    Standing, decide_retry, pick,
 };
 use std::sync::Arc;
 
@@ -28,14 +29,19 @@ pub(crate) async fn attempts(
     path: &str,
 ) -> Outlook {
     let core = exchange.core;
+    let scope = match exchange.peer.origin {
+        Origin::Visitor => Scope::Everywhere,
+        Origin::Site(_) => Scope::Here,
+    };
     let mut avoid: Option<Arc<Endpoint>> = None;
     let mut pooled = Pooled::Allowed;
     let mut reason = Reason::NoInstance;
     let mut _budget = None;
     loop {
-        let Some(endpoint) = pick(&entry, avoid.as_ref(), core.now(), &mut |n| {
+        let picked = pick(&entry, scope, avoid.as_ref(), core.now(), &mut |n| {
             fastrand::usize(..n)
-        }) else {
+        });
+        let Some(endpoint) = picked else {
             return exchange.refuse(reason, None).await;
         };
         exchange.record.instance = Some(endpoint.id().slot.0);

@@ -5,11 +5,13 @@
 use crate::channel::Channel;
 use crate::connection;
 use crate::core::{Core, Open};
+use crate::link;
 use crate::metrics::Handshake;
-use crate::peer::{Peer, Scheme};
+use crate::peer::{Origin, Peer, Scheme};
 use minato_config::{Service, UpstreamTls};
 use minato_http1::RequestHead;
-use minato_tls::{Acceptor, Certificates, ConnectError, Connector, Protocol};
+use minato_proxy::Endpoint;
+use minato_tls::{Acceptor, Certificates, Connector, Protocol};
 use rustc_hash::FxHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::net::SocketAddr;
@@ -79,6 +81,7 @@ pub(crate) fn spawn(
         let peer = Peer {
             address: peer,
             scheme: Scheme::Https,
+            origin: Origin::Visitor,
         };
         let channel = Channel::Tls(Box::new(accepted.stream));
         match accepted.protocol {
@@ -88,25 +91,34 @@ pub(crate) fn spawn(
     });
 }
 
-/// Shakes hands with an instance, where its service says so. Waits for as long as the instance likes.
+/// Shakes hands with what stands at `endpoint`: an instance, where its service says so; a gateway of another site always. Waits
+/// for as long as it likes.
 pub(crate) async fn connect(
+    core: &Core,
     tcp: TcpStream,
     service: &Service,
-    address: SocketAddr,
-) -> Result<Channel, ConnectError> {
+    endpoint: &Endpoint,
+) -> Result<Channel, String> {
+    let address = endpoint.address();
+    if let Some(site) = endpoint.site() {
+        return link::connect(core, tcp, site, service.upstream.protocol).await;
+    }
     let Some(tls) = &service.upstream.tls else {
         return Ok(Channel::Tcp(tcp));
     };
     let protocol = Protocol::from(service.upstream.protocol);
-    let stream = Connector::shared()
-        .connect(tcp, tls, address, protocol)
-        .await?;
+    let connecting = Connector::shared().connect(tcp, tls, address, protocol);
+    let stream = connecting.await.map_err(|it| it.to_string())?;
     Ok(Channel::TlsUpstream(Box::new(stream)))
 }
 
-/// A number for how instances of a service are spoken to, so that connections of another identity are not used again.
-pub(crate) fn identity(tls: Option<&UpstreamTls>) -> u64 {
-    let Some(tls) = tls else {
+/// A number for how an endpoint of a service is spoken to, so that connections of another identity are not used again.
+pub(crate) fn identity(service: &Service, endpoint: &Endpoint) -> u64 {
+    if endpoint.site().is_some() {
+        // There is one way to speak to other sites.
+        return 1;
+    }
+    let Some(tls): Option<&UpstreamTls> = service.upstream.tls.as_ref() else {
         return 0;
     };
     let mut hasher = FxHasher::default();

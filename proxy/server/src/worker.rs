@@ -104,10 +104,10 @@ async fn work(start: Start) {
     let mut loops = JoinSet::new();
     for (listener, deal) in start.listeners {
         match listener.register() {
-            Ok((socket, acceptor)) => {
+            Ok((socket, door)) => {
                 let mut told = told.clone();
                 let stop = async move { drop(told.wait_for(|it| *it != Phase::Serve).await) };
-                loops.spawn_local(accept::run(Rc::clone(&core), socket, acceptor, deal, stop));
+                loops.spawn_local(accept::run(Rc::clone(&core), socket, door, deal, stop));
             }
             Err(error) => tracing::error!(%error, "a listener cannot be used"),
         }

@@ -79,12 +79,14 @@ fn gateway(origin: SocketAddr) -> Arc<Gateway> {
         nodes: Default::default(),
         update: Default::default(),
         depends_on: Default::default(),
+        sites: None,
     };
     let id = EndpointId {
         service: name,
         slot: SlotIndex(0),
         generation: Generation::default(),
         run: Run(1),
+        site: None,
     };
     let endpoint = Endpoint::new(id, origin, 0, Verdict::Up);
     let shared = Shared::new(&service);
@@ -100,6 +102,7 @@ fn gateway(origin: SocketAddr) -> Arc<Gateway> {
         connections: 10_000,
         workers: std::num::NonZeroUsize::new(1),
         redirect: None,
+        link: None,
     })
 }
 

@@ -18,7 +18,11 @@ fn picked(entry: &ServiceEntry, avoid: Option<usize>) -> String {
     let now = start();
     let avoid = avoid.map(|it| &entry.endpoints[it]);
     let all: BTreeSet<_> = (0..500)
-        .filter_map(|_| pick(entry, avoid, now, &mut |n| random.usize(0..n)))
+        .filter_map(|_| {
+            pick(entry, Scope::Everywhere, avoid, now, &mut |n| {
+                random.usize(0..n)
+            })
+        })
         .map(|it| it.id().slot.0)
         .collect();
     all.iter().map(u16::to_string).collect()
@@ -114,7 +118,10 @@ fn equals_are_picked_equally_often() {
     let (mut random, now) = (fastrand::Rng::with_seed(42), start());
     let mut counts = [0_u32; 5];
     for _ in 0..50_000 {
-        let one = pick(&entry, None, now, &mut |n| random.usize(0..n)).unwrap();
+        let one = pick(&entry, Scope::Everywhere, None, now, &mut |n| {
+            random.usize(0..n)
+        })
+        .unwrap();
         counts[usize::from(one.id().slot.0)] += 1;
     }
     for count in counts {
@@ -135,7 +142,10 @@ fn requests_that_last_spread_evenly() {
     let (mut random, now) = (fastrand::Rng::with_seed(1), start());
     let mut held = Vec::new();
     for _ in 0..10_000 {
-        let one = pick(&entry, None, now, &mut |n| random.usize(0..n)).unwrap();
+        let one = pick(&entry, Scope::Everywhere, None, now, &mut |n| {
+            random.usize(0..n)
+        })
+        .unwrap();
         held.push(one.begin());
     }
     let loads: Vec<_> = entry.endpoints.iter().map(|it| it.in_flight()).collect();
@@ -159,16 +169,98 @@ fn failing_fast_attracts_nothing() {
 #[test]
 fn a_random_source_past_its_bound_is_survived() {
     let entry = library("UUU");
-    assert!(pick(&entry, None, start(), &mut |n| n + 5).is_some());
+    assert!(pick(&entry, Scope::Everywhere, None, start(), &mut |n| n + 5).is_some());
 }
 
 #[test]
 fn a_standing_that_changes_while_one_is_picked_is_no_reason_to_pick_none() {
     let entry = library("S");
     let one = &entry.endpoints[0];
-    let found = pick(&entry, None, start(), &mut |_| {
+    let found = pick(&entry, Scope::Everywhere, None, start(), &mut |_| {
         one.set_standing(Standing::Held);
         0
     });
     assert!(found.is_some());
+}
+
+/// An instance here, and a gateway each of two other sites behind it.
+fn of_three_sites(standings: [Standing; 3]) -> ServiceEntry {
+    let all = standings.iter().zip(0..).map(|(standing, n)| {
+        let own = crate::sample::endpoint(n, 0, minato_health::Verdict::Up);
+        let mut id = own.id().clone();
+        id.site = (n > 0).then(|| minato_config::SiteId::parse(&format!("site-{n}")).unwrap());
+        let tier = u8::try_from(n).unwrap();
+        let endpoint = Endpoint::new(id, own.address(), tier, minato_health::Verdict::Up);
+        endpoint.set_standing(*standing);
+        endpoint
+    });
+    entry(service("library", &[]), all.collect())
+}
+
+fn offers(carries: [u16; 3], beyond: Beyond) -> Option<Arc<crate::Spread>> {
+    let offers = carries.iter().zip(0..).map(|(carries, tier)| crate::Offer {
+        tier,
+        carries: *carries,
+        allowed: ALL,
+    });
+    crate::Spread::of(&offers.collect::<Vec<_>>(), beyond).map(Arc::new)
+}
+
+/// How many of 1,000 numbers lead to each site, and to none.
+fn drawn(entry: &ServiceEntry, scope: Scope, avoid: Option<usize>) -> [usize; 4] {
+    let avoid = avoid.map(|it| &entry.endpoints[it]);
+    let mut counts = [0; 4];
+    for number in 0..1_000 {
+        let mut random = |n: usize| number % n;
+        let found = pick(entry, scope, avoid, start(), &mut random);
+        counts[found.map_or(3, |it| usize::from(it.id().slot.0))] += 1;
+    }
+    counts
+}
+
+#[test]
+fn visitors_are_shared_out_among_sites_and_the_excess_is_turned_away() {
+    use Standing::{Out, Up};
+    let up = || of_three_sites([Up, Up, Up]);
+    let shared = |carries| up().spread(offers(carries, Beyond::Next));
+    let everywhere = Scope::Everywhere;
+    assert_eq!(drawn(&up(), everywhere, None), [1_000, 0, 0, 0]);
+    assert_eq!(
+        drawn(&shared([1_000; 3]), everywhere, None),
+        [1_000, 0, 0, 0]
+    );
+    assert_eq!(
+        drawn(&shared([466, 300, 100]), everywhere, None),
+        [466, 300, 100, 134]
+    );
+    assert_eq!(
+        drawn(&shared([0, 0, 0]), everywhere, None),
+        [1_000, 0, 0, 0]
+    );
+    // What came over a link is served here, whatever the shares; a second attempt goes where it can.
+    assert_eq!(
+        drawn(&shared([0, 500, 0]), Scope::Here, None),
+        [1_000, 0, 0, 0]
+    );
+    assert_eq!(
+        drawn(&shared([466, 300, 0]), everywhere, Some(0)),
+        [0, 1_000, 0, 0]
+    );
+    // A site that has just gone out is passed over, and nobody waits for new shares.
+    let gone = of_three_sites([Out, Up, Up]).spread(offers([1_000; 3], Beyond::Next));
+    assert_eq!(drawn(&gone, everywhere, None), [0, 1_000, 0, 0]);
+    assert_eq!(drawn(&gone, Scope::Here, None), [0, 0, 0, 1_000]);
+}
+
+#[test]
+fn where_a_person_decides_nobody_goes_to_another_site() {
+    use Standing::{Out, Up};
+    let only = |first| {
+        let spread = crate::Spread::only(0, Beyond::Nothing);
+        of_three_sites([first, Up, Up]).spread(Some(Arc::new(spread)))
+    };
+    let everywhere = Scope::Everywhere;
+    assert_eq!(drawn(&only(Up), everywhere, None), [1_000, 0, 0, 0]);
+    assert_eq!(drawn(&only(Out), everywhere, None), [0, 0, 0, 1_000]);
+    assert_eq!(drawn(&only(Up), everywhere, Some(0)), [1_000, 0, 0, 0]);
 }

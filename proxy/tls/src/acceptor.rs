@@ -112,6 +112,11 @@ impl Acceptor {
         })
     }
 
+    /// For a listener whose certificates and clients are decided by others.
+    pub fn with(config: Arc<ServerConfig>) -> Self {
+        Self { config }
+    }
+
     /// The handshake. Waits for as long as the client likes: the caller sets the deadline.
     ///
     /// After a refusal the client is told why before this returns, which takes at most 2 s.

@@ -70,12 +70,7 @@ impl Connector {
             }
             None => ServerName::IpAddress(IpAddr::from(address.ip())),
         };
-        let session =
-            UnbufferedClientConnection::new(config, name).map_err(ConnectError::Handshake)?;
-        let mut stream = TlsStream::new(session, io);
-        stream.handshake(|| ()).await?;
-        // The instance waits for the last word, whether or not anything is asked of it.
-        poll_fn(|cx| stream.poll_flush(cx)).await?;
+        let stream = shake_hands(io, config, name).await?;
         let agreed = stream.session().alpn_protocol();
         if protocol == Protocol::Http2 && agreed != Some(Alpn::HTTP2) {
             return Err(ConnectError::NoHttp2);
@@ -133,6 +128,25 @@ impl Connector {
         });
         Ok(config)
     }
+}
+
+/// The client's side of a handshake by `config` over `io`. Waits for as long as the peer likes: the caller sets the deadline.
+///
+/// # Errors
+///
+/// `UnexpectedEof`: the peer went away. `InvalidData`: the handshake failed; the cause is a [`rustls::Error`].
+pub async fn shake_hands<IO: AsyncRead + AsyncWrite + Unpin>(
+    io: IO,
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+) -> std::io::Result<TlsStream<UnbufferedClientConnection, IO>> {
+    let session = UnbufferedClientConnection::new(config, name)
+        .map_err(|it| std::io::Error::new(std::io::ErrorKind::InvalidData, it))?;
+    let mut stream = TlsStream::new(session, io);
+    stream.handshake(|| ()).await?;
+    // The peer waits for the last word, whether or not anything is asked of it.
+    poll_fn(|cx| stream.poll_flush(cx)).await?;
+    Ok(stream)
 }
 
 fn known_config(

@@ -15,7 +15,7 @@ mod tickets;
 pub use acceptor::{Accepted, Acceptor, AcceptorError, ClientCertificate};
 pub use authorities::AuthoritiesError;
 pub use certificates::{Certificates, Fault, Following, Unserved};
-pub use connector::{ConnectError, Connector};
+pub use connector::{ConnectError, Connector, shake_hands};
 pub use stream::{ClientStream, ServerStream, Side, TlsStream};
 pub use tickets::{TicketKeys, TicketKeysError};
 

@@ -11,6 +11,7 @@ pub use side::Side;
 
 use engine::{Engine, Job};
 use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::CertificateDer;
 use rustls::server::UnbufferedServerConnection;
 use std::fmt;
 use std::future::poll_fn;
@@ -63,6 +64,16 @@ impl<S: Side, IO: AsyncRead + AsyncWrite + Unpin> TlsStream<S, IO> {
     /// The socket below. Reading or writing it directly breaks the connection.
     pub fn io(&self) -> &IO {
         &self.io
+    }
+
+    /// What was agreed by ALPN.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.engine.session().common().alpn_protocol()
+    }
+
+    /// The peer's certificates, its own first, checked in the handshake; `None` where it showed none.
+    pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.engine.session().common().peer_certificates()
     }
 
     pub(crate) fn session(&self) -> &S {

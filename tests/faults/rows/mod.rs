@@ -7,5 +7,6 @@ mod leader_killed;
 mod leases;
 mod node_lost;
 mod prefix;
+mod site_cut;
 mod store_cut;
 mod two_leaders;

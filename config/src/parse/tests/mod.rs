@@ -5,6 +5,7 @@ mod dependencies;
 mod documented;
 mod service_file;
 mod settings_file;
+mod several_sites;
 mod total;
 mod whole_folder;
 

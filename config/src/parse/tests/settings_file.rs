@@ -121,7 +121,9 @@ fn keys() {
     );
     wrong(
         "[sites.osaka]\ngateways = []",
-        &[":1: sites: is not served by this version; more than one site comes later: leave it out"],
+        &[
+            ":2: sites.osaka.gateways: must be a list of 1 to 16 HOST:PORT, like [\"gw.osaka.example:8443\", \"192.0.2.7:8443\"], got an empty list",
+        ],
     );
     wrong(
         "[agent]\nruntime = \"dcker\"",

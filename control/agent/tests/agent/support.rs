@@ -180,6 +180,7 @@ pub(crate) fn service(command: Command, health: Health) -> Service {
         nodes: Default::default(),
         update: Default::default(),
         depends_on: Default::default(),
+        sites: None,
     }
 }
 

@@ -392,6 +392,8 @@ async fn overview(shared: &Shared) -> Status {
         draining: admin.view.upgrade().draining,
         entrance: Some(admin.view.entrance())
             .filter(|it| !(it.asked_at.is_empty() && it.reason.is_empty() && it.names.is_empty())),
+        links: admin.view.links(),
+        shares: admin.view.shares(),
     }
 }
 

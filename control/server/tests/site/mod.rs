@@ -72,6 +72,7 @@ pub fn command(text: &str, replicas: u16) -> Service {
         nodes: Default::default(),
         update: Default::default(),
         depends_on: Default::default(),
+        sites: None,
     }
 }
 

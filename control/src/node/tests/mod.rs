@@ -202,6 +202,7 @@ impl Story {
                     nodes: Default::default(),
                     update: Default::default(),
                     depends_on: Default::default(),
+                    sites: None,
                 };
                 let source = Source::File {
                     path: "services/a.toml".into(),

@@ -24,6 +24,8 @@ pub enum Kind {
     Host,
     /// Keep-Alive
     KeepAlive,
+    /// Minato-Hops, which only a link between sites may carry, and which says it anew.
+    MinatoHops,
     /// Proxy, which CGI hands on as `HTTP_PROXY`.
     Proxy,
     /// Proxy-Connection
@@ -143,6 +145,7 @@ impl Kind {
             (10, b'k') => (begins_with(name, b"keep-alive"), Self::KeepAlive),
             (10, b's') => (begins_with(name, b"set-cookie"), Self::SetCookie),
             (10, b'u') => (begins_with(name, b"user-agent"), Self::UserAgent),
+            (11, b'm') => (begins_with(name, b"minato-hops"), Self::MinatoHops),
             (12, b'c') => (begins_with(name, b"content-type"), Self::ContentType),
             (13, b'a') => (begins_with(name, b"authorization"), Self::Authorization),
             (14, b'c') => (begins_with(name, b"content-length"), Self::ContentLength),
@@ -187,6 +190,8 @@ mod tests {
             ("tE", Kind::Te),
             ("Upgrade", Kind::Upgrade),
             ("Keep-Alive", Kind::KeepAlive),
+            ("Minato-HOPS", Kind::MinatoHops),
+            ("Minato-Hope", Kind::Other),
             ("Expect", Kind::Expect),
             ("Via", Kind::Via),
             ("Trailer", Kind::Trailer),

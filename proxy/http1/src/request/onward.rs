@@ -20,6 +20,8 @@ pub struct RequestOnward<'a> {
     pub trust: Trust,
     /// `http` or `https`: how it reached us.
     pub scheme: &'a str,
+    /// How many links between sites it will have gone over, where it goes over one; a client's own word of that stays behind.
+    pub hops: Option<u8>,
     /// Named in Host where an HTTP/1.0 client sent none.
     pub upstream: SocketAddr,
 }
@@ -35,6 +37,7 @@ enum Hop {
 const LEFT: Kinds = HOP_BY_HOP.and(Kinds::of(&[
     Kind::ContentLength,
     Kind::Host,
+    Kind::MinatoHops,
     Kind::Proxy,
     Kind::Underscored,
     Kind::XForwardedFor,
@@ -104,6 +107,9 @@ impl RequestHead {
     fn emit_ours(&self, hop: Hop, onward: &RequestOnward<'_>, emit: &mut impl FnMut(&[u8], &[u8])) {
         self.emit_origin(onward, emit);
         emit(b"Via", self.version.via());
+        if let Some(hops) = onward.hops {
+            emit(b"Minato-Hops", decimal(hops.into(), &mut [0; 20]));
+        }
         self.emit_framing(hop, emit);
         match hop {
             Hop::Http1 if self.wants_websocket() => {

@@ -5,12 +5,15 @@ use crate::accept::{self, Deal};
 use crate::access_log::Sink;
 use crate::clock;
 use crate::gateway::{AccessLog, Gateway, GatewayOptions};
+use crate::listener::Door;
 use crate::metrics::Metrics;
 use crate::record::judge;
 use arc_swap::ArcSwap;
 use minato_config::{Generation, Health, Run, Service, ServiceName, SlotIndex, parse_service};
 use minato_health::Verdict;
-use minato_proxy::{AttemptEnd, Endpoint, EndpointId, Intake, Shared, Standing, Table, pick};
+use minato_proxy::{
+    AttemptEnd, Endpoint, EndpointId, Intake, Scope, Shared, Standing, Table, pick,
+};
 use std::future::pending;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -35,6 +38,7 @@ fn core(address: SocketAddr) -> Rc<Core> {
         slot: SlotIndex(0),
         generation: Generation::default(),
         run: Run(1),
+        site: None,
     };
     let endpoint = Endpoint::new(id, address, 0, Verdict::Up);
     assert_eq!(endpoint.standing(), Standing::Up);
@@ -52,6 +56,7 @@ fn core(address: SocketAddr) -> Rc<Core> {
         connections: 100,
         workers: None,
         redirect: None,
+        link: None,
     });
     // Logged, but not to standard output.
     let (lines, written) = sync_channel::<Vec<u8>>(64);
@@ -108,7 +113,7 @@ fn a_kept_alive_request_allocates_nothing() {
         tokio::task::spawn_local(async move { keeps.keep_time(0).await });
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
-        let accepting = accept::run(Rc::clone(&core), socket, None, Deal::Keep, pending());
+        let accepting = accept::run(Rc::clone(&core), socket, Door::Http, Deal::Keep, pending());
         tokio::task::spawn_local(accepting);
         (client, core)
     });
@@ -170,7 +175,10 @@ fn decide_and_tell(core: &Rc<Core>, request: &RequestHead, peer: SocketAddr) {
     let Admission::Permit(_permit) = entry.shared.queue.admit() else {
         unreachable!("there is room");
     };
-    let endpoint = pick(&entry, None, core.now(), &mut |n| fastrand::usize(..n)).unwrap();
+    let endpoint = pick(&entry, Scope::Everywhere, None, core.now(), &mut |n| {
+        fastrand::usize(..n)
+    })
+    .unwrap();
     record.instance = Some(endpoint.id().slot.0);
     let in_flight = endpoint.begin();
     (record.status, record.bytes) = (200, 5);

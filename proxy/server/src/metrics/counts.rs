@@ -3,7 +3,7 @@
 use super::recent::Recent;
 use super::tally::Tally;
 use crate::note::Note;
-use minato_config::{ServiceName, SlotIndex};
+use minato_config::{ServiceName, SiteId, SlotIndex};
 use minato_proxy::{Endpoint, EndpointId, Serial, ServiceEntry};
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
@@ -74,6 +74,22 @@ impl Attempts {
     }
 }
 
+/// Where attempts go: a slot of this site, or another site, whichever gateway of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Place {
+    Slot(ServiceName, SlotIndex),
+    Site(ServiceName, SiteId),
+}
+
+impl Place {
+    fn of(id: &EndpointId) -> Self {
+        match &id.site {
+            None => Self::Slot(id.service.clone(), id.slot),
+            Some(site) => Self::Site(id.service.clone(), site.clone()),
+        }
+    }
+}
+
 type Shelf<K, V> = RwLock<HashMap<K, Arc<V>>>;
 
 /// How a TLS handshake with a client ended.
@@ -94,7 +110,7 @@ pub(super) struct CoreCounts {
     /// `None`: requests that no route took.
     pub(super) services: Shelf<Option<ServiceName>, ServiceCounts>,
     pub(super) runs: Shelf<EndpointId, Attempts>,
-    pub(super) slots: Shelf<(ServiceName, SlotIndex), Attempts>,
+    pub(super) slots: Shelf<Place, Attempts>,
     pub(super) connections: Tally,
     pub(super) accepted: Tally,
     pub(super) pool_idle: Tally,
@@ -151,7 +167,7 @@ impl Counts {
             let id = endpoint.id();
             Counted {
                 run: found(&self.shared.runs, id.clone()),
-                slot: found(&self.shared.slots, (id.service.clone(), id.slot)),
+                slot: found(&self.shared.slots, Place::of(id)),
             }
         });
         counted.run.add(attempted);

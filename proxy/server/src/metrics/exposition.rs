@@ -1,10 +1,10 @@
 //! The counts as Prometheus reads them.
 
 use super::Metrics;
-use super::counts::{BUCKETS_US, CLASSES, CoreCounts, HANDSHAKES, ServiceCounts};
+use super::counts::{BUCKETS_US, CLASSES, CoreCounts, HANDSHAKES, Place, ServiceCounts};
 use super::tally::Tally;
 use crate::note::Note;
-use minato_config::{ServiceName, SlotIndex};
+use minato_config::ServiceName;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
@@ -161,7 +161,7 @@ fn by_service(cores: &[Arc<CoreCounts>]) -> Vec<MetricFamily> {
 }
 
 fn by_slot(cores: &[Arc<CoreCounts>]) -> Vec<MetricFamily> {
-    let mut all: BTreeMap<(ServiceName, SlotIndex), (u64, u64)> = BTreeMap::new();
+    let mut all: BTreeMap<Place, (u64, u64)> = BTreeMap::new();
     for core in cores {
         let slots = core.slots.read().unwrap_or_else(PoisonError::into_inner);
         for (slot, counts) in slots.iter() {
@@ -180,15 +180,33 @@ fn by_slot(cores: &[Arc<CoreCounts>]) -> Vec<MetricFamily> {
         "Gateway-class failures of attempts by instance.",
         MetricType::COUNTER,
     );
-    for ((service, slot), (made, failed)) in all {
-        let slot = slot.to_string();
-        let labels = [("instance", slot.as_str()), ("service", service.as_str())];
-        push(&mut requests, counter(made, &labels));
+    let mut sent = family(
+        "minato_peer_requests_total",
+        "Attempts by other site.",
+        MetricType::COUNTER,
+    );
+    let mut lost = family(
+        "minato_peer_failures_total",
+        "Gateway-class failures of attempts by other site.",
+        MetricType::COUNTER,
+    );
+    for (place, (made, failed)) in all {
+        let (service, label, value, requests, failures) = match place {
+            Place::Slot(service, slot) => {
+                let slot = slot.to_string();
+                (service, "instance", slot, &mut requests, &mut failures)
+            }
+            Place::Site(service, site) => (service, "site", site.to_string(), &mut sent, &mut lost),
+        };
+        // Sorted by name, as they are shown.
+        let mut labels = [(label, value.as_str()), ("service", service.as_str())];
+        labels.sort_unstable();
+        push(requests, counter(made, &labels));
         if failed > 0 {
-            push(&mut failures, counter(failed, &labels));
+            push(failures, counter(failed, &labels));
         }
     }
-    vec![requests, failures]
+    vec![requests, failures, sent, lost]
 }
 
 fn totals(cores: &[Arc<CoreCounts>]) -> Vec<MetricFamily> {

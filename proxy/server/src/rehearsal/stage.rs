@@ -9,7 +9,7 @@ use crate::dial::Dial;
 use crate::gateway::{AccessLog, Gateway, GatewayOptions};
 use crate::memory::{Door, Doors, Far, Moment, pair};
 use crate::metrics::Metrics;
-use crate::peer::{Peer, Scheme};
+use crate::peer::{Origin, Peer, Scheme};
 use crate::{Deadlines, SorryPage};
 use arc_swap::ArcSwap;
 use minato_config::{
@@ -115,6 +115,7 @@ impl Stage {
             connections: CLIENTS,
             workers: None,
             redirect: None,
+            link: None,
         };
         let gateway = Gateway::with_deadlines(options, deadlines());
         let core = Core::with_dial(gateway, Dial::Memory(doors.clone()));
@@ -145,6 +146,7 @@ impl Stage {
         let peer = Peer {
             address: SocketAddr::new(address(self.clients.len()), 1024),
             scheme: Scheme::Http,
+            origin: Origin::Visitor,
         };
         let open = self.core.opened();
         connection::spawn(&self.core, open, Channel::Memory(near), peer);
@@ -345,6 +347,7 @@ fn service(setting: Setting) -> Service {
         nodes: Default::default(),
         update: Default::default(),
         depends_on: Default::default(),
+        sites: None,
     }
 }
 
@@ -354,6 +357,7 @@ fn endpoint(service: &ServiceName, slot: u16) -> Arc<Endpoint> {
         slot: SlotIndex(slot),
         generation: Generation::default(),
         run: Run(1),
+        site: None,
     };
     let address = SocketAddr::new(Ipv4Addr::new(10, 1, 0, 1).into(), 80 + slot);
     Endpoint::new(id, address, 0, Verdict::Up)

@@ -69,6 +69,7 @@ impl Setup {
                 nodes: Default::default(),
                 update: Default::default(),
                 depends_on: Default::default(),
+                sites: None,
             },
             deadlines: Deadlines::default(),
             connections: 10_000,
@@ -90,6 +91,7 @@ impl Setup {
                 slot: SlotIndex(slot),
                 generation: Generation::default(),
                 run: Run(1),
+                site: None,
             };
             Endpoint::new(id, *address, 0, Verdict::Up)
         };
@@ -135,6 +137,7 @@ impl Setup {
             connections: self.connections,
             workers: NonZeroUsize::new(self.workers),
             redirect,
+            link: None,
         };
         let gateway = Gateway::with_deadlines(options, self.deadlines);
         let (stop, stopped) = watch::channel(Phase::Serve);

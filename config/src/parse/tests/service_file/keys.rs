@@ -17,7 +17,7 @@ retries = 9
         text,
         &[
             ":2: service.library.replicas: must be at least 1, got 0; to stop serving type `minato drain`, to change the number for a while `minato scale`, to end the service delete its file",
-            ":3: service.library.intervall: unknown key; known here: command, image, endpoints, port, replicas, routes, route, health, protocol, tls, limits, timeouts, retries, nodes, update, depends_on, env, directory, stop, network, pull, init, user, secrets, volumes, resources",
+            ":3: service.library.intervall: unknown key; known here: command, image, endpoints, port, replicas, routes, route, health, protocol, tls, limits, timeouts, retries, nodes, update, depends_on, env, directory, stop, network, pull, init, user, secrets, volumes, resources, sites, standby, failover, failback, at",
             ":4: service.library.routes[0]: no request can match \"Example.org\": hosts are matched in lower case; write `example.org`",
             ":4: service.library.routes[1]: no request can match \"example.org//a\": no segment may be empty; write `example.org/a`",
             ":5: service.library.health.intervl: unknown key; did you mean `interval`?",
@@ -43,8 +43,8 @@ fn keys() {
         "image: needs `port`: where the program in the image listens, like port = 8080",
     );
     wrong(
-        "sites = [\"a\"]",
-        "sites: is not served by this version; more than one site comes later: leave it out",
+        "sites = [\"a\", \"a\"]",
+        "sites[1]: stands here already; leave one of them out",
     );
     wrong(
         "resources = {}",

@@ -59,6 +59,8 @@ fn status(services: Vec<ServiceStatus>) -> Status {
         alarms: Vec::new(),
         operations: Vec::new(),
         draining: Vec::new(),
+        links: Vec::new(),
+        shares: Vec::new(),
         entrance: None,
     }
 }

@@ -28,6 +28,7 @@ fn service(text: &str, replicas: u16) -> Service {
         nodes: Default::default(),
         update: Default::default(),
         depends_on: Default::default(),
+        sites: None,
     }
 }
 

@@ -5,6 +5,7 @@ const ONWARD: RequestOnward<'_> = RequestOnward {
     client: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
     trust: Trust::Unknown,
     scheme: "http",
+    hops: None,
     upstream: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3000),
 };
 
@@ -181,4 +182,21 @@ fn a_request_of_http_2_gets_the_framing_of_http_1() {
     let chunked = "Transfer-Encoding: chunked".to_owned();
     assert_eq!(ask("GET"), (chunked.clone(), "Via: 2.0 minato".to_owned()));
     assert_eq!(ask("POST"), (chunked, "Content-Length: 0".to_owned()));
+}
+
+#[test]
+fn hops_are_said_by_us_alone() {
+    let claim = "GET / HTTP/1.1\nHost: a\nMinato-Hops: 7\nminato-hops: 0";
+    let origin = "GET / HTTP/1.1\nHost: a\nX-Forwarded-For: 192.0.2.7\nX-Forwarded-Proto: http\nX-Forwarded-Host: a\nVia: 1.1 minato";
+    check(claim, &ONWARD, origin);
+    let trusted = RequestOnward {
+        trust: Trust::Trusted,
+        ..ONWARD
+    };
+    check(claim, &trusted, origin);
+    let over_link = RequestOnward {
+        hops: Some(1),
+        ..ONWARD
+    };
+    check(claim, &over_link, &format!("{origin}\nMinato-Hops: 1"));
 }

@@ -1,0 +1,202 @@
+//! `[sites.X]` and `[link]` of `minato.toml`.
+
+use super::document::Report;
+use super::field::{Field, Given, Section};
+use super::key::Keys;
+use super::settings::path;
+use super::{address, gateway, pattern};
+use crate::{GatewayAddress, LinkFiles, LinkSettings, PeerSettings, PortRange, Settings, SiteId};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Of `[link]`.
+pub(super) const KEYS: Keys =
+    Keys::known(&["listen", "identity", "authority", "certificate", "key"]);
+/// Of `[sites.X]`.
+pub(super) const SITE_KEYS: Keys = Keys::known(&["gateways"]);
+
+/// Peers of one site.
+const MOST_SITES: usize = 7;
+const MOST_GATEWAYS: usize = 16;
+const MOST_LISTENERS: usize = 16;
+
+/// `[sites]`
+pub(super) fn sites(
+    field: &Field<'_>,
+    report: &mut Report<'_>,
+) -> Option<BTreeMap<SiteId, PeerSettings>> {
+    const FORM: &str = "tables, one for each other site, like [sites.osaka]";
+    let all = field.table(report, FORM, MOST_SITES, |name, it, report| {
+        let site = SiteId::parse(name);
+        let site = site.map_or_else(|error| it.problem(report, error.to_string()), Some);
+        let section = it.section(report, &format!("a table, written [sites.{name}]"))?;
+        SITE_KEYS.check(&section, report);
+        let found = section.read(report, "gateways", gateways);
+        if found.is_absent() {
+            let message = format!(
+                "needs `gateways`, where its gateways accept links, like gateways = [\"gw.{name}.example:8443\"]"
+            );
+            return it.problem(report, message);
+        }
+        Some((site?, PeerSettings { gateways: found.right()? }))
+    })?;
+    Some(all.into_values().collect())
+}
+
+fn gateways(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<GatewayAddress>> {
+    const FORM: &str =
+        "a list of 1 to 16 HOST:PORT, like [\"gw.osaka.example:8443\", \"192.0.2.7:8443\"]";
+    let items = field.items(report, FORM, 1..=MOST_GATEWAYS)?;
+    let mut all = Vec::new();
+    for item in &items {
+        match gateway_address(item, report) {
+            Some(it) if all.contains(&it) => {
+                item.problem::<()>(report, "stands here already; leave one of them out");
+            }
+            Some(it) => all.push(it),
+            None => {}
+        }
+    }
+    (all.len() == items.len()).then_some(all)
+}
+
+fn gateway_address(field: &Field<'_>, report: &mut Report<'_>) -> Option<GatewayAddress> {
+    const FORM: &str = "HOST:PORT, like \"gw.osaka.example:8443\" or \"192.0.2.7:8443\"";
+    let text = field.text(report, FORM)?;
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return field.wrong(report, FORM);
+    };
+    let port = port.parse::<u16>().ok().filter(|it| *it > 0);
+    let bracketed = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let host = match bracketed {
+        Some(it) => it.parse::<Ipv6Addr>().ok().map(|it| it.to_string()),
+        None => match host.parse::<IpAddr>() {
+            Ok(IpAddr::V4(it)) => Some(it.to_string()),
+            Ok(IpAddr::V6(_)) => None,
+            Err(_) => pattern::dns_name(&host.to_ascii_lowercase()).ok(),
+        },
+    };
+    match (host, port) {
+        (Some(host), Some(port)) => Some(GatewayAddress { host, port }),
+        _ => field.wrong(report, FORM),
+    }
+}
+
+/// `[link]`. Relative paths are taken from `folder`.
+pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>, folder: &Path) -> LinkSettings {
+    let mut listen = Vec::new();
+    let _ = section.read(report, "listen", |it, to| listeners(it, to, &mut listen));
+    let file = |it: &Field<'_>, to: &mut Report<'_>| path(it, to).map(|it| folder.join(it));
+    let identity = section.read(report, "identity", file);
+    let given = ["authority", "certificate", "key"].map(|it| section.read(report, it, file));
+    LinkSettings {
+        listen,
+        identity: files(section, report, identity, given),
+    }
+}
+
+fn files(
+    section: &Section<'_>,
+    report: &mut Report<'_>,
+    identity: Given<PathBuf>,
+    given: [Given<PathBuf>; 3],
+) -> Option<LinkFiles> {
+    let some = given.iter().any(|it| !it.is_absent());
+    if !identity.is_absent() {
+        if some && let Some(field) = section.get(report, "identity") {
+            let message = "stands beside `authority`, `certificate` or `key`; leave the folder or the files out";
+            field.problem::<()>(report, message);
+        }
+        return identity.right().map(LinkFiles::Folder);
+    }
+    if some && given.iter().any(Given::is_absent) {
+        let field = ["authority", "certificate", "key"];
+        if let Some(field) = field.iter().find_map(|it| section.get(report, it)) {
+            let message = "needs all of `authority`, `certificate` and `key`, or in their place `identity`, a folder that `minato ca issue` made";
+            field.problem::<()>(report, message);
+        }
+        return None;
+    }
+    let [authority, certificate, key] = given;
+    Some(LinkFiles::Given {
+        authority: authority.right()?,
+        certificate: certificate.right()?,
+        key: key.right()?,
+    })
+}
+
+fn listeners(field: &Field<'_>, report: &mut Report<'_>, all: &mut Vec<SocketAddr>) -> Option<()> {
+    let items = field.items(
+        report,
+        "a list of addresses, like [\"[::]:8443\"]",
+        1..=MOST_LISTENERS,
+    )?;
+    for item in &items {
+        let Some(address) = address::listener(item, report) else {
+            continue;
+        };
+        if let Some(other) = all.iter().find(|it| gateway::overlap(**it, address)) {
+            let message = format!("{address} is taken by {other} already; leave one of them out");
+            item.problem::<()>(report, message);
+            continue;
+        }
+        all.push(address);
+    }
+    Some(())
+}
+
+/// What links say of the other parts of the settings.
+pub(super) fn check(root: &Section<'_>, report: &mut Report<'_>, settings: &Settings) {
+    let own = &settings.site;
+    let link = root.get(report, "link");
+    if let Some(sites) = root.get(report, "sites") {
+        if settings.sites.contains_key(own) {
+            let message = format!(
+                "[sites.{own}] is this site itself; name the others only, or change `site`"
+            );
+            sites.problem::<()>(report, message);
+        }
+        if !settings.sites.is_empty() && link.is_none() {
+            let message = "needs [link] with `identity` or certificates: gateways of other sites are told who calls";
+            sites.problem::<()>(report, message);
+        }
+    }
+    let Some(link) = link else {
+        return;
+    };
+    let toml::de::DeValue::Table(table) = link.value else {
+        return;
+    };
+    let section = Section {
+        path: link.path.clone(),
+        line: link.line,
+        table,
+    };
+    let no_files = KEYS.known[1..]
+        .iter()
+        .all(|it| section.get(report, it).is_none());
+    if no_files {
+        let message = "needs `identity`, the folder that `minato ca issue` made, like identity = \"/etc/minato/link\"";
+        link.problem::<()>(report, message);
+    }
+    let others = settings
+        .gateway
+        .listeners()
+        .map(|it| (it, "a listener of the gateway"));
+    let others: Vec<_> = others.chain([(settings.admin, "the admin's")]).collect();
+    let PortRange { first, last } = settings.agent.ports;
+    let place = section.get(report, "listen").unwrap_or(link);
+    for address in &settings.link.listen {
+        if let Some((other, whose)) = others.iter().find(|it| gateway::overlap(it.0, *address)) {
+            let message = format!("{address} is {whose} already ({other}); change one of them");
+            place.problem::<()>(report, message);
+        }
+        if (first..=last).contains(&address.port()) {
+            let message = format!(
+                "{address} lies in [agent] ports ({first}-{last}), from which instances get theirs; change one of them"
+            );
+            place.problem::<()>(report, message);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! `[sites]` and `[link]` of minato.toml, and the sites of a service.
+
+use super::*;
+use crate::{Consent, LinkFiles, SiteId, Standby};
+use std::path::PathBuf;
+
+fn site(text: &str) -> SiteId {
+    SiteId::parse(text).unwrap()
+}
+
+const LINK: &str = "[link]\nidentity = \"/i\"\n";
+
+#[test]
+fn peers_and_the_link() {
+    let text = "site = \"tokyo\"\n[sites.osaka]\ngateways = [\"GW.osaka.example:8443\", \"[fd00::7]:1\", \"192.0.2.7:8443\"]\n[link]\nlisten = [\"[::]:8443\"]\nauthority = \"ca.crt\"\ncertificate = \"gw.crt\"\nkey = \"/k/gw.key\"\n";
+    let settings = minato(text).unwrap();
+    let peer = &settings.sites[&site("osaka")];
+    let texts: Vec<String> = peer.gateways.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        ["gw.osaka.example:8443", "[fd00::7]:1", "192.0.2.7:8443"]
+    );
+    let Some(LinkFiles::Given { authority, key, .. }) = &settings.link.identity else {
+        panic!("{:?}", settings.link);
+    };
+    assert!(authority.ends_with("ca.crt"));
+    assert_eq!(key, &PathBuf::from("/k/gw.key"));
+}
+
+#[test]
+fn what_is_wrong_with_peers_says_what_to_do() {
+    for (text, problem) in [
+        ("[sites.osaka]\ngateways = [\"a:1\"]", "needs [link]"),
+        (
+            "[sites.osaka]\n[link]\nidentity = \"/i\"",
+            "needs `gateways`",
+        ),
+        (
+            "[sites.Osaka]\ngateways = [\"a:1\"]\n[link]\nidentity = \"/i\"",
+            "is not a name",
+        ),
+        (
+            "[sites.local]\ngateways = [\"a:1\"]\n[link]\nidentity = \"/i\"",
+            "is this site itself",
+        ),
+        (
+            "[sites.a]\ngateways = [\"a\"]\n[link]\nidentity = \"/i\"",
+            "HOST:PORT",
+        ),
+        (
+            "[sites.a]\ngateways = [\"a:0\"]\n[link]\nidentity = \"/i\"",
+            "HOST:PORT",
+        ),
+        (
+            "[sites.a]\ngateways = [\"https://a:1\"]\n[link]\nidentity = \"/i\"",
+            "HOST:PORT",
+        ),
+        (
+            "[sites.a]\ngateways = [\"a:1\", \"A:1\"]\n[link]\nidentity = \"/i\"",
+            "stands here already",
+        ),
+        ("[link]\nlisten = [\"[::]:8443\"]", "needs `identity`"),
+        (
+            "[link]\nidentity = \"/i\"\nkey = \"/k\"",
+            "leave the folder or the files out",
+        ),
+        ("[link]\nkey = \"/k\"", "needs all of"),
+        (
+            "[link]\nidentity = \"/i\"\nlisten = [\"127.0.0.1:8080\"]",
+            "a listener of the gateway already",
+        ),
+        (
+            "[link]\nidentity = \"/i\"\nlisten = [\"127.0.0.1:20000\"]",
+            "lies in [agent] ports",
+        ),
+    ] {
+        let problems = minato(text).unwrap_err();
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(
+            texts.iter().any(|it| it.contains(problem)),
+            "{text}: {texts:?}"
+        );
+        assert_eq!(texts.len(), 1, "{texts:?}");
+    }
+    minato(LINK).unwrap();
+}
+
+#[test]
+fn a_service_has_an_order_of_sites() {
+    let text = "command = [\"a\"]\nsites = [\"tokyo\", \"osaka\"]\nstandby = \"active\"\nfailback = \"ask\"\n[at.osaka]\nreplicas = 1\n";
+    let service = library(text).unwrap();
+    let sites = service.sites.unwrap();
+    assert_eq!(sites.order, [site("tokyo"), site("osaka")]);
+    assert_eq!(
+        (sites.standby, sites.failover, sites.failback),
+        (Standby::Active, Consent::Auto, Consent::Ask)
+    );
+    assert_eq!(sites.at[&site("osaka")].replicas, Some(1));
+    assert_eq!(
+        (sites.place(&site("osaka")), sites.place(&site("kyoto"))),
+        (Some(1), None)
+    );
+}
+
+#[test]
+fn what_is_wrong_with_an_order_says_what_to_do() {
+    for (text, problem) in [
+        ("sites = []", "got an empty list"),
+        ("sites = [\"Tokyo\"]", "is not a name"),
+        ("standby = \"warm\"", "says nothing without `sites`"),
+        (
+            "sites = [\"a\"]\nstandby = \"warn\"",
+            "did you mean \"warm\"?",
+        ),
+        (
+            "sites = [\"a\"]\nstandby = \"cold\"",
+            "not served by this version",
+        ),
+        (
+            "sites = [\"a\"]\nfailover = \"never\"",
+            "one of \"auto\", \"ask\"",
+        ),
+        (
+            "sites = [\"a\"]\n[at.b]\nreplicas = 1",
+            "is none of `sites`",
+        ),
+        ("sites = [\"a\"]\n[at.a]\nreplicas = 0", "from 1 to 1000"),
+    ] {
+        let problems = library(&format!("command = [\"a\"]\n{text}\n")).unwrap_err();
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(
+            texts.iter().any(|it| it.contains(problem)),
+            "{text}: {texts:?}"
+        );
+    }
+}

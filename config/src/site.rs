@@ -1,0 +1,118 @@
+//! Other sites: where their gateways are, who this gateway is to them, and in which order sites serve a service.
+
+use crate::SiteId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// `[sites.X]`: a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerSettings {
+    /// Where its gateways accept links: 1 to 16, no two alike.
+    pub gateways: Vec<GatewayAddress>,
+}
+
+/// Host and port of a peer's gateway. The host is an IP address or a DNS name, which is looked up again and again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GatewayAddress {
+    /// Without brackets.
+    pub host: String,
+    /// From 1.
+    pub port: u16,
+}
+
+impl std::fmt::Display for GatewayAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// `[link]`: how other sites reach this one, and who it is to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinkSettings {
+    /// Where links are accepted. Default none: this gateway calls its peers and is not called.
+    pub listen: Vec<SocketAddr>,
+    /// Given wherever there is a peer or a listener.
+    pub identity: Option<LinkFiles>,
+}
+
+/// Where a gateway's certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkFiles {
+    /// A folder that `minato ca issue` made: authority.crt, and the site's own site.crt and site.key, from which the gateway makes
+    /// its certificate itself.
+    Folder(PathBuf),
+    /// PEM files: the authority; the gateway's certificate with what leads to the authority; its private key.
+    Given {
+        /// The authority that all sites believe.
+        authority: PathBuf,
+        /// For `<node>.<site>.minato.internal`.
+        certificate: PathBuf,
+        /// Of the certificate.
+        key: PathBuf,
+    },
+}
+
+/// Which sites serve a service, and how those stand by that are not its first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sites {
+    /// Best first: 1 to 8, no two alike.
+    pub order: Vec<SiteId>,
+    /// What the sites behind the first do.
+    #[serde(default)]
+    pub standby: Standby,
+    /// Whether traffic leaves a site that fails by itself.
+    #[serde(default)]
+    pub failover: Consent,
+    /// Whether traffic goes back by itself.
+    #[serde(default)]
+    pub failback: Consent,
+    /// What differs at a site.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub at: BTreeMap<SiteId, AtSite>,
+}
+
+impl Sites {
+    /// The place of a site in the order, from 0.
+    pub fn place(&self, site: &SiteId) -> Option<u8> {
+        let place = self.order.iter().position(|it| it == site)?;
+        u8::try_from(place).ok()
+    }
+}
+
+/// What the sites behind the active one do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standby {
+    /// Each serves what comes in at its own entrance.
+    Active,
+    /// Instances run, visitors are sent to the active one.
+    #[default]
+    Warm,
+    /// No instance until it is asked for.
+    Cold,
+}
+
+/// Who decides that traffic moves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consent {
+    /// minato.
+    #[default]
+    Auto,
+    /// A person.
+    Ask,
+}
+
+/// `[at.X]`: what differs there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtSite {
+    /// Wanted instances there, in place of the service's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u16>,
+}

@@ -1,0 +1,248 @@
+//! When visitors of a service leave a site, and when they come back: slowly, and not again and again.
+//!
+//! One [`Course`] for each service and site. Numbers and their order: `docs/sites.md`. Not here: how shares follow from what each
+//! site can carry (`proxy`), who asks sites how they are (`src/link`).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Nothing of it is up, or nobody answers there: left after this time.
+pub const LEAVE_GONE: Duration = Duration::from_secs(3);
+/// It can carry a part only: the rest leaves after this time.
+pub const LEAVE_DEGRADED: Duration = Duration::from_secs(10);
+/// It has been well for this long before the first come back.
+pub const BACK: Duration = Duration::from_secs(60);
+/// Parts of the visitors that come back, in percent, each for [`STEP`] before the next.
+pub const STEPS: [u8; 2] = [10, 50];
+/// See [`STEPS`].
+pub const STEP: Duration = Duration::from_secs(10);
+/// A site that was left this often within [`SWING_TIME`] is not gone back to before a person says so.
+pub const SWINGS: usize = 3;
+/// See [`SWINGS`].
+pub const SWING_TIME: Duration = Duration::from_secs(3_600);
+
+/// What a site can do for a service, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It can carry all visitors.
+    Well,
+    /// Some.
+    Degraded,
+    /// None: nothing is up.
+    Gone,
+    /// None, and it has been so for [`LEAVE_GONE`] already: nobody there answers.
+    Silent,
+}
+
+/// Whether visitors are moved without being told to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moves {
+    /// Yes.
+    ByItself,
+    /// A person decides.
+    WhenTold,
+}
+
+/// What changed by an observation. People should hear of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Visitors leave it.
+    Leaves,
+    /// It keeps what it can carry; the others leave.
+    Spills,
+    /// It can carry all again.
+    Whole,
+    /// This many percent may go there again.
+    Returns(u8),
+    /// All may.
+    Back,
+    /// It would be left, and a person has to say so.
+    AsksToLeave,
+    /// It would be gone back to, and a person has to say so.
+    AsksToReturn,
+    /// It is well, and was left too often: a person has to say that it is gone back to.
+    Holds,
+}
+
+/// How far a site may be used now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leave {
+    /// Percent of the visitors that may go there.
+    pub percent: u8,
+    /// Whether it gets no more than it can carry; else all that may go there, whatever is up at this moment.
+    pub is_measured: bool,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Course {
+    stage: Stage,
+    condition: Condition,
+    /// Of the condition.
+    since: Instant,
+    /// Since when it can carry all, or could until now.
+    measured: Measured,
+    /// When it was left, of the last [`SWING_TIME`].
+    swings: VecDeque<Instant>,
+    /// A person was asked, and nothing changed since.
+    has_asked: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It was never well: there is nothing to leave.
+    New,
+    Full,
+    Away,
+    /// The place in [`STEPS`].
+    Step(usize, Instant),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Measured {
+    No,
+    Yes,
+}
+
+impl Course {
+    /// Nothing was seen of it yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            stage: Stage::New,
+            condition: Condition::Gone,
+            since: now,
+            measured: Measured::No,
+            swings: VecDeque::new(),
+            has_asked: false,
+        }
+    }
+
+    /// Takes in what is seen now. To be called at every change and once a second, since what lasts is what counts.
+    pub fn observe(
+        &mut self,
+        condition: Condition,
+        leave: Moves,
+        come_back: Moves,
+        now: Instant,
+    ) -> Option<Turn> {
+        if condition != self.condition {
+            (self.condition, self.since, self.has_asked) = (condition, now, false);
+        }
+        let lasted = now.saturating_duration_since(self.since);
+        match self.stage {
+            Stage::New if matches!(condition, Condition::Gone | Condition::Silent) => None,
+            Stage::New => {
+                self.stage = Stage::Full;
+                self.measure(lasted)
+            }
+            Stage::Full if matches!(condition, Condition::Gone | Condition::Silent) => {
+                if condition == Condition::Gone && lasted < LEAVE_GONE {
+                    return None;
+                }
+                if leave == Moves::WhenTold {
+                    return self.ask(Turn::AsksToLeave);
+                }
+                self.leave(now);
+                Some(Turn::Leaves)
+            }
+            Stage::Full => self.measure(lasted),
+            Stage::Away => {
+                if condition != Condition::Well || lasted < BACK {
+                    return None;
+                }
+                if come_back == Moves::WhenTold {
+                    return self.ask(Turn::AsksToReturn);
+                }
+                if self.swings_at(now) >= SWINGS {
+                    return self.ask(Turn::Holds);
+                }
+                self.step(0, now)
+            }
+            Stage::Step(..) if condition != Condition::Well => {
+                self.leave(now);
+                Some(Turn::Leaves)
+            }
+            Stage::Step(step, at) if now.saturating_duration_since(at) >= STEP => {
+                self.step(step + 1, now)
+            }
+            Stage::Step(..) => None,
+        }
+    }
+
+    /// How far it may be used.
+    pub fn allows(&self) -> Leave {
+        let percent = match self.stage {
+            Stage::New | Stage::Full => 100,
+            Stage::Away => 0,
+            Stage::Step(step, _) => STEPS.get(step).copied().unwrap_or(100),
+        };
+        Leave {
+            percent,
+            is_measured: self.measured == Measured::Yes || percent < 100,
+        }
+    }
+
+    /// A person said that it is to be used: at once, and what was before is forgotten.
+    pub fn release(&mut self) {
+        self.swings.clear();
+        (self.stage, self.has_asked) = (Stage::Full, false);
+    }
+
+    fn measure(&mut self, lasted: Duration) -> Option<Turn> {
+        match (self.measured, self.condition) {
+            (Measured::No, Condition::Degraded) if lasted >= LEAVE_DEGRADED => {
+                self.measured = Measured::Yes;
+                Some(Turn::Spills)
+            }
+            // What it can carry rises by itself as instances come up.
+            (Measured::Yes, Condition::Well) => {
+                self.measured = Measured::No;
+                Some(Turn::Whole)
+            }
+            _ => None,
+        }
+    }
+
+    fn leave(&mut self, now: Instant) {
+        self.stage = Stage::Away;
+        self.measured = Measured::No;
+        self.has_asked = false;
+        self.swings_at(now);
+        if self.swings.len() >= SWINGS {
+            self.swings.pop_front();
+        }
+        self.swings.push_back(now);
+    }
+
+    fn step(&mut self, step: usize, now: Instant) -> Option<Turn> {
+        Some(match STEPS.get(step) {
+            Some(percent) => {
+                self.stage = Stage::Step(step, now);
+                Turn::Returns(*percent)
+            }
+            None => {
+                self.stage = Stage::Full;
+                Turn::Back
+            }
+        })
+    }
+
+    fn ask(&mut self, turn: Turn) -> Option<Turn> {
+        let is_first = !self.has_asked;
+        self.has_asked = true;
+        is_first.then_some(turn)
+    }
+
+    /// Once held it stays so: the swings that made it are kept until a person releases it.
+    fn swings_at(&mut self, now: Instant) -> usize {
+        if self.swings.len() < SWINGS {
+            self.swings
+                .retain(|at| now.saturating_duration_since(*at) < SWING_TIME);
+        }
+        self.swings.len()
+    }
+}
+
+#[cfg(test)]
+#[path = "site_tests.rs"]
+mod tests;

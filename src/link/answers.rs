@@ -1,0 +1,166 @@
+//! What this gateway answers to gateways of other sites. Read-only.
+
+use arc_swap::ArcSwap;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, State};
+use axum::routing::get;
+use axum::serve::IncomingStream;
+use axum::{Json, Router};
+use minato_config::{NodeId, SiteId};
+use minato_health::{LinkState, SharedService};
+use minato_link::LinkProtocol;
+use minato_proxy::{ServiceEntry, Standing, Table};
+use minato_proxy_server::LinkStream;
+use minato_tls::ServerStream;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// Connections at once: a peer's gateway has one, or two while it makes a new one.
+const MOST_CONNECTIONS: usize = 512;
+
+/// What answers are made from.
+#[derive(Debug, Clone)]
+pub(super) struct Answers {
+    pub(super) site: SiteId,
+    pub(super) node: NodeId,
+    pub(super) table: Arc<ArcSwap<Table>>,
+}
+
+/// Which site asks.
+#[derive(Debug, Clone)]
+struct Asker(SiteId);
+
+impl Answers {
+    /// Serves what the engine hands over, until it is gone.
+    pub(super) async fn serve(self, streams: mpsc::Receiver<LinkStream>) {
+        let app = Router::new()
+            .route("/v1/state", get(state))
+            .with_state(Arc::new(self))
+            .into_make_service_with_connect_info::<Asker>();
+        let accepted = Accepted {
+            streams,
+            places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+        };
+        if let Err(error) = axum::serve(accepted, app).await {
+            tracing::error!(%error, "links are not answered any more");
+        }
+    }
+
+    fn state(&self, asker: &SiteId) -> LinkState {
+        let services = self.table.load().services();
+        let shared = services.iter().filter_map(|entry| {
+            let shared = self.shared(entry, asker)?;
+            Some((entry.service.name.clone(), shared))
+        });
+        LinkState {
+            v: 1,
+            site: self.site.clone(),
+            node: self.node.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now: crate::clock::wall(),
+            services: shared.collect(),
+        }
+    }
+
+    /// `None` where the two sites do not share it.
+    fn shared(&self, entry: &ServiceEntry, asker: &SiteId) -> Option<SharedService> {
+        let sites = entry.service.sites.as_ref()?;
+        sites.place(&self.site)?;
+        sites.place(asker)?;
+        let own = entry.endpoints.iter().filter(|it| it.site().is_none());
+        let up = own.filter(|it| it.standing() <= Standing::Suspect).count();
+        Some(SharedService {
+            order: sites.order.clone(),
+            wanted: entry.service.replicas.into(),
+            up: u32::try_from(up).unwrap_or(u32::MAX),
+            draining: entry.draining,
+        })
+    }
+}
+
+async fn state(
+    State(answers): State<Arc<Answers>>,
+    ConnectInfo(Asker(site)): ConnectInfo<Asker>,
+) -> Json<LinkState> {
+    Json(answers.state(&site))
+}
+
+/// Connections as axum accepts them.
+struct Accepted {
+    streams: mpsc::Receiver<LinkStream>,
+    places: Arc<Semaphore>,
+}
+
+/// One of them, with its place.
+#[derive(Debug)]
+struct Taken {
+    stream: ServerStream,
+    _place: OwnedSemaphorePermit,
+}
+
+impl axum::serve::Listener for Accepted {
+    type Io = Taken;
+    type Addr = SiteId;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let Some(next) = self.streams.recv().await else {
+                // The gateway is gone, and this task with it.
+                return std::future::pending().await;
+            };
+            if next.protocol != LinkProtocol::Control {
+                continue;
+            }
+            // Where all places are taken the connection is closed, and tried again by whoever wants it.
+            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+                let taken = Taken {
+                    stream: next.stream,
+                    _place: place,
+                };
+                return (taken, next.site);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Err(io::Error::other("a link has no address of its own"))
+    }
+}
+
+impl Connected<IncomingStream<'_, Accepted>> for Asker {
+    fn connect_info(stream: IncomingStream<'_, Accepted>) -> Self {
+        Self(stream.remote_addr().clone())
+    }
+}
+
+impl AsyncRead for Taken {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Taken {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(&mut self.get_mut().stream), cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.get_mut().stream), cx)
+    }
+}

@@ -1,0 +1,108 @@
+//! One connection to a gateway of another site, kept for questions.
+
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use minato_config::SiteId;
+use minato_health::LinkState;
+use minato_link::{Identity, LinkProtocol, explain};
+use minato_tls::shake_hands;
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+/// Bytes of an answer: some 5,000 services.
+const MOST_BYTES: usize = 4 << 20;
+
+/// Dropping it closes the connection.
+#[derive(Debug)]
+pub(super) struct Call {
+    sender: SendRequest<Empty<bytes::Bytes>>,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Call {
+    /// Connects. The caller bounds the time; errors are in words for an event.
+    pub(super) async fn open(
+        identity: &Identity,
+        site: &SiteId,
+        address: SocketAddr,
+    ) -> Result<Self, String> {
+        let call = identity.call(site, &[LinkProtocol::Control]);
+        let call = call.ok_or("this gateway has no certificate for links; its log says why")?;
+        let tcp = TcpStream::connect(address).await;
+        let tcp = tcp.map_err(|it| it.to_string())?;
+        let _ = tcp.set_nodelay(true);
+        let shaking = shake_hands(tcp, call.config, call.name).await;
+        let stream = shaking.map_err(told)?;
+        if LinkProtocol::agreed(stream.alpn()) != Some(LinkProtocol::Control) {
+            return Err("what answers is no link listener of minato (ALPN)".to_owned());
+        }
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|it| it.to_string())?;
+        let driver = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(Self { sender, driver })
+    }
+
+    /// `GET /v1/state`
+    pub(super) async fn state(&mut self) -> Result<LinkState, String> {
+        let text = self.get("/v1/state").await?;
+        let state: LinkState = serde_json::from_slice(&text)
+            .map_err(|it| format!("its answer is of another version, or no answer: {it}"))?;
+        Ok(state)
+    }
+
+    async fn get(&mut self, path: &str) -> Result<bytes::Bytes, String> {
+        let request = http::Request::get(path)
+            .header("host", "link")
+            .body(Empty::new())
+            .map_err(|it| it.to_string())?;
+        let answer = self
+            .sender
+            .send_request(request)
+            .await
+            .map_err(|it| unread(&it))?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), MOST_BYTES);
+        let body = body.collect().await.map_err(|it| it.to_string())?;
+        if !status.is_success() {
+            return Err(format!("it answers {status}"));
+        }
+        Ok(body.to_bytes())
+    }
+}
+
+/// A handshake's failure.
+fn told(error: std::io::Error) -> String {
+    match error.downcast::<rustls::Error>() {
+        Ok(error) => explain(&error),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// A refusal of our certificate shows only here: TLS 1.3 has its client done before the server has read it.
+fn unread(error: &hyper::Error) -> String {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(it) = cause {
+        if let Some(error) = it.downcast_ref::<rustls::Error>() {
+            return explain(error);
+        }
+        if let Some(error) = it.downcast_ref::<std::io::Error>()
+            && let Some(inner) = error.get_ref()
+            && let Some(error) = inner.downcast_ref::<rustls::Error>()
+        {
+            return explain(error);
+        }
+        cause = it.source();
+    }
+    error.to_string()
+}

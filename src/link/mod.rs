@@ -1,0 +1,132 @@
+//! What gateways of different sites tell each other, and what this one knows of the others.
+//!
+//! Each gateway asks each gateway of each peer for its state, twice a second, over mutual TLS ([`caller`]), and answers the same
+//! question ([`answers`]). What it hears is news for the health loop, which decides where requests may go.
+//! Not here: visitors' requests over links (`proxy/server`), certificates (`proxy/link`), verdicts (`gateway`, `health`).
+
+mod answers;
+mod call;
+mod caller;
+mod known;
+mod view;
+
+pub(crate) use known::{GatewayKey, Heard, LinkNews};
+pub(crate) use view::LinkView;
+
+use crate::clock;
+use answers::Answers;
+use arc_swap::ArcSwap;
+use caller::Caller;
+use minato_config::{LinkFiles, NodeId, PeerSettings, Settings, SiteId};
+use minato_control::{Event, EventKind};
+use minato_link::{Following, Identity, Source, system_clock};
+use minato_proxy::Table;
+use minato_proxy_server::{Link, LinkRefusal, LinkStream};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Connections, refusals and news that may wait.
+const QUEUE: usize = 256;
+/// One address is told of once in this time.
+const QUIET: Duration = Duration::from_secs(600);
+/// Addresses that are remembered as told of.
+const MOST_TOLD: usize = 256;
+
+/// Everything of this gateway's links but its listener.
+pub(crate) struct Links {
+    pub(crate) identity: Arc<Identity>,
+    node: NodeId,
+    peers: BTreeMap<SiteId, PeerSettings>,
+    streams: mpsc::Receiver<LinkStream>,
+    refusals: mpsc::Receiver<LinkRefusal>,
+    _following: Following,
+}
+
+impl Links {
+    /// With what the engine needs of them; `None` where the settings have no identity for links.
+    pub(crate) fn open(settings: &Settings, node: &NodeId) -> anyhow::Result<Option<(Self, Link)>> {
+        let Some(files) = &settings.link.identity else {
+            return Ok(None);
+        };
+        let source = match files {
+            LinkFiles::Folder(folder) => Source::Folder(folder.clone()),
+            LinkFiles::Given {
+                authority,
+                certificate,
+                key,
+            } => Source::Given {
+                authority: authority.clone(),
+                certificate: certificate.clone(),
+                key: key.clone(),
+            },
+        };
+        let identity = Identity::open(source, node.clone(), settings.site.clone(), system_clock());
+        let following = identity.follow()?;
+        let (streams, accepted) = mpsc::channel(QUEUE);
+        let (refusals, refused) = mpsc::channel(QUEUE);
+        let link = Link {
+            identity: Arc::clone(&identity),
+            peers: settings.sites.keys().cloned().collect(),
+            streams,
+            refusals,
+        };
+        let this = Self {
+            identity,
+            node: node.clone(),
+            peers: settings.sites.clone(),
+            streams: accepted,
+            refusals: refused,
+            _following: following,
+        };
+        Ok(Some((this, link)))
+    }
+
+    /// Asks and answers until `stop` says true. `table`: what is told to peers; `news`: what is heard of them.
+    pub(crate) async fn run(
+        self,
+        table: Arc<ArcSwap<Table>>,
+        news: mpsc::Sender<LinkNews>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut parts = JoinSet::new();
+        for (site, peer) in self.peers {
+            let caller = Caller {
+                identity: Arc::clone(&self.identity),
+                site,
+                gateways: peer.gateways,
+                news: news.clone(),
+            };
+            parts.spawn(caller.run());
+        }
+        let answers = Answers {
+            site: self.identity.site().clone(),
+            node: self.node,
+            table,
+        };
+        parts.spawn(answers.serve(self.streams));
+        parts.spawn(tell_refusals(self.refusals, news));
+        let _ = stop.wait_for(|it| *it).await;
+        parts.shutdown().await;
+    }
+}
+
+/// One event for each address that is not let in, once in a while: who tries again and again must not fill the journal.
+async fn tell_refusals(mut refusals: mpsc::Receiver<LinkRefusal>, news: mpsc::Sender<LinkNews>) {
+    let mut told: BTreeMap<(IpAddr, String), Instant> = BTreeMap::new();
+    while let Some(LinkRefusal { address, why }) = refusals.recv().await {
+        let now = clock::now();
+        told.retain(|_, at| now.saturating_duration_since(*at) < QUIET);
+        let key = (address.ip(), why.clone());
+        if told.contains_key(&key) || told.len() >= MOST_TOLD {
+            continue;
+        }
+        told.insert(key, now);
+        let message = format!("a link from {} was refused: {why}", address.ip());
+        let event = Event::warn(clock::wall(), EventKind::Link, message);
+        let _ = news.send(LinkNews::Tell(event)).await;
+    }
+}

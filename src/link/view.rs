@@ -1,0 +1,200 @@
+//! How the links of this gateway stand: for people, and what they should hear when it changes.
+
+use super::known::{GatewayKey, Heard, Sight};
+use minato_config::{PeerSettings, SiteId, Timestamp};
+use minato_control::{Event, EventKind};
+use minato_control_server::api::LinkStatus;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A wall clock that is this far off makes certificates and schedules go wrong.
+const CLOCK_OFF_MS: i64 = 5_000;
+
+/// Shared by the health loop and the admin API.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkView(Arc<Mutex<Lines>>);
+
+type Lines = BTreeMap<SiteId, BTreeMap<GatewayKey, Line>>;
+
+/// One gateway.
+#[derive(Debug, Clone)]
+struct Line {
+    sight: Sight,
+    /// Since when it is up, or down.
+    since: Timestamp,
+    /// Its version and clock, as they were told.
+    version: String,
+    is_clock_told: bool,
+}
+
+impl LinkView {
+    /// With every peer, so that one of which nothing was heard is shown too.
+    pub(crate) fn new(peers: &BTreeMap<SiteId, PeerSettings>) -> Self {
+        let sites = peers.keys().map(|it| (it.clone(), BTreeMap::new()));
+        Self(Arc::new(Mutex::new(sites.collect())))
+    }
+
+    /// Takes in the latest; returns what people should hear.
+    pub(crate) fn take(&self, key: &GatewayKey, sight: &Sight, at: Timestamp) -> Vec<Event> {
+        let mut all = self.all();
+        let site = all.entry(key.site.clone()).or_default();
+        let before = site.get(key).cloned();
+        let mut events = Vec::new();
+        let was_up = before.as_ref().map(|it| is_up(&it.sight));
+        let turned = was_up != Some(is_up(sight));
+        if turned {
+            events.push(turned_event(key, sight, at));
+        }
+        let mut line = Line {
+            sight: sight.clone(),
+            since: before
+                .as_ref()
+                .filter(|_| !turned)
+                .map_or(at, |it| it.since),
+            version: before
+                .as_ref()
+                .map_or_else(String::new, |it| it.version.clone()),
+            is_clock_told: before.is_some_and(|it| it.is_clock_told),
+        };
+        if let Heard::Up(state) = &sight.heard {
+            let own = env!("CARGO_PKG_VERSION");
+            if state.version != line.version && state.version != own {
+                let message = format!(
+                    "{} at {} runs minato {}, this gateway {own}: bring both to the same version",
+                    key.site, key.address, state.version
+                );
+                events.push(Event::warn(at, EventKind::Link, message).hint("minato upgrade"));
+            }
+            line.version.clone_from(&state.version);
+            let is_off = sight.clock_off_ms.abs() > CLOCK_OFF_MS;
+            if is_off && !line.is_clock_told {
+                let seconds = sight.clock_off_ms / 1_000;
+                let message = format!(
+                    "the clock of {} at {} is {seconds} s off this machine's: one of the two is wrong",
+                    key.site, key.address
+                );
+                events.push(Event::warn(at, EventKind::Link, message).hint("timedatectl status"));
+            }
+            line.is_clock_told = is_off;
+        }
+        site.insert(key.clone(), line);
+        events
+    }
+
+    /// Sorted by site and address; a site without a known address is there too.
+    pub(crate) fn status(&self) -> Vec<LinkStatus> {
+        let mut status = Vec::new();
+        for (site, gateways) in &*self.all() {
+            if gateways.is_empty() {
+                status.push(unknown(site));
+            }
+            status.extend(gateways.iter().map(|(key, line)| shown(key, line)));
+        }
+        status
+    }
+
+    /// Prometheus text of all links.
+    pub(crate) fn metrics(&self) -> String {
+        const GAUGES: [(&str, &str); 3] = [
+            ("up", "1 while the gateway of the other site answers."),
+            (
+                "delay_seconds",
+                "From question to answer, the median of the last minute.",
+            ),
+            (
+                "loss_ratio",
+                "Questions of the last minute without an answer in time.",
+            ),
+        ];
+        let status = self.status();
+        let mut text = String::new();
+        for (name, help) in GAUGES {
+            let value = |it: &LinkStatus| match name {
+                "up" => Some(f64::from(u8::from(it.state == "up"))),
+                "delay_seconds" => it.delay_ms.map(|it| it / 1_000.0),
+                _ => Some(it.loss),
+            };
+            let lines: Vec<String> = status
+                .iter()
+                .filter_map(|it| {
+                    let (site, address) = (&it.site, &it.address);
+                    let value = value(it)?;
+                    Some(format!(
+                        "minato_link_{name}{{site=\"{site}\",gateway=\"{address}\"}} {value}\n"
+                    ))
+                })
+                .collect();
+            if !lines.is_empty() {
+                text.push_str(&format!(
+                    "# HELP minato_link_{name} {help}\n# TYPE minato_link_{name} gauge\n"
+                ));
+                text.push_str(&lines.concat());
+            }
+        }
+        text
+    }
+
+    /// A gateway that is called no more.
+    pub(crate) fn forget(&self, key: &GatewayKey) {
+        if let Some(site) = self.all().get_mut(&key.site) {
+            site.remove(key);
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_up(sight: &Sight) -> bool {
+    matches!(sight.heard, Heard::Up(_))
+}
+
+fn turned_event(key: &GatewayKey, sight: &Sight, at: Timestamp) -> Event {
+    let GatewayKey { site, address } = key;
+    match &sight.heard {
+        Heard::Up(state) => {
+            let message = format!("link to {site} is up: {} at {address} answers", state.node);
+            Event::info(at, EventKind::Link, message)
+        }
+        Heard::Down(why) => {
+            let message = format!("link to {site} is down: {address} does not answer: {why}");
+            Event::warn(at, EventKind::Link, message).hint("minato status")
+        }
+    }
+}
+
+fn unknown(site: &SiteId) -> LinkStatus {
+    LinkStatus {
+        site: site.to_string(),
+        address: String::new(),
+        node: String::new(),
+        state: "unknown".to_owned(),
+        reason: "nothing was heard of it yet".to_owned(),
+        since_ms: 0,
+        delay_ms: None,
+        loss: 0.0,
+        version: String::new(),
+        clock_off_ms: 0,
+    }
+}
+
+fn shown(key: &GatewayKey, line: &Line) -> LinkStatus {
+    let sight = &line.sight;
+    let (state, node, reason) = match &sight.heard {
+        Heard::Up(state) => ("up", state.node.to_string(), String::new()),
+        Heard::Down(why) => ("down", String::new(), why.clone()),
+    };
+    LinkStatus {
+        site: key.site.to_string(),
+        address: key.address.to_string(),
+        node,
+        state: state.to_owned(),
+        reason,
+        since_ms: line.since.0,
+        delay_ms: sight.delay.map(|it| it.as_secs_f64() * 1_000.0),
+        loss: sight.loss,
+        version: line.version.clone(),
+        clock_off_ms: sight.clock_off_ms,
+    }
+}
