@@ -31,9 +31,10 @@ pub use node::{
 pub use node_clock::Clocks;
 pub use operation::{Operation, OperationId};
 pub use plan::{
-    Absences, Action, Explanation, FAILED_PAUSE, Losses, NodeExplained, Object, Patience, Plan,
-    Relied, Room, STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, lacking_room, plan,
-    plan_with, settled, wanted,
+    Absence, AbsenceRecord, Absences, Action, Balancing, Explanation, FAILED_PAUSE, Losses,
+    NodeExplained, Object, Patience, Plan, REBALANCE_LIMIT, Rebalance, Relied, Room,
+    STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, lacking_room, plan, plan_with,
+    settled, wanted, would_move,
 };
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
 pub use rollout::{

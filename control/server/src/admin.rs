@@ -12,6 +12,7 @@ mod metrics;
 mod nodes;
 mod operations;
 mod page;
+mod rebalance;
 mod release;
 mod routes;
 mod serve;

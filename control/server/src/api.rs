@@ -10,6 +10,7 @@ mod change;
 mod dependency;
 mod node;
 mod operation;
+mod rebalance;
 mod service;
 mod upgrade;
 
@@ -23,6 +24,7 @@ pub use operation::{
     LeftOutStatus, OperationAnswer, OperationRequest, OperationStatus, OperationStepStatus,
     Operations, WaveRequest,
 };
+pub use rebalance::{RebalanceRequest, RebalanceStatus};
 pub use service::{
     ByHand, InstanceStatus, ReleaseStatus, RolloutStatus, Scaled, ServiceState, ServiceStatus,
 };

@@ -7,7 +7,7 @@ use super::page::{self, Refresh};
 use super::settle;
 use super::state::{Seen, Shared, known};
 use super::status::Sources;
-use super::{change, events, nodes, operations, release, upgrade};
+use super::{change, events, nodes, operations, rebalance, release, upgrade};
 use crate::LeaderRecord;
 use crate::api::{
     AccessLines, ConfigStatus, Dependencies, DependencyStatus, LogLines, RouteTest, ServiceStatus,
@@ -64,6 +64,13 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/operations/{id}", get(operations::show))
         .route("/v1/operations/{id}/abort", post(operations::abort))
         .route("/v1/operations/{id}/resume", post(operations::resume))
+        .route(
+            "/v1/rebalance",
+            get(rebalance::show)
+                .post(rebalance::ask)
+                .delete(rebalance::stop),
+        )
+        .route("/v1/rebalance/settled", get(rebalance::settled))
         .route("/v1/dependencies", get(dependencies))
         .route("/v1/upgrade", get(upgrade::status).post(upgrade::begin))
         .route("/v1/events", get(events::list))
@@ -333,7 +340,8 @@ async fn overview(shared: &Shared) -> Status {
     let (services, mut alarms, open, revision, trouble) = match &looked {
         Ok(Seen { observed, stale }) => {
             let sources = Sources::new(&observed.world, &traffic, &endpoints, now);
-            let plan = minato_control::plan(&observed.world, now);
+            let losses = nodes::losses(&observed.world);
+            let plan = minato_control::plan_with(&observed.world, &losses, now);
             let notes = plan.notes.into_iter().map(|(_, text)| text);
             let nobody = "nobody leads: slots are neither assigned nor replaced until someone does";
             let nobody = leader.is_none().then(|| nobody.to_owned());
@@ -341,6 +349,9 @@ async fn overview(shared: &Shared) -> Status {
             let alarms: Vec<String> = nobody
                 .into_iter()
                 .chain(gone)
+                .chain(losses.alarm)
+                .chain(nodes::absence_alarms(&observed.world))
+                .chain(rebalance::notice(&observed.world, plan.balancing.as_ref()))
                 .chain(notes)
                 .chain(observed.oddities())
                 .collect();

@@ -51,6 +51,17 @@ pub(super) struct Choice<'a> {
     nodes: usize,
 }
 
+/// How a node stands for one service: the less the better, the first first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Weight {
+    /// Slots of the service there.
+    pub(super) here: usize,
+    /// How busy it is, tenths.
+    pub(super) tenths: u64,
+    /// Slots of all services there.
+    pub(super) slots: usize,
+}
+
 /// Why no node takes a slot: each live node and what it lacks; empty without a live node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Nowhere(pub(super) BTreeMap<NodeId, Lack>);
@@ -125,6 +136,22 @@ impl<'a> Places<'a> {
             }
         }
         best.map(|(_, choice)| choice).ok_or(Nowhere(lacks))
+    }
+
+    /// How a live node stands for a service that has `here` slots on it, with so much more promised and used there.
+    pub(super) fn weigh(
+        &self,
+        node: &NodeId,
+        here: usize,
+        demand: Demand,
+        used: Demand,
+    ) -> Option<Weight> {
+        let spot = self.nodes.get(node)?;
+        Some(Weight {
+            here,
+            tenths: spot.room.busy_with(demand, used) / 100,
+            slots: spot.slots,
+        })
     }
 
     /// Every live node by name: what it lacks for one more, or the choice that it would be.
@@ -255,6 +282,22 @@ impl fmt::Display for Nowhere {
             f.write_str(")")?;
         }
         Ok(())
+    }
+}
+
+/// `2 of it there, 40% in use, 7 in all`
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            here,
+            tenths,
+            slots,
+        } = self;
+        write!(
+            f,
+            "{here} of it there, {}% in use, {slots} in all",
+            tenths * 10
+        )
     }
 }
 

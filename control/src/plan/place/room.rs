@@ -142,6 +142,11 @@ impl Room {
 
     /// How busy the node would be with one more: the largest of what is promised and what is used, thousandths.
     pub(super) fn busy_permille(&self, demand: Demand) -> u64 {
+        self.busy_with(demand, Demand::default())
+    }
+
+    /// As [`Room::busy_permille`], where it is known what that one uses.
+    pub(super) fn busy_with(&self, demand: Demand, also: Demand) -> u64 {
         let Some(capacity) = self.capacity else {
             return 0;
         };
@@ -153,7 +158,9 @@ impl Room {
         let used = self.load.map_or(0, |load| {
             let memory = self.machine.memory_bytes;
             let used = memory.saturating_sub(load.memory_free_bytes);
+            let used = used.saturating_add(also.memory_bytes);
             let coming = self.unmeasured.saturating_mul(EXPECTED_CPU_MILLI);
+            let coming = coming.saturating_add(also.cpu_milli);
             let cpu = u64::from(load.cpu_permille)
                 .saturating_add(permille(coming, self.machine.cpu_milli));
             cpu.max(permille(used, memory))
