@@ -31,8 +31,8 @@ pub use node::{
 pub use node_clock::Clocks;
 pub use operation::{Operation, OperationId};
 pub use plan::{
-    Absence, AbsenceRecord, Absences, Action, Balancing, Explanation, FAILED_PAUSE, Losses,
-    NodeExplained, Object, Patience, Plan, REBALANCE_LIMIT, Rebalance, Relied, Room,
+    Absence, AbsenceRecord, Absences, Action, Balancing, BalancingNext, Explanation, FAILED_PAUSE,
+    Losses, NodeExplained, Object, Patience, Plan, REBALANCE_LIMIT, Rebalance, Relied, Room,
     STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, lacking_room, plan, plan_with,
     settled, wanted, would_move,
 };

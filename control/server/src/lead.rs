@@ -245,7 +245,7 @@ impl Leader<'_> {
         plan.notes.extend(self.scaling.notes());
         self.alarm(observed, &plan.notes, losses.alarm.as_deref());
         self.tell(&observed.world, &losses, now).await?;
-        self.end_rebalance(&observed.world, &plan, now).await?;
+        self.step_rebalance(&observed.world, &plan, now).await?;
         let work = transaction::transactions(&plan, &observed.world, &self.options.keys, now);
         if work.is_empty() && self.trouble.is_open() {
             // Nothing to do would never show whether the store writes again.
@@ -295,8 +295,8 @@ impl Leader<'_> {
         self.commit_note(work).await
     }
 
-    /// Ends a rebalance that has nothing left to do, or has gone on for long enough.
-    async fn end_rebalance(
+    /// Begins the next round of a rebalance, or ends it.
+    async fn step_rebalance(
         &mut self,
         world: &World,
         plan: &Plan,
@@ -305,7 +305,7 @@ impl Leader<'_> {
         let (Some(asked), Some(standing)) = (&world.rebalance, &plan.balancing) else {
             return Ok(());
         };
-        let work = notes::rebalance_over(asked, standing, &self.options.keys, now);
+        let work = notes::rebalance(asked, standing, &self.options.keys, now);
         match work {
             Some(work) => self.commit_note(work).await,
             None => Ok(()),

@@ -2,10 +2,11 @@
 //!
 //! One slot of a service at a time, at most [`AT_ONCE`] services at once: the slot is marked as leaving its node, and all
 //! else is what a drain does (`decide`): one more on the better node, and the old one goes when all that stay are ready.
-//! A slot that was written since the request has its place from it, so each moves at most once: it ends.
+//! A slot that was written since the request has its place from it, so each moves at most once in a round. A round in which
+//! something moved is followed by another, at most [`ROUNDS`]: so it ends, and what it leaves behind has nothing better.
 //!
-//! *Clearly better* is by the terms of `place`, with a margin that a move back would not have: moving uses no more than it
-//! brings, so what was moved is not moved back by the next request. Not here: where the one more goes (`place`).
+//! *Clearly better* is by the terms of `place`, with a margin (`is_clearly_better`): what was moved is not moved back, by this
+//! request or the next. Not here: where the one more goes (`place`).
 
 use super::Losses;
 use super::condition::Condition;
@@ -14,6 +15,7 @@ use super::seen::{Instances, Seen, SlotSeen};
 use crate::World;
 use minato_config::{NodeId, ServiceName, SlotIndex, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ use std::time::Duration;
 pub const REBALANCE_LIMIT: Duration = Duration::from_secs(3_600);
 /// Services that move at once.
 const AT_ONCE: usize = 2;
+/// Rounds of one request. Sites of five machines and six services came to rest within three (`tests/balance`).
+const ROUNDS: u32 = 4;
 /// What an instance is taken to use that nobody has told of, thousandths of a processor.
 const UNKNOWN_CPU_MILLI: u64 = 100;
 
@@ -37,6 +41,9 @@ pub struct Rebalance {
     pub who: String,
     /// When. In force for [`REBALANCE_LIMIT`] from then.
     pub since: Timestamp,
+    /// Rounds that have ended: the leader writes the document again after each.
+    #[serde(default)]
+    pub round: u32,
     /// Why it is over; `None` while it is under way.
     #[serde(default)]
     pub ended: Option<String>,
@@ -51,8 +58,20 @@ pub struct Balancing {
     pub waiting: Vec<String>,
     /// Better elsewhere, and their turn comes.
     pub queued: usize,
-    /// Why it is to end now.
-    pub over: Option<String>,
+    /// What the leader is to write down now.
+    pub next: BalancingNext,
+}
+
+/// Whether a rebalance goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum BalancingNext {
+    /// It does.
+    #[default]
+    GoOn,
+    /// Nothing is left of this round, and something moved in it.
+    Round,
+    /// It ends, and why.
+    End(String),
 }
 
 /// One slot that leaves.
@@ -128,7 +147,8 @@ pub(super) fn moves<'a>(
         } else if marked.len() >= AT_ONCE || standing.moving.len() >= AT_ONCE {
             standing.queued += 1;
         } else {
-            places.take(to, seen.goal.demand);
+            places.gone(from, seen.goal.demand, found.used);
+            places.come(to, seen.goal.demand, found.more);
             standing
                 .moving
                 .push(format!("{service}/{n} from {from} to {to}"));
@@ -137,12 +157,21 @@ pub(super) fn moves<'a>(
         }
     }
     let left = standing.waiting.len() + standing.queued;
-    if standing.moving.is_empty() && (left == 0 || !in_time) {
-        standing.over = Some(match in_time {
-            true => "no other node suits anything clearly better".to_owned(),
-            false => format!("its {} min are over", REBALANCE_LIMIT.as_secs() / 60),
-        });
+    if !standing.moving.is_empty() || (left > 0 && in_time) {
+        return (marked, Some(standing));
     }
+    let has_moved = rest.iter().any(|seen| {
+        let mut kept = seen.kept.iter();
+        kept.any(|it| it.modified > asked.modified)
+    });
+    standing.next = match in_time {
+        false => BalancingNext::End(format!(
+            "its {} min are over",
+            REBALANCE_LIMIT.as_secs() / 60
+        )),
+        true if has_moved && asked.value.round < ROUNDS => BalancingNext::Round,
+        true => BalancingNext::End("no other node suits anything clearly better".to_owned()),
+    };
     (marked, Some(standing))
 }
 
@@ -173,10 +202,10 @@ fn under_way<'a>(
     if seen.kept.len() != seen.goal.slots + 1 {
         return None;
     }
-    let crowd = Crowd::of(seen, asked);
-    let (weight, leaving) = crowd.worst(places)?;
+    let (weight, leaving) = leaving(seen, newest, places, asked)?;
     let (from, to) = (&leaving.slot.node, &newest.slot.node);
-    places.without(from, seen.goal.demand);
+    let used = used(seen.world, service, leaving).unwrap_or_default();
+    places.gone(from, seen.goal.demand, used);
     let text = match newest.detail.as_str() {
         "" => String::new(),
         detail => format!(": {service}/{} on {to} is {detail}", newest.n),
@@ -187,6 +216,29 @@ fn under_way<'a>(
         format!("{service}/{} from {from} to {to}{text}", leaving.n),
         Some(better),
     ))
+}
+
+/// The slot that `newest` stands in for: the one that would be chosen without it, or else that of the worst node.
+fn leaving<'s, 'a>(
+    seen: &'s Seen<'a>,
+    newest: &SlotSeen<'a>,
+    places: &Places<'a>,
+    asked: u64,
+) -> Option<(Weight, &'s SlotSeen<'a>)> {
+    let mut crowd = Crowd::of(seen, asked);
+    let worst = crowd.worst(places);
+    let to = &newest.slot.node;
+    let used = used(seen.world, seen.service, newest).unwrap_or_default();
+    let mut before = places.clone();
+    before.gone(to, seen.goal.demand, used);
+    if let Some(count) = crowd.here.get_mut(to) {
+        *count = count.saturating_sub(1);
+    }
+    let chosen = crowd.toward(to, &before).and_then(|found| {
+        let it = crowd.old.iter().find(|it| it.n == found.n)?;
+        Some((found.before, *it))
+    });
+    chosen.or(worst)
 }
 
 /// Why nothing of any service may begin to move.
@@ -238,6 +290,9 @@ struct Move<'a> {
     after: Weight,
     /// What is in use decided, not how many there are.
     by_load: bool,
+    /// What it uses as far as it is told, and what it is taken to use where it goes.
+    used: Demand,
+    more: Demand,
 }
 
 impl Move<'_> {
@@ -296,53 +351,87 @@ impl<'s, 'a> Crowd<'s, 'a> {
         if self.old.is_empty() || self.seen.goal.slots == 0 {
             return None;
         }
-        let demand = self.seen.goal.demand;
         let choice = places.best(&self.here, self.seen.goal.need()).ok()?;
-        let here = self.here.get(choice.node).copied().unwrap_or(0);
+        self.toward(choice.node, places)
+    }
+
+    /// The same, for a node that is chosen.
+    fn toward(&self, to: &'a NodeId, places: &Places<'a>) -> Option<Move<'a>> {
+        let (demand, nothing) = (self.seen.goal.demand, Demand::default());
+        let here = self.here.get(to).copied().unwrap_or(0);
         let all = self.worst_first(places).into_iter();
         let mut better = all.filter_map(|(before, it)| {
             let used = used(self.seen.world, self.seen.service, it);
-            let after = places.weigh(choice.node, here, demand, used)?;
-            let by_load = is_clearly_better(after, before)?;
+            let more = used.unwrap_or(Demand {
+                cpu_milli: UNKNOWN_CPU_MILLI,
+                memory_bytes: 0,
+            });
+            let after = places.weigh(to, here, demand, more)?;
+            let is_now = places.weigh(to, here, nothing, nothing)?;
+            let node = &it.slot.node;
+            let left = places.tenths_without(node, demand, used.unwrap_or_default());
+            let tenths = Tenths {
+                before: (before.tenths, is_now.tenths),
+                after: (left, after.tenths),
+            };
+            let by_load = is_clearly_better(after, before, tenths)?;
             Some(Move {
                 n: it.n,
                 from: &it.slot.node,
-                to: choice.node,
+                to,
                 before,
                 after,
                 by_load,
+                used: used.unwrap_or_default(),
+                more,
             })
         });
         better.next()
     }
 }
 
+/// How busy the old and the new node are, and would be.
+#[derive(Debug, Clone, Copy)]
+struct Tenths {
+    before: (u64, u64),
+    after: (u64, u64),
+}
+
+impl Tenths {
+    /// Less: the busier of the two is less busy; or as busy, and the other one less.
+    fn change(self) -> Ordering {
+        let sorted = |(a, b): (u64, u64)| (a.max(b), a.min(b));
+        sorted(self.after).cmp(&sorted(self.before))
+    }
+}
+
 /// Whether a slot that stands with `before` would do clearly better with `after`, and whether what is in use decided it.
 ///
-/// The instance counts in both: at the old node as it is there, at the new one as it would be. So both ways cannot be better.
-fn is_clearly_better(after: Weight, before: Weight) -> Option<bool> {
+/// The instance counts in both: at the old node as it is there, at the new one as it would be. Each move makes one of three
+/// smaller and none before it larger, so they do not go round in circles: how crowded a service is (squares of its
+/// numbers on nodes), how busy nodes are (the busiest first), how many slots they have (squares).
+fn is_clearly_better(after: Weight, before: Weight, tenths: Tenths) -> Option<bool> {
     if after.here >= before.here {
         return None;
     }
     if after.here + 1 < before.here {
         return Some(false);
     }
-    let less_busy = after.tenths + 1 < before.tenths;
-    let fewer = after.tenths <= before.tenths && after.slots + 1 < before.slots;
+    let less_busy = after.tenths + 1 < before.tenths && tenths.change() == Ordering::Less;
+    let fewer = after.slots + 1 < before.slots && tenths.change() != Ordering::Greater;
     (less_busy || fewer).then_some(less_busy)
 }
 
-/// What an instance uses.
-fn used(world: &World, service: &ServiceName, it: &SlotSeen<'_>) -> Demand {
-    let told = world.usages.get(&it.slot.node);
-    let mut told = told.into_iter().flat_map(|it| &it.value.instances);
-    let own = told.find(|of| {
+/// What an instance uses; `None` where its agent has not said.
+fn used(world: &World, service: &ServiceName, it: &SlotSeen<'_>) -> Option<Demand> {
+    let told = world.usages.get(&it.slot.node)?;
+    let own = told.value.instances.iter().find(|of| {
         of.service == *service && of.slot == it.n && of.generation == it.slot.generation
-    });
-    Demand {
-        cpu_milli: own.map_or(UNKNOWN_CPU_MILLI, |it| u64::from(it.cpu_milli)),
-        memory_bytes: own.map_or(0, |it| it.memory_bytes),
-    }
+    })?;
+    Some(Demand {
+        cpu_milli: u64::from(own.cpu_milli),
+        memory_bytes: own.memory_bytes,
+    })
 }
 
 /// Every move that a request made now would lead to, as far as it is known now; at most `most`.
@@ -366,8 +455,8 @@ pub fn would_move(world: &World, service: Option<&ServiceName>, most: usize) -> 
                 it.to,
                 it.why()
             ));
-            places.without(it.from, seen.goal.demand);
-            places.take(it.to, seen.goal.demand);
+            places.gone(it.from, seen.goal.demand, it.used);
+            places.come(it.to, seen.goal.demand, it.more);
             *crowd.here.entry(it.to).or_default() += 1;
             if let Some(count) = crowd.here.get_mut(it.from) {
                 *count = count.saturating_sub(1);

@@ -31,7 +31,7 @@ mod scene;
 mod tests;
 
 pub use absence::{Absence, AbsenceRecord};
-pub use balance::{Balancing, REBALANCE_LIMIT, Rebalance, would_move};
+pub use balance::{Balancing, BalancingNext, REBALANCE_LIMIT, Rebalance, would_move};
 pub use explain::{Explanation, NodeExplained, SlotExplained, explain};
 pub use lost::{Absences, Losses, Patience};
 pub(crate) use rolling::{RollSlot, Rolling};

@@ -6,5 +6,6 @@ mod leader_killed;
 mod leases;
 mod node_lost;
 mod prefix;
+mod rebalance;
 mod store_cut;
 mod two_leaders;

@@ -57,6 +57,7 @@ pub(super) async fn ask(State(shared): State<Shared>, body: Body) -> Answer {
         service,
         who: caller(&asked.who),
         since: clock::wall(),
+        round: 0,
         ended: None,
     };
     write(&shared, &request).await?;

@@ -19,11 +19,13 @@ use std::fmt;
 const NAMED: usize = 5;
 
 /// Live nodes and what is left of each, kept current while a plan grows.
+#[derive(Clone)]
 pub(super) struct Places<'a> {
     nodes: BTreeMap<&'a NodeId, Spot<'a>>,
 }
 
 /// One live node.
+#[derive(Clone)]
 struct Spot<'a> {
     slots: usize,
     room: Room,
@@ -152,6 +154,29 @@ impl<'a> Places<'a> {
             tenths: spot.room.busy_with(demand, used) / 100,
             slots: spot.slots,
         })
+    }
+
+    /// As if one had gone that uses so much.
+    pub(super) fn gone(&mut self, node: &NodeId, demand: Demand, used: Demand) {
+        self.without(node, demand);
+        if let Some(spot) = self.nodes.get_mut(node) {
+            spot.room.relieve(used);
+        }
+    }
+
+    /// As if one had come that uses so much.
+    pub(super) fn come(&mut self, node: &NodeId, demand: Demand, used: Demand) {
+        if let Some(spot) = self.nodes.get_mut(node) {
+            spot.slots += 1;
+            spot.room.promise(demand);
+            spot.room.burden(used);
+        }
+    }
+
+    /// How busy a live node would be without one that is promised and uses so much, tenths.
+    pub(super) fn tenths_without(&self, node: &NodeId, demand: Demand, used: Demand) -> u64 {
+        let spot = self.nodes.get(node);
+        spot.map_or(0, |it| it.room.busy_without(demand, used) / 100)
     }
 
     /// Every live node by name: what it lacks for one more, or the choice that it would be.

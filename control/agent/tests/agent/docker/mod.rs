@@ -2,6 +2,7 @@
 
 mod agent;
 mod images;
+mod registry;
 mod runtime;
 mod stage;
 
