@@ -315,7 +315,10 @@ impl<'a> Seen<'a> {
         let on_their_way = usize::from(self.goal.update.parallel);
         let left = old_stay.len() + new_stay.len();
         let more = left.saturating_sub(wanted + on_their_way);
-        let more = new_stay.iter().filter(|it| !it.passed).take(more);
+        // After a way back those that serve are the new ones again, and unproved: they stay until they have proved
+        // themselves and what is broken goes.
+        let on_trial = |it: &&&SlotSeen<'_>| !it.passed && it.condition != Condition::Ready;
+        let more = new_stay.iter().filter(on_trial).take(more);
         let go = old_go.iter().chain(new_go);
         go.chain(more).copied().collect()
     }
