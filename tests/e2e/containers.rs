@@ -1,5 +1,6 @@
 //! Services made of images, on a real engine.
 
+#[allow(dead_code, reason = "shared with tests that use all of it")]
 #[path = "../../control/agent/tests/agent/docker/registry.rs"]
 mod registry;
 #[allow(
