@@ -75,6 +75,7 @@ pub struct Losses {
     /// Gone and not given up, and why; without a reason while the grace lasts.
     pub waiting: BTreeMap<NodeId, String>,
     /// Their load does not show yet what came to them or left them: nothing is moved because of it. Known while a rebalance is under way.
+    #[serde(default)]
     pub unmeasured: BTreeSet<NodeId>,
     /// Nothing is given up at all, and a person is needed. It changes only with its cause.
     pub alarm: Option<String>,
