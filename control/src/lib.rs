@@ -23,7 +23,7 @@ mod world;
 pub use clock_text::clock_text;
 pub use dependency::{Standing, Standings, Usable};
 pub use event::{Event, EventInstance, EventKind, Level, Line};
-pub use meta::{FORMAT, Meta, StoreState};
+pub use meta::{Confirmation, Doubt, FORMAT, Meta, StoreState};
 pub use node::{
     ADOPTION_PATIENCE, Left, LeftState, Moment, Node, NodeAction, PlaceKey, Refusal, RunName,
     START_DEADLINE,

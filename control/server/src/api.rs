@@ -11,6 +11,7 @@ mod dependency;
 mod node;
 mod operation;
 mod rebalance;
+mod restored;
 mod service;
 mod upgrade;
 
@@ -25,6 +26,7 @@ pub use operation::{
     Operations, WaveRequest,
 };
 pub use rebalance::{RebalanceRequest, RebalanceStatus};
+pub use restored::{ConfirmRequest, RestoredStatus};
 pub use service::{
     ByHand, InstanceStatus, ReleaseStatus, RolloutStatus, Scaled, ServiceState, ServiceStatus,
 };

@@ -12,7 +12,8 @@ fn systemd_understands_the_units() {
         .output()
         .is_err()
     {
-        let skip = "skipped: systemd-analyze is not installed (scripts/install-needed.sh --tests does)";
+        let skip =
+            "skipped: systemd-analyze is not installed (scripts/install-needed.sh --tests does)";
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{skip}");
         eprintln!("{skip}");
         return;

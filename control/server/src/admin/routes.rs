@@ -7,7 +7,7 @@ use super::page::{self, Refresh};
 use super::settle;
 use super::state::{Seen, Shared, known};
 use super::status::Sources;
-use super::{change, events, nodes, operations, rebalance, release, upgrade};
+use super::{change, events, nodes, operations, rebalance, release, restored, upgrade};
 use crate::LeaderRecord;
 use crate::api::{
     AccessLines, ConfigStatus, Dependencies, DependencyStatus, LogLines, RouteTest, ServiceStatus,
@@ -69,6 +69,10 @@ pub(super) fn router(shared: Shared) -> Router {
             get(rebalance::show)
                 .post(rebalance::ask)
                 .delete(rebalance::stop),
+        )
+        .route(
+            "/v1/store/confirm",
+            get(restored::show).post(restored::confirm),
         )
         .route("/v1/rebalance/settled", get(rebalance::settled))
         .route("/v1/dependencies", get(dependencies))
@@ -403,6 +407,10 @@ async fn overview(shared: &Shared) -> Status {
 
 /// Who leads; `None` while nobody does, or the store does not answer.
 async fn leader(shared: &Shared) -> Option<LeaderRecord> {
+    // Who leads through a store in trouble nobody knows, and asking would only take time.
+    if shared.admin.store.trouble().is_some() {
+        return None;
+    }
     let key = shared.admin.keys.text(&Key::Leader);
     let reading = shared.admin.store.get(&key);
     let entry = tokio::time::timeout(Duration::from_secs(1), reading).await;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::docker::registry::{Access, Registry};
-use crate::docker::stage::{inside, inside_with, wait};
+use crate::docker::stage::{inside, inside_with};
 use minato_config::{Generation, Pull, Reaping, RuntimeSettings};
 use minato_control_agent::runtime::{Runtime, RuntimeError, Signal};
 use minato_health::Phase;
