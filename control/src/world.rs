@@ -1,7 +1,8 @@
 //! What the planner sees: one revision of the store.
 
 use crate::{
-    AbsenceRecord, ImageReport, Meta, Object, Operation, OperationId, Rebalance, RolloutRecord, ScaleRecord,
+    AbsenceRecord, ImageReport, Meta, Object, Operation, OperationId, Rebalance, RolloutRecord,
+    ScaleRecord,
 };
 use minato_config::{
     GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, Slot, SlotIndex,

@@ -6,8 +6,8 @@
 
 mod election;
 mod hook;
-mod operations;
 mod notes;
+mod operations;
 mod rollouts;
 mod saved;
 mod scaling;
