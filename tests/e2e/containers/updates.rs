@@ -183,7 +183,7 @@ fn a_wave_of_images_goes_through_or_is_held_and_has_a_way_back() {
     let test = "containers::updates::a_wave_of_images_goes_through_or_is_held_and_has_a_way_back";
     inside_with(&[("docker-registry", "docker-registry")], test, async {
         let engine = Engine::start().await;
-        let _registry = Registry::start().await;
+        let _registry = Registry::start(Access::Anybody).await;
         let (one, two) = (push(&engine, "1"), push(&engine, "2"));
         let bad = push_crashing(&engine, "bad");
         let mut site = Site::new();
