@@ -41,6 +41,7 @@ if [ "${1:-}" = --tests ]; then
     need iptables iptables "they cut machines from each other with it"
     need nsenter util-linux "they start programs within"
     need pgrep procps "some look for what is left behind"
+    need systemd-analyze systemd "one looks whether systemd understands the units that are shipped"
     need faketime faketime "one of them has a wrong clock"
     # Those of the entrance: a routing daemon, two DNS servers.
     need bird bird2 "the tests announce an address while the gateway is alive"

@@ -71,6 +71,8 @@ enum Command {
     /// Show the machines of the site, or empty one.
     #[command(subcommand)]
     Node(commands::node::NodeCommand),
+    /// Move instances to nodes that suit them clearly better, a few at a time; ends by itself.
+    Rebalance(commands::rebalance::RebalanceArgs),
     /// Tell why each instance of a service is where it is, and what would have to change.
     Explain(commands::node::ExplainArgs),
     /// Show what services of this machine depend on, and where its relays lead.
@@ -136,6 +138,7 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             }
             Command::Drain(args) => commands::change::drain(&args, &client, global).await,
             Command::Node(command) => commands::node::run(&command, &client, global).await,
+            Command::Rebalance(args) => commands::rebalance::run(&args, &client, global).await,
             Command::Explain(args) => commands::node::explain(&args, &client, global).await,
             Command::Dependencies(args) => {
                 commands::dependencies::run(&args, &client, global).await

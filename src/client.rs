@@ -45,6 +45,15 @@ impl Client {
             .await
     }
 
+    pub(crate) async fn delete<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        self.call(Method::DELETE, path, Some(serde_json::to_vec(body)?))
+            .await
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,

@@ -20,7 +20,7 @@ use minato_control_server::{
     About, Admin, ClaimOptions, Hook, Journal, JournalOptions, LeadOptions,
 };
 use minato_control_store::keys::Keys;
-use minato_control_store::{Follower, SharedStore};
+use minato_control_store::{Follower, Guard, SharedStore};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,8 +86,15 @@ impl Duties {
         admin: TcpListener,
         saved: LastGood,
     ) -> anyhow::Result<Self> {
-        let shared = store.shared();
         let data = &charge.settings.data;
+        let guard = Arc::new(Guard::new(
+            store.shared(),
+            charge.keys.clone(),
+            data,
+            charge.node.to_string(),
+            clock::wall,
+        ));
+        let shared: SharedStore = guard.clone();
         let (journal, events) = Journal::open(data, JournalOptions::default())
             .with_context(|| format!("the event journal in {} cannot be opened", data.display()))?;
         if let Some(dependencies) = &charge.dependencies {
@@ -100,7 +107,7 @@ impl Duties {
         let folder = charge.watcher.subscribe();
         let about = charge.admin(
             admin.local_addr()?,
-            &shared,
+            &guard,
             &journal,
             &events,
             folder.clone(),
@@ -248,7 +255,7 @@ impl Charge {
     fn admin(
         &self,
         address: SocketAddr,
-        store: &SharedStore,
+        guard: &Arc<Guard>,
         journal: &Arc<Journal>,
         events: &mpsc::Sender<Event>,
         folder: watch::Receiver<Arc<Folder>>,
@@ -266,7 +273,8 @@ impl Charge {
                 folder: settings.services.clone(),
                 store: site_store::name(settings),
             },
-            store: store.clone(),
+            store: guard.clone(),
+            guard: Some(Arc::clone(guard)),
             keys: self.keys.clone(),
             journal: Arc::clone(journal),
             events: events.clone(),

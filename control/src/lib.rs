@@ -24,7 +24,7 @@ mod world;
 pub use clock_text::clock_text;
 pub use dependency::{Standing, Standings, Usable};
 pub use event::{Event, EventInstance, EventKind, Level, Line};
-pub use meta::{FORMAT, Meta, StoreState};
+pub use meta::{Confirmation, Doubt, FORMAT, Meta, StoreState};
 pub use node::{
     ADOPTION_PATIENCE, Left, LeftState, Moment, Node, NodeAction, PlaceKey, Refusal, RunName,
     START_DEADLINE,
@@ -32,9 +32,10 @@ pub use node::{
 pub use node_clock::Clocks;
 pub use operation::{Operation, OperationId};
 pub use plan::{
-    Absences, Action, Explanation, FAILED_PAUSE, Losses, NodeExplained, Object, Patience, Plan,
-    Relied, Room, STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, lacking_room, plan,
-    plan_with, settled, wanted,
+    Absence, AbsenceRecord, Absences, Action, Balancing, BalancingNext, Explanation, FAILED_PAUSE,
+    Losses, NodeExplained, Object, Patience, Plan, REBALANCE_LIMIT, Rebalance, Relied, Room,
+    STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, lacking_room, plan, plan_with,
+    settled, wanted, would_move,
 };
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
 pub use rollout::{

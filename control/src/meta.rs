@@ -1,5 +1,6 @@
 //! The document at `meta`: which store this is, and whether it is in use.
 
+use minato_config::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The format of keys and documents that this minato writes, and the highest that it may lead on.
@@ -20,6 +21,29 @@ pub struct Meta {
     /// Whether it is in use.
     #[serde(default)]
     pub state: StoreState,
+    /// Who said of a restored store that it is right; the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Confirmation>,
+}
+
+/// A person's word on a restored store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why a store may not be what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// The machine that noticed.
+    pub by: String,
+    /// `it is at revision 5, and was at 9`
+    pub why: String,
+    /// When.
+    pub since: Timestamp,
 }
 
 /// Whether a store is in use. At most one of two that were copied is.
@@ -41,6 +65,8 @@ pub enum StoreState {
         /// Where that one is, as an operator knows it.
         at: String,
     },
+    /// It was restored, and a person has yet to say that it is right: nothing follows from it.
+    Doubted(Doubt),
 }
 
 impl Meta {
@@ -52,6 +78,7 @@ impl Meta {
             era: 0,
             format: FORMAT,
             state: StoreState::Serving,
+            confirmed: None,
         }
     }
 }
@@ -83,6 +110,14 @@ mod tests {
                     to: "cd".to_owned(),
                     at: "etcd".to_owned(),
                 },
+            ),
+            (
+                r#"{"v":1,"store_id":"ab","era":2,"format":1,"state":{"doubted":{"by":"a","why":"old","since":5}}}"#,
+                StoreState::Doubted(Doubt {
+                    by: "a".to_owned(),
+                    why: "old".to_owned(),
+                    since: Timestamp(5),
+                }),
             ),
         ] {
             let meta: Meta = serde_json::from_str(text).unwrap();

@@ -1,6 +1,9 @@
 //! What the planner sees: one revision of the store.
 
-use crate::{ImageReport, Meta, Object, Operation, OperationId, RolloutRecord, ScaleRecord};
+use crate::{
+    AbsenceRecord, ImageReport, Meta, Object, Operation, OperationId, Rebalance, RolloutRecord,
+    ScaleRecord,
+};
 use minato_config::{
     GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, Slot, SlotIndex,
 };
@@ -58,6 +61,10 @@ pub struct World {
     pub usages: BTreeMap<NodeId, Stored<NodeUsage>>,
     /// What operators said of nodes. A document that is gone counts as if it had never been.
     pub drains: BTreeMap<NodeId, Stored<NodeDrain>>,
+    /// What an operator asked to be spread anew. A document that is gone ends it.
+    pub rebalance: Option<Stored<Rebalance>>,
+    /// What the leader says of nodes that are gone, for people: no plan follows from it.
+    pub absences: Option<Stored<AbsenceRecord>>,
     /// Live gateways.
     pub gateways: BTreeMap<GatewayId, Stored<GatewayAlive>>,
     /// What gateways think.

@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(crate) mod logs;
 pub(crate) mod node;
 pub(crate) mod operation;
+pub(crate) mod rebalance;
 pub(crate) mod replay;
 pub(crate) mod route;
 pub(crate) mod status;

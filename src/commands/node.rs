@@ -81,6 +81,13 @@ async fn list(client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
     ))?;
     for it in &nodes.nodes {
         print(&line(it, width))?;
+        if !it.absence.is_empty() {
+            print(&format!("{:width$}  {}\n", "", it.absence))?;
+            print(&format!("{:width$}  -> {}\n", "", it.hint))?;
+        }
+    }
+    if !nodes.alarm.is_empty() {
+        print(&format!("{} {}\n", paint("alarm:", Tone::Bad), nodes.alarm))?;
     }
     Ok(ExitCode::SUCCESS)
 }

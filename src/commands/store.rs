@@ -1,5 +1,6 @@
 //! `minato store copy` and `minato store check`.
 
+use super::change::who;
 use super::terminal::{Tone, paint, print, safe};
 use super::upgrade::{self, UpgradeArgs};
 use crate::cli::Global;
@@ -11,7 +12,7 @@ use anyhow::{Context as _, bail};
 use minato_config::Settings;
 use minato_control::{Meta, StoreState};
 use minato_control_server::LeaderRecord;
-use minato_control_server::api::Status;
+use minato_control_server::api::{ChangeAnswer, ConfirmRequest, RestoredStatus, Status};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Copied, Etcd, EtcdOptions, Observed, Store as _, is_fit};
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ const MEMBER: Duration = Duration::from_secs(3);
 pub(crate) enum StoreCommand {
     /// Move the site to another store, with nothing interrupted: from the embedded one to etcd, or back.
     Copy(CopyArgs),
+    /// Say of a restored store that it is right: until then nothing is stopped, and nothing follows from it.
+    Confirm(ConfirmArgs),
     /// Look whether the store answers, who uses it, and what in it is not understood.
     Check(CheckArgs),
 }
@@ -47,6 +50,14 @@ pub(crate) struct CopyArgs {
     config: Option<PathBuf>,
 }
 
+/// `minato store confirm`
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfirmArgs {
+    /// Show who noticed what, and what would follow; change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
 /// `minato store check`
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
@@ -63,6 +74,7 @@ pub(crate) async fn run(
     match command {
         StoreCommand::Copy(args) => copy(args, client, global).await,
         StoreCommand::Check(args) => check(args, client, global).await,
+        StoreCommand::Confirm(args) => confirm(args, client, global).await,
     }
 }
 
@@ -127,6 +139,37 @@ async fn copy(args: &CopyArgs, client: &Client, global: &Global) -> anyhow::Resu
             paint("done", Tone::Good)
         ))?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn confirm(args: &ConfirmArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+    const PATH: &str = "/v1/store/confirm";
+    let status: RestoredStatus = client.get(PATH).await?;
+    if global.json && args.dry_run {
+        print(&format!("{}\n", serde_json::to_string(&status)?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !global.json {
+        match status.waits {
+            true => print(&format!("restored: {}\n", safe(&status.doubt)))?,
+            false => print("no restored store waits for a word\n")?,
+        }
+        for it in &status.would {
+            print(&format!("  {}\n", safe(it)))?;
+        }
+        if status.waits && status.would.is_empty() {
+            print("  as far as this machine knows, it holds what was there before\n")?;
+        }
+    }
+    if args.dry_run || !status.waits {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let answer: ChangeAnswer = client.post(PATH, &ConfirmRequest { who: who() }).await?;
+    let text = match global.json {
+        true => serde_json::to_string(&answer)?,
+        false => answer.message,
+    };
+    print(&format!("{text}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

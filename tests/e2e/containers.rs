@@ -1,5 +1,8 @@
 //! Services made of images, on a real engine.
 
+#[allow(dead_code, reason = "shared with tests that use all of it")]
+#[path = "../../control/agent/tests/agent/docker/registry.rs"]
+mod registry;
 #[allow(
     dead_code,
     reason = "shared with the tests of the runtime, which use all of it"

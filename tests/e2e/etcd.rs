@@ -222,6 +222,72 @@ fn a_site_moves_to_etcd_and_back_under_load() {
 }
 
 #[test]
+fn a_restored_store_waits_for_a_person_and_nothing_is_stopped() {
+    if !is_here() {
+        return;
+    }
+    let mut members = Members::start(1);
+    let mut site = site_on(&members);
+    site.start();
+    site.wait_ok("app", 2);
+    members.snapshot();
+    scales(&site, 4);
+    let pids = site.pids("app");
+    let load = site.load();
+    load.wait_for(50);
+    members.restore(0, "another");
+    until("the other cluster to show", || {
+        let status = site.json("/v1/status");
+        let detail = status["store"]["detail"].as_str()?;
+        detail.contains("another cluster than before").then_some(())
+    });
+    load.wait_for(50);
+
+    // Started anew, it may go on with that cluster, and knows that it is another one.
+    site.upgrade();
+    until("the doubt to show", || {
+        let status = site.json("/v1/status");
+        let detail = status["store"]["detail"].as_str()?;
+        let said =
+            detail.contains("it is etcd cluster ") && detail.contains("minato store confirm");
+        said.then_some(())
+    });
+    let shown = site.type_in(&["store", "confirm", "--dry-run"]);
+    assert!(
+        shown.contains("app/2 has no place") && shown.contains("app/3 has no place"),
+        "{shown}"
+    );
+    let checked = site.cli(&[
+        "store",
+        "check",
+        "--config",
+        site.settings().to_str().unwrap(),
+    ]);
+    let said = text(&checked.stdout);
+    assert!(
+        checked.status.code() == Some(1) && said.contains("this store was restored"),
+        "{said}"
+    );
+    let refused = site.cli(&["scale", "app", "1", "--no-wait"]);
+    assert!(!refused.status.success(), "{refused:?}");
+    load.wait_for(200);
+    assert!(pids.iter().all(|it| is_alive(*it)), "something was stopped");
+
+    let confirmed = site.type_in(&["store", "confirm"]);
+    assert!(confirmed.contains("in era 1"), "{confirmed}");
+    // The snapshot knows of two.
+    site.wait_ok("app", 2);
+    until("the others to end", || {
+        (pids.iter().filter(|it| is_alive(**it)).count() == 2).then_some(())
+    });
+    until("the store to be well", || is_healthy(&site).then_some(()));
+    scales(&site, 3);
+    load.wait_for(50);
+    load.stop().nothing_failed();
+    site.stop_successor(Signal::TERM);
+}
+
+#[test]
 fn what_is_wrong_with_the_store_is_named_and_all_else_goes_on() {
     if !is_here() {
         return;

@@ -34,13 +34,20 @@ fn wait_stable(site: &Site) {
     });
 }
 
-#[test]
-fn an_edit_of_a_service_with_one_replica_costs_no_request() {
+/// A site whose first version of `app` serves, and is known to.
+#[track_caller]
+fn begun() -> Site {
     let mut site = Site::new();
     site.write("app", &edition(&site, 1));
     site.start();
     site.wait_ok("app", 1);
     wait_stable(&site);
+    site
+}
+
+#[test]
+fn an_edit_of_a_service_with_one_replica_costs_no_request() {
+    let site = begun();
     let first = site.pids("app");
     let (load, before) = (site.load(), site.latest_event());
     load.wait_for(20);
@@ -80,11 +87,7 @@ fn environment(site: &Site) -> Option<String> {
 
 #[test]
 fn a_broken_edit_keeps_the_old_version_and_says_why() {
-    let mut site = Site::new();
-    site.write("app", &edition(&site, 1));
-    site.start();
-    site.wait_ok("app", 1);
-    wait_stable(&site);
+    let site = begun();
     let pids = site.pids("app");
     let load = site.load();
     load.wait_for(20);
@@ -138,11 +141,7 @@ fn a_broken_edit_keeps_the_old_version_and_says_why() {
 
 #[test]
 fn a_restart_of_one_replica_costs_no_request() {
-    let mut site = Site::new();
-    site.write("app", &edition(&site, 1));
-    site.start();
-    site.wait_ok("app", 1);
-    wait_stable(&site);
+    let site = begun();
     let pids = site.pids("app");
     let load = site.load();
     load.wait_for(20);

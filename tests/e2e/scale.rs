@@ -41,17 +41,22 @@ fn visitor(
     })
 }
 
-#[test]
-fn overload_brings_instances_and_they_get_requests() {
+/// A site with one instance of `app`, whose number follows its load as `replicas` says; and what ends its visitors.
+fn begun(replicas: &str) -> (Site, Arc<AtomicBool>) {
     let mut site = Site::new();
-    let text = site.python(1, "").replace(
-        "replicas = 1\n",
-        "replicas = { min = 1, max = 4, in_flight = 4 }\n",
+    let text = site.python(1, "");
+    site.write(
+        "app",
+        &text.replace("replicas = 1\n", &format!("replicas = {replicas}\n")),
     );
-    site.write("app", &text);
     site.start();
     site.wait_ok("app", 1);
-    let stop = Arc::new(AtomicBool::new(false));
+    (site, Arc::new(AtomicBool::new(false)))
+}
+
+#[test]
+fn overload_brings_instances_and_they_get_requests() {
+    let (site, stop) = begun("{ min = 1, max = 4, in_flight = 4 }");
     let overload = wall_ms();
     let visitors: Vec<_> = (0..16)
         .map(|_| visitor(site.gateway(), "/slow", Arc::clone(&stop)))
@@ -124,15 +129,7 @@ fn overload_brings_instances_and_they_get_requests() {
 /// processor, and that nothing else asks for more, is not.
 #[test]
 fn processors_in_use_bring_instances_and_are_shown() {
-    let mut site = Site::new();
-    let text = site.python(1, "").replace(
-        "replicas = 1\n",
-        "replicas = { min = 1, max = 2, cpu = 0.05 }\n",
-    );
-    site.write("app", &text);
-    site.start();
-    site.wait_ok("app", 1);
-    let stop = Arc::new(AtomicBool::new(false));
+    let (site, stop) = begun("{ min = 1, max = 2, cpu = 0.05 }");
     let busy = visitor(site.gateway(), "/burn", Arc::clone(&stop));
     let decided = within(RELIEF, "the decision", || {
         let mut events = site.events();

@@ -15,7 +15,7 @@ use minato_control::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// Starts under way at once.
@@ -56,6 +56,8 @@ pub(crate) struct Agent {
     remembered: BTreeMap<PlaceKey, BTreeSet<RunName>>,
     random: fastrand::Rng,
     told_too_much: bool,
+    /// Runs whose images and the like are being made ready; letting go of one calls it off.
+    preparing: BTreeMap<RunName, oneshot::Sender<()>>,
     pub(crate) fetches: Fetches,
 }
 
@@ -77,6 +79,7 @@ impl Agent {
             remembered: BTreeMap::new(),
             random: fastrand::Rng::new(),
             told_too_much: false,
+            preparing: BTreeMap::new(),
             fetches: Fetches::default(),
         }
     }
@@ -102,7 +105,7 @@ impl Agent {
                 self.remember(run);
             }
             for run in &adoption.surplus {
-                self.signal(run, Signal::Kill).await;
+                self.signal(run, Signal::Kill);
             }
             let name = adoption.left.name.clone();
             let place = (name.service.clone(), name.slot);
@@ -123,6 +126,9 @@ impl Agent {
 
     pub(crate) async fn take_in(&mut self, seen: Seen) {
         let jitter = self.random.f64();
+        if let Seen::Started { name, .. } = &seen {
+            self.preparing.remove(name);
+        }
         let actions = match seen {
             Seen::Started {
                 name,
@@ -172,8 +178,8 @@ impl Agent {
                     digest,
                 } => self.start(name, *command, digest).await,
                 NodeAction::Adjust { name, resources } => self.adjust(name, resources),
-                NodeAction::Terminate(name) => self.signal(&name, Signal::Terminate).await,
-                NodeAction::Kill(name) => self.signal(&name, Signal::Kill).await,
+                NodeAction::Terminate(name) => self.signal(&name, Signal::Terminate),
+                NodeAction::Kill(name) => self.signal(&name, Signal::Kill),
                 NodeAction::Release(place) => self.release(&place).await,
                 NodeAction::Tell(event) => self.tell(event),
             }
@@ -215,9 +221,17 @@ impl Agent {
             port: picked.port,
         };
         let (runtime, starts) = (self.runtime.clone(), self.starts.clone());
+        let (wanted, is_unwanted) = oneshot::channel();
+        self.preparing.insert(order.name.clone(), wanted);
         self.tasks.spawn(async move {
             // Without a permit: what is fetched for long must not hold up what could start at once.
-            let result = match runtime.prepare(&order).await {
+            let prepared = tokio::select! {
+                prepared = runtime.prepare(&order) => prepared,
+                _ = is_unwanted => Err(RuntimeError::Command(
+                    "making it ready was called off, since it is no longer wanted".to_owned(),
+                )),
+            };
+            let result = match prepared {
                 Ok(()) => {
                     let _permit = starts.acquire_owned().await;
                     runtime.start(&order).await
@@ -230,6 +244,20 @@ impl Agent {
                 port: order.port,
                 result,
             }
+        });
+    }
+
+    /// Calls off what is being made ready (an image that is fetched for long, say) for slots that were removed or assigned anew.
+    pub(crate) fn call_off(&mut self, world: &World) {
+        let node = &self.options.node;
+        self.preparing.retain(|name, _| {
+            let slot = world.slots.get(&(name.service.clone(), name.slot));
+            // One that vanished says nothing.
+            let Some(slot) = slot.map(|it| &it.value) else {
+                return true;
+            };
+            let is_older = slot.generation < name.generation;
+            is_older || (!slot.removed && slot.node == *node && slot.generation == name.generation)
         });
     }
 
@@ -293,10 +321,15 @@ impl Agent {
         });
     }
 
-    async fn signal(&mut self, name: &RunName, signal: Signal) {
-        if let Err(error) = self.runtime.signal(name, signal).await {
-            tracing::warn!(%error, ?signal, "a run could not be signalled");
-        }
+    /// Without waiting: an engine that hangs must hold up nothing else.
+    fn signal(&mut self, name: &RunName, signal: Signal) {
+        let (runtime, name) = (self.runtime.clone(), name.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = runtime.signal(&name, signal).await {
+                tracing::warn!(%error, ?signal, "a run could not be signalled");
+            }
+            Seen::Nothing
+        });
     }
 
     fn remember(&mut self, name: &RunName) {

@@ -12,6 +12,7 @@ use minato_control_store::{Commit, SharedStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 /// An engine that does not answer is asked again this often, and this many times.
@@ -27,6 +28,8 @@ pub(crate) struct Fetches {
     wanted: BTreeMap<ServiceName, ImageReport>,
     /// What the store was told last.
     said: BTreeMap<ServiceName, ImageReport>,
+    /// Under way, by the number that asked for it.
+    under_way: BTreeMap<ServiceName, (u64, AbortHandle)>,
     /// Being written.
     writing: BTreeSet<ServiceName>,
 }
@@ -63,11 +66,23 @@ impl Agent {
             let (runtime, service, image) =
                 (self.runtime.clone(), (*service).clone(), (*image).clone());
             let fetch = *fetch;
-            self.tasks.spawn(async move {
+            let name = service.clone();
+            let task = self.tasks.spawn(async move {
                 let state = get(runtime, &service, &image).await;
                 Seen::Fetched(service, report(fetch, state))
             });
+            if let Some((_, before)) = self.fetches.under_way.insert(name, (fetch, task)) {
+                before.abort();
+            }
         }
+        // What nobody asks for any more is not fetched to its end.
+        self.fetches.under_way.retain(|service, (fetch, task)| {
+            let is_asked = asked.get(service).is_some_and(|it| it.0 == *fetch);
+            if !is_asked {
+                task.abort();
+            }
+            is_asked
+        });
         self.fetches.wanted.retain(|it, _| asked.contains_key(it));
         self.report_images(store, world);
     }

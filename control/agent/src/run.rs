@@ -168,6 +168,8 @@ impl Agent {
                 Some(seen) = self.tasks.join_next() => match seen {
                     Ok(Seen::Strays(strays)) => self.reap(strays, &follower.observed().world),
                     Ok(seen) => self.take_in(seen).await,
+                    // A fetch that was called off.
+                    Err(error) if error.is_cancelled() => {}
                     Err(error) => tracing::error!(%error, "a task of the agent failed"),
                 },
                 _ = changes.recv() => {}
@@ -215,6 +217,7 @@ impl Agent {
         let decided = now();
         let actions = self.node.reconcile(&observed.world, decided);
         self.act(actions).await;
+        self.call_off(&observed.world);
         probes.follow(&self.node.running(), &observed.world);
         let publication = Publication {
             wanted: self.node.documents(),

@@ -13,7 +13,9 @@ mod metrics;
 mod nodes;
 mod operations;
 mod page;
+mod rebalance;
 mod release;
+mod restored;
 mod routes;
 mod serve;
 mod settle;
@@ -27,8 +29,8 @@ use crate::{Journal, View};
 use minato_config::{NodeId, SiteId, Timestamp};
 use minato_config_files::Folder;
 use minato_control::Event;
-use minato_control_store::SharedStore;
 use minato_control_store::keys::Keys;
+use minato_control_store::{Guard, SharedStore};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,6 +65,8 @@ pub struct Admin {
     pub about: About,
     /// The store.
     pub store: SharedStore,
+    /// What looks whether it was restored; in front of `store`. `None`: nobody does.
+    pub guard: Option<Arc<Guard>>,
     /// Of which site.
     pub keys: Keys,
     /// The events of this node.

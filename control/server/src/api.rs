@@ -12,6 +12,8 @@ mod entrance;
 mod link;
 mod node;
 mod operation;
+mod rebalance;
+mod restored;
 mod service;
 mod upgrade;
 
@@ -27,6 +29,8 @@ pub use operation::{
     LeftOutStatus, OperationAnswer, OperationRequest, OperationStatus, OperationStepStatus,
     Operations, WaveRequest,
 };
+pub use rebalance::{RebalanceRequest, RebalanceStatus};
+pub use restored::{ConfirmRequest, RestoredStatus};
 pub use service::{
     ByHand, InstanceStatus, ReleaseStatus, RolloutStatus, Scaled, ServiceState, ServiceStatus,
 };

@@ -6,6 +6,7 @@
 
 mod election;
 mod hook;
+mod notes;
 mod operations;
 mod rollouts;
 mod saved;
@@ -23,8 +24,8 @@ use election::{Candidate, Term};
 use hook::Runner;
 use minato_config::{NodeId, ServiceName, SiteId, Timestamp};
 use minato_control::{
-    Absences, Clocks, Event, EventKind, Losses, PERIOD, Patience, Plan, RolloutStep, Rollouts,
-    SCALE_WINDOW, ScaleStep, Scaling, World, lacking_room, plan_with,
+    AbsenceRecord, Absences, Clocks, Event, EventKind, Losses, PERIOD, Patience, Plan, RolloutStep,
+    Rollouts, SCALE_WINDOW, ScaleStep, Scaling, World, lacking_room, plan_with,
 };
 use minato_control_store::keys::Keys;
 use minato_control_store::{Observed, Revision, SharedStore, StoreError};
@@ -243,6 +244,8 @@ impl Leader<'_> {
         self.ask_for_nodes(&observed.world, &losses, &plan, now);
         plan.notes.extend(self.scaling.notes());
         self.alarm(observed, &plan.notes, losses.alarm.as_deref());
+        self.tell(&observed.world, &losses, now).await?;
+        self.step_rebalance(&observed.world, &plan, now).await?;
         let work = transaction::transactions(&plan, &observed.world, &self.options.keys, now);
         if work.is_empty() && self.trouble.is_open() {
             // Nothing to do would never show whether the store writes again.
@@ -276,6 +279,48 @@ impl Leader<'_> {
             }
         }
         Ok(written)
+    }
+
+    /// Writes down which nodes are gone and given up, for people who ask another process.
+    async fn tell(
+        &mut self,
+        world: &World,
+        losses: &Losses,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Some(record) = AbsenceRecord::due(world, losses, now) else {
+            return Ok(());
+        };
+        let work = notes::absences(world, &record, &self.options.keys);
+        self.commit_note(work).await
+    }
+
+    /// Begins the next round of a rebalance, or ends it.
+    async fn step_rebalance(
+        &mut self,
+        world: &World,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (Some(asked), Some(standing)) = (&world.rebalance, &plan.balancing) else {
+            return Ok(());
+        };
+        let work = notes::rebalance(asked, standing, &self.options.keys, now);
+        match work {
+            Some(work) => self.commit_note(work).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What nothing waits for: somebody else's word that came between is looked at with the next plan.
+    async fn commit_note(
+        &mut self,
+        work: Result<transaction::Transaction, StoreError>,
+    ) -> Result<(), StoreError> {
+        match self.commit(work).await {
+            Err(error) if self.is_about_one_service(&error) => Ok(()),
+            done => done,
+        }
     }
 
     /// Takes every rollout one step on, and writes it down.
@@ -371,9 +416,10 @@ impl Leader<'_> {
         for node in back.into_iter().filter(|it| world.nodes.contains_key(it)) {
             self.lost.remove(&node);
             let text = format!(
-                "node {node} is back: it takes new instances, and nothing that runs elsewhere moves to it"
+                "node {node} is back: it takes new instances, and nothing that runs elsewhere moves to it by itself"
             );
-            emit(self.events, Event::info(now, EventKind::Node, text));
+            let event = Event::info(now, EventKind::Node, text).hint("minato rebalance");
+            emit(self.events, event);
         }
         for (node, text) in self.clocks.observe(world, now) {
             let hint = format!("on {node}: timedatectl");

@@ -3,7 +3,7 @@
 use super::condition::Condition;
 use super::lost::Losses;
 use super::place::{Nowhere, Places};
-use super::seen::{Seen, SlotSeen};
+use super::seen::{Leaving, Seen, SlotSeen};
 use super::{Action, FAILED_PAUSE, Object, Plan, Relied, STEPS_PER_SERVICE, Step};
 use crate::rollout::Mark;
 use minato_config::{Generation, NodeId, Slot, SlotIndex, Timestamp};
@@ -174,10 +174,13 @@ impl<'a> Decision<'_, 'a, '_> {
                 _ if self.seen.goal.mark.digest.is_empty() => {
                     "fixed endpoints need no slots".to_owned()
                 }
-                _ if it.outdated.is_some() && !it.leaving && self.has_successor() => {
+                _ if it.outdated.is_some() && it.leaving.is_none() && self.has_successor() => {
                     "another version has taken its place".to_owned()
                 }
-                _ => format!("{wanted} wanted, {have} assigned"),
+                _ => match &it.leaving {
+                    Some(Leaving::Better(why)) => why.clone(),
+                    _ => format!("{wanted} wanted, {have} assigned"),
+                },
             };
             let reason = match it.detail.as_str() {
                 "" => why,
@@ -195,8 +198,9 @@ impl<'a> Decision<'_, 'a, '_> {
             let node = &it.slot.node;
             let lost = self.losses.lost.contains(node);
             let why = match it.leaving {
-                true if lost || it.condition.is_broken(self.now) => "is drained",
-                false if lost => "is lost: its lease ended, and nothing there answers",
+                Some(Leaving::Drained) if lost || it.condition.is_broken(self.now) => "is drained",
+                Some(Leaving::Drained) => continue,
+                _ if lost => "is lost: its lease ended, and nothing there answers",
                 _ => continue,
             };
             let here = self.slots_by_node();
@@ -224,7 +228,7 @@ impl<'a> Decision<'_, 'a, '_> {
             .seen
             .kept
             .iter()
-            .filter(|it| !it.leaving || self.is_moved(it.n));
+            .filter(|it| it.leaving.is_none() || self.is_moved(it.n));
         let missing = wanted.saturating_sub(have);
         let leaving = wanted.saturating_sub(staying.count()) > missing;
         let more = usize::from(leaving && have <= wanted);
@@ -246,11 +250,23 @@ impl<'a> Decision<'_, 'a, '_> {
             let assigned = have + placed;
             let reason = match placed < missing {
                 true => format!("{wanted} wanted, {assigned} assigned{also}"),
-                false => format!("in place of one on a drained node{also}"),
+                false => format!("{}{also}", self.why_more()),
             };
             let relied = self.relied_with(n);
             self.step(Action::Assign(n, slot), reason, relied);
         }
+    }
+
+    /// Why there is one more than wanted.
+    fn why_more(&self) -> String {
+        let leaving = self.seen.kept.iter().filter_map(|it| match &it.leaving {
+            Some(Leaving::Better(why)) => Some(format!("in place of {}: {why}", self.name(it.n))),
+            _ => None,
+        });
+        let mut leaving = leaving;
+        leaving
+            .next()
+            .unwrap_or_else(|| "in place of one on a drained node".to_owned())
     }
 
     /// Whether a step of this plan assigns the slot already.
@@ -262,8 +278,13 @@ impl<'a> Decision<'_, 'a, '_> {
     fn note_unplaced(&mut self, wanted: usize, have: usize, nowhere: &Nowhere) {
         if have >= wanted {
             self.held = true;
-            let leaving = self.seen.kept.iter().filter(|it| it.leaving);
+            let kept = self.seen.kept.iter();
+            let leaving = kept.filter(|it| it.leaving == Some(Leaving::Drained));
             let names: Vec<String> = leaving.map(|it| self.name(it.n)).collect();
+            if names.is_empty() {
+                // What only would be better elsewhere stays, and nobody has to do anything about it.
+                return;
+            }
             let (names, verb) = listed(&names);
             let stay = if verb == "waits" { "stays" } else { "stay" };
             let note = format!("{names} {stay} on a drained node: {nowhere}");
@@ -281,7 +302,7 @@ impl<'a> Decision<'_, 'a, '_> {
                 continue;
             };
             let replaced = it.outdated.is_some() && self.is_proven();
-            if replaced || !it.node_lives || it.leaving {
+            if replaced || !it.node_lives || it.leaving.is_some() {
                 continue;
             }
             let pause = FAILED_PAUSE.as_secs();

@@ -190,7 +190,7 @@ fn reason(
             format!("it would go there again: {choice}"),
             format!("minato node drain {node} moves it"),
         ),
-        Ok(choice) if it.leaving => (
+        Ok(choice) if it.leaving.is_some() => (
             format!("node {node} is drained"),
             format!("it moves to {}", choice.node),
         ),
@@ -198,7 +198,10 @@ fn reason(
             format!(
                 "it was placed there, and nothing moves while it serves; now it would go elsewhere: {choice}"
             ),
-            format!("minato node drain {node} moves it"),
+            format!(
+                "minato rebalance {} moves what another node suits clearly better; minato node drain {node} moves all of that node",
+                seen.service
+            ),
         ),
     }
 }

@@ -7,9 +7,10 @@
 //! Times are the leader's own, from its election on: no wall clock that was set moves anything.
 //! Not here: where the slots go (`place`), how (`decide`).
 
+use super::balance::is_rebalancing;
 use super::place::is_drained;
 use crate::World;
-use minato_config::{Health, NodeId, ServiceName};
+use minato_config::{Health, NodeId, ServiceName, SlotIndex};
 use minato_health::{Phase, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,9 @@ use std::time::Duration;
 
 /// A node that was lost, or had nothing, is counted among those gone at once for this long.
 const AT_ONCE: Duration = Duration::from_secs(600);
+
+/// Agents tell a load that has changed notably within three looks of 5 s; one more for what is under way.
+const MEASURING: Duration = Duration::from_secs(20);
 
 /// How patiently a leader waits for nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +44,19 @@ impl Default for Patience {
 #[derive(Debug, Clone, Default)]
 pub struct Absences {
     gone: BTreeMap<NodeId, Gone>,
+    /// When the slots of a node changed last, while a rebalance is under way.
+    stirred: BTreeMap<NodeId, Stirred>,
     /// Seen alive in this term.
     met: BTreeSet<NodeId>,
     /// Whether anything was observed yet.
     began: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stirred {
+    /// In office.
+    since: Duration,
+    slots: BTreeSet<(ServiceName, SlotIndex)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +74,9 @@ pub struct Losses {
     pub lost: BTreeSet<NodeId>,
     /// Gone and not given up, and why; without a reason while the grace lasts.
     pub waiting: BTreeMap<NodeId, String>,
+    /// Their load does not show yet what came to them or left them: nothing is moved because of it. Known while a rebalance is under way.
+    #[serde(default)]
+    pub unmeasured: BTreeSet<NodeId>,
     /// Nothing is given up at all, and a person is needed. It changes only with its cause.
     pub alarm: Option<String>,
 }
@@ -86,11 +102,43 @@ impl Absences {
         let known = |it: &NodeId| world.nodes.contains_key(it) || is_known(world, it);
         self.gone.retain(|node, _| known(node));
         self.met.retain(known);
+        self.observe_slots(world, office);
+    }
+
+    fn observe_slots(&mut self, world: &World, office: Duration) {
+        if !is_rebalancing(world) {
+            return self.stirred.clear();
+        }
+        let mut slots: BTreeMap<&NodeId, BTreeSet<(ServiceName, SlotIndex)>> = BTreeMap::new();
+        for (key, slot) in &world.slots {
+            slots
+                .entry(&slot.value.node)
+                .or_default()
+                .insert(key.clone());
+        }
+        for node in world.nodes.keys() {
+            let slots = slots.remove(node).unwrap_or_default();
+            match self.stirred.get_mut(node) {
+                Some(it) if it.slots == slots => {}
+                _ => drop(self.stirred.insert(
+                    node.clone(),
+                    Stirred {
+                        since: office,
+                        slots,
+                    },
+                )),
+            }
+        }
     }
 
     /// What follows from it.
     pub fn judge(&self, world: &World, office: Duration, patience: Patience) -> Losses {
-        let mut losses = Losses::default();
+        let fresh = self.stirred.iter();
+        let fresh = fresh.filter(|(_, it)| office.saturating_sub(it.since) < MEASURING);
+        let mut losses = Losses {
+            unmeasured: fresh.map(|(node, _)| node.clone()).collect(),
+            ..Losses::default()
+        };
         let holding = holding(world);
         let missed: Vec<(&NodeId, &Gone)> = self
             .gone

@@ -2,14 +2,16 @@
 //!
 //! Input: [`World`] and `now`. Output: [`Plan`]. Equal inputs give equal plans.
 //!
-//! Rules, one module each: what a service has (`seen`), how a slot does (`condition`), where a slot goes (`place`), which
-//! nodes are given up (`lost`), what to change (`decide`; from version to version: `roll`), how many instances would fit (`room`), what a rollout is decided from (`rolling`), whether a change has come true (`settled`), why it is so (`explain`).
+//! Rules, one module each: what a service has (`seen`), how a slot does (`condition`), where a slot goes (`place`), what another node would suit better (`balance`), which
+//! nodes are given up (`lost`; as told to people: `absence`), what to change (`decide`; from version to version: `roll`), how many instances would fit (`room`), what a rollout is decided from (`rolling`), whether a change has come true (`settled`), why it is so (`explain`).
 //!
 //! Invariants: a ready instance of an old version ends only when a new one has taken its place, or is replaced in its place (`stop-first`) only while all others of its service are ready; no ready instance is removed
 //! while one that is not ready is surplus too; what vanished from the store without a document that says removed stops
 //! nothing; a slot never moves because its node's lease is gone alone (`lost`).
 //! Not here: the transactions that carry a plan out (`control/server`), local restarts (`node`).
 
+mod absence;
+mod balance;
 mod condition;
 mod decide;
 mod explain;
@@ -28,6 +30,8 @@ mod scene;
 #[cfg(test)]
 mod tests;
 
+pub use absence::{Absence, AbsenceRecord};
+pub use balance::{Balancing, BalancingNext, REBALANCE_LIMIT, Rebalance, would_move};
 pub use explain::{Explanation, NodeExplained, SlotExplained, explain};
 pub use lost::{Absences, Losses, Patience};
 pub(crate) use rolling::{RollSlot, Rolling};
@@ -55,6 +59,8 @@ pub struct Plan {
     /// Why something cannot be done now, or looks like an accident. One sentence each, sorted by service. A text changes
     /// only with its cause, never with the clock, so that it can be told once.
     pub notes: Vec<(ServiceName, String)>,
+    /// How the rebalance that was asked for stands; `None` where none is under way.
+    pub balancing: Option<Balancing>,
 }
 
 /// One change and why.
@@ -122,8 +128,13 @@ pub fn plan_with(world: &World, losses: &Losses, now: Timestamp) -> Plan {
     let instances = seen::Instances::of(world);
     let mut places = place::Places::of(world);
     let mut plan = Plan::default();
+    let (moves, balancing) = balance::moves(world, &instances, losses, now);
+    plan.balancing = balancing;
     for service in instances.services(world) {
-        let seen = seen::Seen::of(world, &instances, service);
+        let mut seen = seen::Seen::of(world, &instances, service);
+        if let Some(it) = moves.get(service) {
+            seen.leave(it);
+        }
         decide::decide(&seen, losses, &mut places, now, &mut plan);
     }
     plan

@@ -31,7 +31,7 @@ impl Decision<'_, '_, '_> {
             }
         }
         // What leaves its node is of the new version where it goes.
-        outdated.retain(|it| !it.leaving || self.held);
+        outdated.retain(|it| it.leaving.is_none() || self.held);
         if outdated.is_empty() || !self.steps.iter().all(is_forget) {
             // Slots come or go: first things first.
             return;

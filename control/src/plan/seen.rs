@@ -1,5 +1,6 @@
 //! What one service should have and has, gathered from the world.
 
+use super::balance::Better;
 use super::condition::{Condition, condition};
 use super::place::{Demand, Need, granted, is_drained};
 use super::{Object, Relied};
@@ -100,12 +101,23 @@ pub(super) struct SlotSeen<'a> {
     pub(super) passed: bool,
     /// Why it should be replaced.
     pub(super) outdated: Option<&'static str>,
-    /// Whether an operator wants its node to be empty.
-    pub(super) leaving: bool,
+    /// Why it is to leave its node.
+    pub(super) leaving: Option<Leaving>,
+    /// The commit that wrote its document last.
+    pub(super) modified: u64,
     /// Whether its node's agent lives.
     pub(super) node_lives: bool,
     /// Instance documents of any generation.
     pub(super) instances: usize,
+}
+
+/// Why a slot is to leave its node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// An operator wants the node to be empty.
+    Drained,
+    /// Another node suits it better, and an operator asked for that; in what way.
+    Better(String),
 }
 
 /// An instance without a slot.
@@ -163,7 +175,8 @@ impl<'a> Seen<'a> {
                         it.contains(&Passed { slot, generation })
                     }),
                 outdated: outdated(slot, &goal.mark),
-                leaving: is_drained(world, &slot.node),
+                leaving: is_drained(world, &slot.node).then_some(Leaving::Drained),
+                modified: stored.modified,
                 node_lives: world.nodes.contains_key(&slot.node),
                 instances: there.len(),
             }
@@ -195,6 +208,13 @@ impl<'a> Seen<'a> {
             }
         }
         seen
+    }
+
+    /// Marks one as leaving for a better node.
+    pub(super) fn leave(&mut self, better: &Better) {
+        if let Some(it) = self.kept.iter_mut().find(|it| it.n == better.n) {
+            it.leaving = Some(Leaving::Better(better.why.clone()));
+        }
     }
 
     /// Lowest indices that no slot document has, told-to-go ones included.
@@ -261,11 +281,13 @@ impl<'a> Seen<'a> {
         relied
     }
 
-    /// Kept slots past the goal, worst first: those that do worst, then the highest index. Of drained nodes first, and
+    /// Kept slots past the goal, worst first: those that do worst, then the highest index. Those that leave their nodes first, and
     /// one of these that may serve only when all that stay are ready: what takes its place serves before it goes.
     pub(super) fn surplus(&self) -> Vec<&SlotSeen<'a>> {
-        let (leaving, staying): (Vec<&SlotSeen<'a>>, Vec<&SlotSeen<'a>>) =
-            self.worst_first().into_iter().partition(|it| it.leaving);
+        let (leaving, staying): (Vec<&SlotSeen<'a>>, Vec<&SlotSeen<'a>>) = self
+            .worst_first()
+            .into_iter()
+            .partition(|it| it.leaving.is_some());
         let past = |have: usize| have.saturating_sub(self.goal.slots);
         let is_replaced = staying.iter().all(|it| it.condition == Condition::Ready);
         let serves = |it: &SlotSeen<'_>| it.condition.rank() >= Condition::Unsure.rank();
@@ -293,7 +315,10 @@ impl<'a> Seen<'a> {
         let on_their_way = usize::from(self.goal.update.parallel);
         let left = old_stay.len() + new_stay.len();
         let more = left.saturating_sub(wanted + on_their_way);
-        let more = new_stay.iter().filter(|it| !it.passed).take(more);
+        // After a way back those that serve are the new ones again, and unproved: they stay until they have proved
+        // themselves and what is broken goes.
+        let on_trial = |it: &&&SlotSeen<'_>| !it.passed && it.condition != Condition::Ready;
+        let more = new_stay.iter().filter(on_trial).take(more);
         let go = old_go.iter().chain(new_go);
         go.chain(more).copied().collect()
     }

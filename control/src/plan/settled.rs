@@ -92,7 +92,7 @@ fn of_command(seen: &Seen<'_>) -> Settled {
     let mut problems: Vec<String> = Vec::new();
     for it in &wanted {
         match (it.outdated, it.detail.as_str()) {
-            _ if it.leaving => problems.push(format!(
+            _ if it.leaving.is_some() => problems.push(format!(
                 "{} to be moved: node {} is drained",
                 name(it),
                 it.slot.node

@@ -61,9 +61,9 @@ pub struct Copying<'a> {
 
 /// A store's `meta` and the commit that wrote it.
 #[derive(Debug, Clone)]
-struct Found {
-    meta: Meta,
-    at: Revision,
+pub(crate) struct Found {
+    pub(crate) meta: Meta,
+    pub(crate) at: Revision,
 }
 
 impl Copying<'_> {
@@ -111,6 +111,10 @@ impl Copying<'_> {
         };
         match &found.meta.state {
             StoreState::Serving | StoreState::Left { .. } => Ok(found),
+            StoreState::Doubted(_) => Err(CopyError::Refused(
+                "the store to copy from was restored, and nobody has confirmed it: minato store confirm"
+                    .to_owned(),
+            )),
             StoreState::Filling { from } => Err(CopyError::Refused(format!(
                 "the store to copy from is itself being filled, from {from}: end that copy first"
             ))),
@@ -173,7 +177,7 @@ impl Copying<'_> {
                 "the store to copy to was left for another one ({at}); remove all under {} first",
                 self.keys.root()
             )),
-            StoreState::Serving => {
+            StoreState::Serving | StoreState::Doubted(_) => {
                 let live = listing.entries.iter().find(|it| it.lease.is_some());
                 let why = match live {
                     Some(it) => format!("is in use: `{}` is there", it.key),
@@ -316,6 +320,7 @@ pub fn is_fit(keys: &Keys, meta: &Meta) -> Result<(), StoreError> {
             "a newer minato wrote it: upgrade this one",
         ),
         StoreState::Serving => Ok(()),
+        StoreState::Doubted(it) => unfit(crate::guard::restored(it), crate::guard::CONFIRM),
         StoreState::Filling { from } => unfit(
             format!("a copy from store {from} was begun and has not ended"),
             "end it with `minato store copy`, or go back to the settings of before",
@@ -327,7 +332,7 @@ pub fn is_fit(keys: &Keys, meta: &Meta) -> Result<(), StoreError> {
     }
 }
 
-async fn meta(store: &dyn Store, keys: &Keys) -> Result<Option<Found>, StoreError> {
+pub(crate) async fn meta(store: &dyn Store, keys: &Keys) -> Result<Option<Found>, StoreError> {
     let key = keys.text(&Key::Meta);
     let Some(entry) = store.get(&key).await? else {
         return Ok(None);
@@ -345,7 +350,11 @@ async fn meta(store: &dyn Store, keys: &Keys) -> Result<Option<Found>, StoreErro
     }
 }
 
-fn put(keys: &Keys, meta: &Meta, before: Option<Revision>) -> Result<Commit, StoreError> {
+pub(crate) fn put(
+    keys: &Keys,
+    meta: &Meta,
+    before: Option<Revision>,
+) -> Result<Commit, StoreError> {
     let key = keys.text(&Key::Meta);
     let value = serde_json::to_vec(meta).map_err(|error| StoreError::Invalid {
         detail: error.to_string(),
@@ -360,6 +369,6 @@ fn put(keys: &Keys, meta: &Meta, before: Option<Revision>) -> Result<Commit, Sto
     Ok(Commit::default().when(compare).and_put(key, value, None))
 }
 
-fn fresh_id() -> String {
+pub(crate) fn fresh_id() -> String {
     format!("{:032x}", fastrand::u128(..))
 }

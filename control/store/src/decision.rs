@@ -150,6 +150,8 @@ impl Documents<'_> {
             node_loads,
             usages,
             drains,
+            rebalance,
+            absences,
             gateways,
             verdicts,
             loads,
@@ -165,6 +167,8 @@ impl Documents<'_> {
             all: Vec::new(),
         };
         to.each(meta.iter().map(|it| (Key::Meta, it)))?;
+        to.each(rebalance.iter().map(|it| (Key::Rebalance, it)))?;
+        to.each(absences.iter().map(|it| (Key::Absences, it)))?;
         to.of_services(services, Key::Service)?;
         to.of_services(intents, Key::Intent)?;
         to.each(

@@ -46,6 +46,10 @@ pub enum Key {
     Image(NodeId, ServiceName),
     /// `operations/<id>`
     Operation(OperationId),
+    /// `rebalance`
+    Rebalance,
+    /// `absences`
+    Absences,
     /// `leader`
     Leader,
 }
@@ -84,6 +88,8 @@ impl Keys {
         let root = &self.root;
         match key {
             Key::Meta => format!("{root}meta"),
+            Key::Rebalance => format!("{root}rebalance"),
+            Key::Absences => format!("{root}absences"),
             Key::Service(service) => format!("{root}services/{service}"),
             Key::Intent(service) => format!("{root}intents/{service}"),
             Key::Slot(service, n) => format!("{root}slots/{service}/{n}"),
@@ -119,6 +125,8 @@ impl Keys {
         Some(match parts.as_slice() {
             ["meta"] => Key::Meta,
             ["leader"] => Key::Leader,
+            ["rebalance"] => Key::Rebalance,
+            ["absences"] => Key::Absences,
             ["services", name] => Key::Service(service(name)?),
             ["intents", name] => Key::Intent(service(name)?),
             ["slots", name, n] => Key::Slot(service(name)?, slot(n)?),

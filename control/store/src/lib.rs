@@ -12,6 +12,7 @@ mod embedded;
 mod error;
 mod etcd;
 mod follow;
+mod guard;
 pub mod keys;
 mod store;
 mod world;
@@ -25,6 +26,7 @@ pub use embedded::{Embedded, Options};
 pub use error::StoreError;
 pub use etcd::{Etcd, EtcdIdentity, EtcdOptions, EtcdTls, EtcdUser};
 pub use follow::{Follower, follow};
+pub use guard::{Guard, Restored};
 pub use store::{
     Commit, Compare, Entry, Event, LeaseId, Listing, Revision, SharedStore, Store, Watch, Write,
 };

@@ -210,6 +210,11 @@ pub trait Store: Send + Sync + 'static {
     fn trouble(&self) -> Option<String> {
         None
     }
+
+    /// Of a cluster: which one answers; `None` before the first answer, and of a store without a name of its own.
+    fn identity(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A running watch. Dropping it ends it. A slow reader costs no memory: it reads history at its own pace.

@@ -74,6 +74,8 @@ impl TouchedSet {
             | Key::Load(..)
             | Key::NodeUsage(_)
             | Key::Scale(_)
+            | Key::Rebalance
+            | Key::Absences
             | Key::Operation(_) => {}
         }
     }
@@ -231,6 +233,8 @@ pub(crate) fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), Stri
             world.images.insert((node, service), decode(entry)?);
         }
         Key::Operation(id) => drop(world.operations.insert(id, decode(entry)?)),
+        Key::Rebalance => world.rebalance = Some(decode(entry)?),
+        Key::Absences => world.absences = Some(decode(entry)?),
         Key::Meta => world.meta = Some(decode(entry)?),
         Key::Leader => {}
     }
@@ -298,6 +302,9 @@ fn delete(world: &mut World, key: &Key) {
         Key::Image(node, service) => drop(world.images.remove(&(node, service))),
         // Nothing more follows from it, and whatever it began goes its way.
         Key::Operation(id) => drop(world.operations.remove(&id)),
+        // Ends it; the leader writes what it knows of nodes again.
+        Key::Rebalance => world.rebalance = None,
+        Key::Absences => world.absences = None,
         // The era of a store whose `meta` vanished is still its era.
         Key::Meta | Key::Leader => {}
     }

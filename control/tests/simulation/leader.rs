@@ -4,7 +4,9 @@
 use crate::invariant;
 use crate::site::{Leader, Site};
 use minato_config::ServiceName;
-use minato_control::{Action, Losses, Object, Plan, Relied, Rollouts, Step, World, plan};
+use minato_control::{
+    Action, BalancingNext, Losses, Object, Plan, Relied, Rollouts, Step, World, plan,
+};
 use std::time::Duration;
 
 pub(crate) fn look(site: &mut Site) {
@@ -25,6 +27,7 @@ pub(crate) fn act(site: &mut Site) {
     let planned: Plan = plan(&site.view, site.now);
     assert_eq!(planned, plan(&site.view.clone(), site.now), "equal inputs");
     invariant::check_plan(&site.view, &planned, site.now);
+    balance(site, &planned);
     let mut services: Vec<ServiceName> =
         planned.steps.iter().map(|it| it.service.clone()).collect();
     services.dedup();
@@ -63,6 +66,28 @@ fn roll(site: &mut Site) -> bool {
         written = true;
     }
     written
+}
+
+/// Writes down how far a rebalance is.
+fn balance(site: &mut Site, planned: &Plan) {
+    let (Some(standing), Some(seen)) = (&planned.balancing, &site.view.rebalance) else {
+        return;
+    };
+    let stored = site.store.rebalance.as_ref().map(|it| it.modified);
+    let mut word = seen.value.clone();
+    match &standing.next {
+        BalancingNext::GoOn => return,
+        BalancingNext::Round => word.round += 1,
+        BalancingNext::End(why) => word.ended = Some(why.clone()),
+    }
+    if stored == Some(seen.modified) {
+        site.count(match word.ended {
+            Some(_) => "balanced",
+            None => "round",
+        });
+        site.store.rebalance = Some(site.stored(word));
+        site.committed = site.store.revision;
+    }
 }
 
 fn commit(site: &mut Site, steps: &[Step]) {

@@ -111,5 +111,9 @@ fn is_at_rest(site: &Site) -> bool {
         matches!(settled(&site.store, name), Settled::Done(_))
             && (none || whole(rollout_standing(&site.store, name, None)))
     };
-    plan(&site.store, site.now).steps.is_empty() && site.store.services.keys().all(done)
+    let asked = site.store.rebalance.as_ref();
+    let is_balanced = asked.is_none_or(|it| it.value.ended.is_some());
+    is_balanced
+        && plan(&site.store, site.now).steps.is_empty()
+        && site.store.services.keys().all(done)
 }

@@ -2,7 +2,7 @@
 
 use crate::site::{Nature, Site, command_of};
 use minato_config::{Backend, Intent, Restart, ServiceName};
-use minato_control::{RolloutStanding, rollout_standing};
+use minato_control::{Rebalance, RolloutStanding, rollout_standing};
 
 pub(crate) fn turn(site: &mut Site) {
     let names = site.names.clone();
@@ -10,6 +10,9 @@ pub(crate) fn turn(site: &mut Site) {
         return;
     };
     let there = site.store.services.get(&name).map(|it| it.value.removed);
+    if site.random.u8(0..6) == 0 {
+        return rebalance(site);
+    }
     match (there, site.random.u8(0..20)) {
         (None, _) | (Some(true), 0..10) => edit(site, &name),
         (Some(_), 0..8) => scale(site, &name),
@@ -77,6 +80,22 @@ fn change_intent(site: &mut Site, name: &ServiceName, change: impl FnOnce(&mut I
     change(&mut intent);
     let intent = site.stored(intent);
     site.store.intents.insert(name.clone(), intent);
+}
+
+fn rebalance(site: &mut Site) {
+    site.note("rebalance");
+    let names = site.names.clone();
+    let service = match site.random.bool() {
+        true => site.one_of(&names),
+        false => None,
+    };
+    let request = Rebalance {
+        v: 1,
+        service,
+        since: site.now,
+        ..Rebalance::default()
+    };
+    site.store.rebalance = Some(site.stored(request));
 }
 
 fn scale(site: &mut Site, name: &ServiceName) {

@@ -83,6 +83,8 @@ impl Counts {
             "done",
             "fix",
             "retry",
+            "round",
+            "balanced",
             "stale",
         ] {
             assert!(self.0.contains_key(what), "`{what}` never happened");

@@ -1,65 +1,13 @@
 //! `minato update` and `rollback` on a real engine with a real registry.
 
-use super::stage::{Engine, inside_with, wait};
+use super::registry::{Access, Registry};
+use super::stage::{Engine, inside_with};
 use crate::support::clock::until;
 use crate::support::http::get;
 use crate::support::load::{Ask, Load};
 use crate::support::site::{PATIENT, Site};
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
-
-/// A registry on loopback that anybody may use.
-struct Registry {
-    child: Option<Child>,
-    folder: tempfile::TempDir,
-}
-
-impl Registry {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = format!(
-            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:5000\n",
-            folder.path().join("data").display()
-        );
-        fs::write(folder.path().join("config.yml"), config).unwrap();
-        let mut registry = Self {
-            child: None,
-            folder,
-        };
-        registry.begin().await;
-        registry
-    }
-
-    async fn begin(&mut self) {
-        let log = fs::File::create(self.folder.path().join("log")).unwrap();
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(self.folder.path().join("config.yml"))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.child = Some(child);
-        wait("the registry", || {
-            std::net::TcpStream::connect("127.0.0.1:5000").is_ok()
-        })
-        .await;
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
 
 const NAME: &str = "127.0.0.1:5000/library";
 
@@ -125,7 +73,7 @@ fn an_update_that_works_and_four_that_do_not_cost_no_request() {
     let test = "containers::updates::an_update_that_works_and_four_that_do_not_cost_no_request";
     inside_with(&[("docker-registry", "docker-registry")], test, async {
         let engine = Engine::start().await;
-        let mut registry = Registry::start().await;
+        let mut registry = Registry::start(Access::Anybody).await;
         let one = push(&engine, "1");
         let two = push(&engine, "2");
         let bad = push_crashing(&engine, "bad");
@@ -235,7 +183,7 @@ fn a_wave_of_images_goes_through_or_is_held_and_has_a_way_back() {
     let test = "containers::updates::a_wave_of_images_goes_through_or_is_held_and_has_a_way_back";
     inside_with(&[("docker-registry", "docker-registry")], test, async {
         let engine = Engine::start().await;
-        let _registry = Registry::start().await;
+        let _registry = Registry::start(Access::Anybody).await;
         let (one, two) = (push(&engine, "1"), push(&engine, "2"));
         let bad = push_crashing(&engine, "bad");
         let mut site = Site::new();

@@ -7,6 +7,7 @@ mod leader_killed;
 mod leases;
 mod node_lost;
 mod prefix;
+mod rebalance;
 mod site_cut;
 mod store_cut;
 mod two_leaders;

@@ -448,6 +448,15 @@ impl Site {
 
     /// The next such event; others are passed over.
     pub(crate) async fn event_where(&mut self, is: impl Fn(&Event) -> bool) -> Event {
+        self.event_within(PATIENCE, is).await
+    }
+
+    /// The same, of what takes its time.
+    pub(crate) async fn event_within(
+        &mut self,
+        patience: Duration,
+        is: impl Fn(&Event) -> bool,
+    ) -> Event {
         let mut seen = Vec::new();
         let next = async {
             loop {
@@ -458,7 +467,7 @@ impl Site {
                 seen.push(event);
             }
         };
-        match tokio::time::timeout(PATIENCE, next).await {
+        match tokio::time::timeout(patience, next).await {
             Ok(event) => event,
             Err(_) => panic!("not that event, but {seen:#?}"),
         }

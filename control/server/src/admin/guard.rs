@@ -46,7 +46,7 @@ pub(super) fn check(
         ))
         .hint("type the address into the browser yourself"));
     }
-    if *method == Method::POST {
+    if *method != Method::GET && *method != Method::HEAD {
         let kind = single(headers, header::CONTENT_TYPE.as_str())?.unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {

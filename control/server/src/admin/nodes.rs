@@ -12,7 +12,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use minato_config::NodeId;
-use minato_control::{Event, EventKind, Losses, World, clock_text};
+use minato_control::{Absence, Event, EventKind, Losses, World, clock_text};
 use minato_control_store::keys::Key;
 use minato_control_store::{Commit, Compare, Revision, StoreError};
 use minato_health::{NodeDrain, Phase};
@@ -25,8 +25,10 @@ pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Nodes>, Re
     let observed = shared.look_now().await?;
     let world = &observed.world;
     let nodes = names(world).into_iter().map(|it| status(world, it));
+    let record = world.absences.as_ref().map(|it| &it.value);
     Ok(Json(Nodes {
         nodes: nodes.collect(),
+        alarm: record.and_then(|it| it.alarm.clone()).unwrap_or_default(),
     }))
 }
 
@@ -41,6 +43,7 @@ fn status(world: &World, node: &NodeId) -> NodeStatus {
     let alive = world.nodes.get(node);
     let info = world.node_infos.get(node).map(|it| &it.value);
     let drain = world.drains.get(node).map(|it| &it.value);
+    let absence = absence(world, node);
     // What a machine that is gone said last is no longer so.
     let load = alive.and_then(|_| world.node_loads.get(node));
     let load = load.map(|it| &it.value);
@@ -50,6 +53,8 @@ fn status(world: &World, node: &NodeId) -> NodeStatus {
     NodeStatus {
         name: node.to_string(),
         state: if alive.is_some() { "alive" } else { "gone" }.to_owned(),
+        absence: absence.map(Absence::text).unwrap_or_default(),
+        hint: absence.map(|it| it.hint(node)).unwrap_or_default(),
         drained: drain.is_some_and(|it| it.drain),
         drained_by: drain
             .filter(|it| it.drain)
@@ -68,6 +73,27 @@ fn status(world: &World, node: &NodeId) -> NodeStatus {
         sent_per_s: load.map(|it| it.sent_per_s),
         since_ms: alive.map_or(0, |it| it.value.since.0),
     }
+}
+
+/// What the leader says of a node that is gone.
+pub(super) fn absence<'a>(world: &'a World, node: &NodeId) -> Option<&'a Absence> {
+    let record = world.absences.as_ref()?;
+    let absence = record.value.nodes.get(node)?;
+    (!world.nodes.contains_key(node)).then_some(absence)
+}
+
+/// What a person should know of nodes that are gone, a sentence each; at most as many as the site has nodes.
+pub(super) fn absence_alarms(world: &World) -> Vec<String> {
+    let nodes = world.absences.iter().flat_map(|it| &it.value.nodes);
+    let gone = nodes.filter_map(|(node, _)| Some((node, absence(world, node)?)));
+    gone.map(|(node, it)| format!("node {node} is {}; {}", it.text(), it.hint(node)))
+        .collect()
+}
+
+/// Nodes as the leader judged them; nobody else can say which are given up.
+pub(super) fn losses(world: &World) -> Losses {
+    let record = world.absences.as_ref();
+    record.map(|it| it.value.losses()).unwrap_or_default()
 }
 
 fn find(world: &World, name: &str) -> Result<NodeId, Refusal> {
@@ -204,7 +230,7 @@ pub(super) async fn settled(
 
 /// What holds a drain, as far as it is known.
 fn held(world: &World, node: &NodeId) -> String {
-    let plan = minato_control::plan(world, clock::wall());
+    let plan = minato_control::plan_with(world, &losses(world), clock::wall());
     let on_node = |service| {
         let mut slots = world.slots.iter();
         slots.any(|((of, _), slot)| of == service && slot.value.node == *node)
@@ -220,15 +246,20 @@ pub(super) async fn explain(
 ) -> Result<Json<Explained>, Refusal> {
     let observed = shared.look_now().await?;
     let service = known(&observed, &name)?;
-    // Who is given up only the leader knows; here a node that is gone is waited for.
-    let found =
-        minato_control::explain(&observed.world, &Losses::default(), &service, clock::wall());
+    let world = &observed.world;
+    let found = minato_control::explain(world, &losses(world), &service, clock::wall());
     let found = found.ok_or_else(|| {
         Refusal::new(
             StatusCode::NOT_FOUND,
             format!("nothing speaks of {service} any more"),
         )
     })?;
+    let of_service = world.slots.iter().filter(|((of, _), _)| *of == service);
+    let nodes: BTreeSet<&NodeId> = of_service.map(|(_, slot)| &slot.value.node).collect();
+    let gone = nodes.into_iter().filter_map(|node| {
+        let it = absence(world, node)?;
+        Some(format!("node {node} is {}; {}", it.text(), it.hint(node)))
+    });
     Ok(Json(Explained {
         service: service.to_string(),
         wanted: found.wanted,
@@ -256,6 +287,6 @@ pub(super) async fn explain(
             })
             .collect(),
         next: found.next,
-        missing: found.missing,
+        missing: found.missing.into_iter().chain(gone).collect(),
     }))
 }

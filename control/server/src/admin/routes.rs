@@ -7,7 +7,7 @@ use super::page::{self, Refresh};
 use super::settle;
 use super::state::{Seen, Shared, known};
 use super::status::Sources;
-use super::{change, entrance, events, nodes, operations, release, upgrade};
+use super::{change, entrance, events, nodes, operations, rebalance, release, restored, upgrade};
 use crate::LeaderRecord;
 use crate::api::{
     AccessLines, ConfigStatus, Dependencies, DependencyStatus, LogLines, RouteTest, ServiceStatus,
@@ -64,6 +64,17 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/operations/{id}", get(operations::show))
         .route("/v1/operations/{id}/abort", post(operations::abort))
         .route("/v1/operations/{id}/resume", post(operations::resume))
+        .route(
+            "/v1/rebalance",
+            get(rebalance::show)
+                .post(rebalance::ask)
+                .delete(rebalance::stop),
+        )
+        .route(
+            "/v1/store/confirm",
+            get(restored::show).post(restored::confirm),
+        )
+        .route("/v1/rebalance/settled", get(rebalance::settled))
         .route("/v1/dependencies", get(dependencies))
         .route("/v1/entrance", get(entrance::status))
         .route("/v1/entrance/drain", post(entrance::drain))
@@ -336,7 +347,8 @@ async fn overview(shared: &Shared) -> Status {
     let (services, mut alarms, open, revision, trouble) = match &looked {
         Ok(Seen { observed, stale }) => {
             let sources = Sources::new(&observed.world, &traffic, &endpoints, now);
-            let plan = minato_control::plan(&observed.world, now);
+            let losses = nodes::losses(&observed.world);
+            let plan = minato_control::plan_with(&observed.world, &losses, now);
             let notes = plan.notes.into_iter().map(|(_, text)| text);
             let nobody = "nobody leads: slots are neither assigned nor replaced until someone does";
             let nobody = leader.is_none().then(|| nobody.to_owned());
@@ -344,6 +356,9 @@ async fn overview(shared: &Shared) -> Status {
             let alarms: Vec<String> = nobody
                 .into_iter()
                 .chain(gone)
+                .chain(losses.alarm)
+                .chain(nodes::absence_alarms(&observed.world))
+                .chain(rebalance::notice(&observed.world, plan.balancing.as_ref()))
                 .chain(notes)
                 .chain(observed.oddities())
                 .collect();
@@ -399,6 +414,10 @@ async fn overview(shared: &Shared) -> Status {
 
 /// Who leads; `None` while nobody does, or the store does not answer.
 async fn leader(shared: &Shared) -> Option<LeaderRecord> {
+    // Who leads through a store in trouble nobody knows, and asking would only take time.
+    if shared.admin.store.trouble().is_some() {
+        return None;
+    }
     let key = shared.admin.keys.text(&Key::Leader);
     let reading = shared.admin.store.get(&key);
     let entry = tokio::time::timeout(Duration::from_secs(1), reading).await;

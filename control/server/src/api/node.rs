@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 pub struct Nodes {
     /// Sorted by name.
     pub nodes: Vec<NodeStatus>,
+    /// Why no node is given up at all; empty without an alarm.
+    #[serde(default)]
+    pub alarm: String,
 }
 
 /// One machine. `POST /v1/nodes/{name}/drain` takes a [`super::DrainRequest`].
@@ -17,6 +20,12 @@ pub struct NodeStatus {
     pub name: String,
     /// `alive` or `gone`.
     pub state: String,
+    /// Of one that is gone: whether it is given up, since when, and why; empty while it has nothing or the leader has not said.
+    #[serde(default)]
+    pub absence: String,
+    /// What a person can do about that.
+    #[serde(default)]
+    pub hint: String,
     /// An operator wants it to be empty.
     pub drained: bool,
     /// Who said so, and when; empty without a word.

@@ -1,10 +1,10 @@
 //! From decisions about numbers of instances to commits: one service each. Pure.
 
-use super::transaction::{Transaction, compare};
+use super::transaction::{Transaction, unchanged};
 use minato_config::Timestamp;
 use minato_control::{Event, EventKind, ScaleStep};
+use minato_control_store::StoreError;
 use minato_control_store::keys::{Key, Keys};
-use minato_control_store::{Commit, Compare, Revision, StoreError};
 
 /// The step as a commit that holds only while everything that it relies on is so.
 pub(super) fn transaction(
@@ -13,18 +13,7 @@ pub(super) fn transaction(
     now: Timestamp,
 ) -> Result<Transaction, StoreError> {
     let key = keys.text(&Key::Scale(step.service.clone()));
-    let relied = step.relies_on.iter();
-    let mut commit = Commit {
-        compare: relied.map(|it| compare(it, keys)).collect(),
-        ..Commit::default()
-    };
-    commit.compare.push(match step.modified {
-        Some(revision) => Compare::Modified {
-            key: key.clone(),
-            revision: Revision(revision),
-        },
-        None => Compare::Absent { key: key.clone() },
-    });
+    let commit = unchanged(&step.relies_on, &key, step.modified, keys);
     let commit = match &step.record {
         Some(record) => commit.and_put(key, crate::document(record)?, None),
         None => commit.and_delete(key),

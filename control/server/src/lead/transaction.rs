@@ -74,7 +74,7 @@ fn comparisons(steps: &[Step], keys: &Keys) -> Vec<Compare> {
     let (first, rest): (Vec<&Relied>, Vec<&Relied>) =
         relied.into_iter().partition(|it| written(it));
     let all = first.into_iter().chain(rest).take(COMPARISONS);
-    all.map(|it| compare(it, keys)).collect()
+    all.map(|it| comparison(it, keys)).collect()
 }
 
 fn slot_of(action: &Action) -> Option<SlotIndex> {
@@ -84,9 +84,29 @@ fn slot_of(action: &Action) -> Option<SlotIndex> {
     }
 }
 
-pub(super) fn compare(relied: &Relied, keys: &Keys) -> Compare {
+/// A commit without a write yet, which holds only while what a decision relies on, and the document at `key` that it is
+/// about, are as they were.
+pub(super) fn unchanged(
+    relied: &[Relied],
+    key: &str,
+    modified: Option<u64>,
+    keys: &Keys,
+) -> Commit {
+    let mut compare: Vec<Compare> = relied.iter().map(|it| comparison(it, keys)).collect();
+    compare.push(as_seen(key.to_owned(), modified));
+    Commit {
+        compare,
+        ..Commit::default()
+    }
+}
+
+fn comparison(relied: &Relied, keys: &Keys) -> Compare {
     let key = keys.text(&Key::from(&relied.object));
-    match relied.modified {
+    as_seen(key, relied.modified)
+}
+
+fn as_seen(key: String, modified: Option<u64>) -> Compare {
+    match modified {
         Some(revision) => Compare::Modified {
             key,
             revision: Revision(revision),

@@ -77,6 +77,7 @@ impl Api {
         let admin = Arc::new(Admin {
             about,
             store: site.store.clone(),
+            guard: None,
             keys: site.keys.clone(),
             journal: site.journal.clone(),
             events: site.events.clone(),

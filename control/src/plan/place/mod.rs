@@ -19,11 +19,13 @@ use std::fmt;
 const NAMED: usize = 5;
 
 /// Live nodes and what is left of each, kept current while a plan grows.
+#[derive(Clone)]
 pub(super) struct Places<'a> {
     nodes: BTreeMap<&'a NodeId, Spot<'a>>,
 }
 
 /// One live node.
+#[derive(Clone)]
 struct Spot<'a> {
     slots: usize,
     room: Room,
@@ -49,6 +51,17 @@ pub(super) struct Choice<'a> {
     /// How busy it is, tenths.
     tenths: u64,
     nodes: usize,
+}
+
+/// How a node stands for one service: the less the better, the first first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Weight {
+    /// Slots of the service there.
+    pub(super) here: usize,
+    /// How busy it is, tenths.
+    pub(super) tenths: u64,
+    /// Slots of all services there.
+    pub(super) slots: usize,
 }
 
 /// Why no node takes a slot: each live node and what it lacks; empty without a live node.
@@ -125,6 +138,45 @@ impl<'a> Places<'a> {
             }
         }
         best.map(|(_, choice)| choice).ok_or(Nowhere(lacks))
+    }
+
+    /// How a live node stands for a service that has `here` slots on it, with so much more promised and used there.
+    pub(super) fn weigh(
+        &self,
+        node: &NodeId,
+        here: usize,
+        demand: Demand,
+        used: Demand,
+    ) -> Option<Weight> {
+        let spot = self.nodes.get(node)?;
+        Some(Weight {
+            here,
+            tenths: spot.room.busy_with(demand, used) / 100,
+            slots: spot.slots,
+        })
+    }
+
+    /// As if one had gone that uses so much.
+    pub(super) fn gone(&mut self, node: &NodeId, demand: Demand, used: Demand) {
+        self.without(node, demand);
+        if let Some(spot) = self.nodes.get_mut(node) {
+            spot.room.relieve(used);
+        }
+    }
+
+    /// As if one had come that uses so much.
+    pub(super) fn come(&mut self, node: &NodeId, demand: Demand, used: Demand) {
+        if let Some(spot) = self.nodes.get_mut(node) {
+            spot.slots += 1;
+            spot.room.promise(demand);
+            spot.room.burden(used);
+        }
+    }
+
+    /// How busy a live node would be without one that is promised and uses so much, tenths.
+    pub(super) fn tenths_without(&self, node: &NodeId, demand: Demand, used: Demand) -> u64 {
+        let spot = self.nodes.get(node);
+        spot.map_or(0, |it| it.room.busy_without(demand, used) / 100)
     }
 
     /// Every live node by name: what it lacks for one more, or the choice that it would be.
@@ -255,6 +307,22 @@ impl fmt::Display for Nowhere {
             f.write_str(")")?;
         }
         Ok(())
+    }
+}
+
+/// `2 of it there, 40% in use, 7 in all`
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            here,
+            tenths,
+            slots,
+        } = self;
+        write!(
+            f,
+            "{here} of it there, {}% in use, {slots} in all",
+            tenths * 10
+        )
     }
 }
 

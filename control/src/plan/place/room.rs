@@ -142,6 +142,38 @@ impl Room {
 
     /// How busy the node would be with one more: the largest of what is promised and what is used, thousandths.
     pub(super) fn busy_permille(&self, demand: Demand) -> u64 {
+        self.busy_with(demand, Demand::default())
+    }
+
+    /// How busy the node would be without an instance that is promised and uses so much.
+    pub(super) fn busy_without(mut self, demand: Demand, used: Demand) -> u64 {
+        self.release(demand);
+        self.relieve(used);
+        self.busy_permille(Demand::default())
+    }
+
+    /// So much less is used than its load says.
+    pub(super) fn relieve(&mut self, used: Demand) {
+        if let Some(load) = &mut self.load {
+            let less = permille(used.cpu_milli, self.machine.cpu_milli);
+            let less = u16::try_from(less).unwrap_or(u16::MAX);
+            load.cpu_permille = load.cpu_permille.saturating_sub(less);
+            load.memory_free_bytes = load.memory_free_bytes.saturating_add(used.memory_bytes);
+        }
+    }
+
+    /// So much more is used than its load says.
+    pub(super) fn burden(&mut self, used: Demand) {
+        if let Some(load) = &mut self.load {
+            let more = permille_up(used.cpu_milli, self.machine.cpu_milli);
+            let more = u16::try_from(more).unwrap_or(u16::MAX);
+            load.cpu_permille = load.cpu_permille.saturating_add(more);
+            load.memory_free_bytes = load.memory_free_bytes.saturating_sub(used.memory_bytes);
+        }
+    }
+
+    /// As [`Room::busy_permille`], where it is known what that one uses.
+    pub(super) fn busy_with(&self, demand: Demand, also: Demand) -> u64 {
         let Some(capacity) = self.capacity else {
             return 0;
         };
@@ -153,12 +185,22 @@ impl Room {
         let used = self.load.map_or(0, |load| {
             let memory = self.machine.memory_bytes;
             let used = memory.saturating_sub(load.memory_free_bytes);
+            let used = used.saturating_add(also.memory_bytes);
             let coming = self.unmeasured.saturating_mul(EXPECTED_CPU_MILLI);
             let cpu = u64::from(load.cpu_permille)
-                .saturating_add(permille(coming, self.machine.cpu_milli));
+                .saturating_add(permille(coming, self.machine.cpu_milli))
+                .saturating_add(permille_up(also.cpu_milli, self.machine.cpu_milli));
             cpu.max(permille(used, memory))
         });
         promised.max(used)
+    }
+}
+
+/// What is expected of a load that is told in whole thousandths: not less than will be told.
+fn permille_up(part: u64, whole: u64) -> u64 {
+    match part {
+        0 => 0,
+        part => permille(part, whole) + 1,
     }
 }
 

@@ -1,5 +1,6 @@
 //! One test for each rule, on small worlds.
 
+mod balance;
 mod lost;
 mod nodes;
 mod place;

@@ -72,6 +72,13 @@ impl Store for Etcd {
         self.cluster.trouble().clone()
     }
 
+    fn identity(&self) -> Option<String> {
+        match self.cluster.id() {
+            0 => None,
+            id => Some(format!("{id:x}")),
+        }
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         read::get(self.open()?, key).await
     }

@@ -14,6 +14,7 @@ mod copy;
 #[path = "../copying/mod.rs"]
 mod copying;
 mod members;
+mod restore;
 mod rotation;
 
 use members::Members;

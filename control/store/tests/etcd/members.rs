@@ -128,6 +128,48 @@ impl Members {
         self.spawn(index, "new");
     }
 
+    #[allow(
+        dead_code,
+        reason = "not every test program that uses this file needs it"
+    )]
+    /// Saves what member 0 holds.
+    pub(crate) fn snapshot(&self) {
+        let file = self.path(0, "snapshot");
+        self.etcdctl(&["snapshot", "save", &file.display().to_string()]);
+    }
+
+    #[allow(
+        dead_code,
+        reason = "not every test program that uses this file needs it"
+    )]
+    /// Ends a cluster of one and starts it with what was saved, at the same place. Another `token` makes another cluster of it.
+    pub(crate) fn restore(&mut self, index: usize, token: &str) {
+        self.kill(index);
+        let data = self.path(index, "data");
+        std::fs::remove_dir_all(&data).unwrap();
+        let member = &self.all[index];
+        let peer = format!("http://127.0.0.1:{}", member.ports[1]);
+        let cluster = format!("{}={peer}", member.name);
+        let [snapshot, data] = [self.path(0, "snapshot"), data].map(|it| it.display().to_string());
+        self.etcdctl(&[
+            "snapshot",
+            "restore",
+            &snapshot,
+            "--data-dir",
+            &data,
+            "--name",
+            &member.name,
+            "--initial-cluster",
+            &cluster,
+            "--initial-advertise-peer-urls",
+            &peer,
+            "--initial-cluster-token",
+            token,
+        ]);
+        self.revive(index);
+        self.wait();
+    }
+
     /// Waits until every member serves.
     pub(crate) fn wait(&mut self) {
         for index in 0..self.all.len() {

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// An engine from which nothing is heard is asked whether it is there this often.
-const QUIET: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(5);
 /// News that wait for a slow listener; one that missed some looks for itself.
 const NEWS: usize = 256;
 

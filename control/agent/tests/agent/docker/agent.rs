@@ -7,6 +7,7 @@ use minato_control::{EventKind, Level};
 use minato_health::Phase;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn site(engine: &Engine, change: impl FnOnce(&mut DockerSettings)) -> Site {
@@ -233,5 +234,115 @@ fn trouble_with_containers_holds_up_nothing_else() {
             "{refused}"
         );
         assert_eq!(get(started.address, "/").await.unwrap(), "hello ");
+    });
+}
+
+#[test]
+fn an_engine_that_freezes_holds_up_no_process_and_takes_no_container_along() {
+    let test =
+        "docker::agent::an_engine_that_freezes_holds_up_no_process_and_takes_no_container_along";
+    inside(test, async {
+        let engine = Engine::start().await;
+        engine.image(&["test/program:1"]);
+        let mut site = site(&engine, |_| {});
+        let process = sh("exec sleep 1000");
+        site.serve(&process, Health::Off).await;
+        site.assign(0, 1, &process).await;
+        up(&site, 0, 1, 1).await;
+        let image = container("test/program:1", &[]);
+        site.serve(&image, Health::Off).await;
+        site.assign(1, 2, &image).await;
+        site.assign(2, 2, &image).await;
+        let (one, two) = (up(&site, 1, 2, 1).await, up(&site, 2, 2, 1).await);
+        get_until(one.address, "/").await;
+        get_until(two.address, "/").await;
+
+        engine.signal(Signal::STOP);
+        // An order that the engine cannot carry out, and one that needs no engine.
+        site.unassign(2, 2, &image).await;
+        let died = site.instance(0, 1).await.unwrap();
+        let began = tokio::time::Instant::now();
+        crate::support::signal(died.pid.unwrap(), Signal::KILL);
+        up(&site, 0, 1, 2).await;
+        let restarted = began.elapsed();
+        assert!(restarted < Duration::from_secs(10), "{restarted:?}");
+        assert_eq!(get(one.address, "/").await.unwrap(), "hello ");
+        let told = site
+            .event_within(Duration::from_secs(90), |it| {
+                it.kind == EventKind::Engine && it.level == Level::Error
+            })
+            .await;
+        println!(
+            "frozen engine: process again after {restarted:?}, told after {:?}: {told}",
+            began.elapsed()
+        );
+        assert!(
+            told.message.contains("does not answer in time")
+                && told.message.contains("containers go on"),
+            "{told}"
+        );
+        assert_eq!(get(one.address, "/").await.unwrap(), "hello ");
+
+        engine.signal(Signal::CONT);
+        site.event_where(|it| it.message.contains("answers again"))
+            .await;
+        site.no_instance(2, 2).await;
+        let same = site.instance(1, 2).await.unwrap();
+        assert_eq!((same.run.0, same.pid), (1, one.pid), "started again");
+        assert_eq!(get(one.address, "/").await.unwrap(), "hello ");
+    });
+}
+
+/// A registry that has every image and never gets to the end of one; what it was asked, and how many lines it holds.
+fn endless_registry() -> Arc<Mutex<Vec<(String, std::net::TcpStream)>>> {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:5000").unwrap();
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let all = held.clone();
+    std::thread::spawn(move || {
+        for line in listener.incoming() {
+            let (mut line, all) = (line.unwrap(), all.clone());
+            std::thread::spawn(move || {
+                let mut head = [0; 4096];
+                let n = line.read(&mut head).unwrap_or(0);
+                let asked = String::from_utf8_lossy(&head[..n]).into_owned();
+                let asked = asked.lines().next().unwrap_or_default().to_owned();
+                if asked.starts_with("GET /v2/ ") {
+                    let _ = line.write_all(b"HTTP/1.1 200 OK\r\nDocker-Distribution-Api-Version: registry/2.0\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
+                    return;
+                }
+                all.lock().unwrap().push((asked, line));
+            });
+        }
+    });
+    held
+}
+
+#[test]
+fn a_fetch_that_nobody_wants_any_more_is_called_off() {
+    let test = "docker::agent::a_fetch_that_nobody_wants_any_more_is_called_off";
+    inside(test, async {
+        let engine = Engine::start().await;
+        let held = endless_registry();
+        let mut site = site(&engine, |_| {});
+        let image = container("127.0.0.1:5000/endless:1", &[]);
+        site.serve(&image, Health::Off).await;
+        site.assign(0, 1, &image).await;
+        site.event_where(|it| it.message.contains("endless:1 is being fetched"))
+            .await;
+        stage::wait("the engine to ask for it", || {
+            !held.lock().unwrap().is_empty()
+        })
+        .await;
+        site.unassign(0, 1, &image).await;
+        site.no_instance(0, 1).await;
+        // The engine hangs up: it fetches no more.
+        stage::wait("the engine to hang up", || {
+            held.lock().unwrap().iter().all(|(_, line)| {
+                line.set_nonblocking(true).unwrap();
+                matches!(line.peek(&mut [0; 1]), Ok(0))
+            })
+        })
+        .await;
     });
 }

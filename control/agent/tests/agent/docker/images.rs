@@ -1,72 +1,22 @@
 //! Images: a registry with a password, digests, and a disk that fills up; and what is left behind.
 
 use super::*;
-use crate::docker::stage::{inside, inside_with, wait};
+use crate::docker::registry::{Access, Registry};
+use crate::docker::stage::{inside, inside_with};
 use minato_config::{Generation, Pull, Reaping, RuntimeSettings};
 use minato_control_agent::runtime::{Runtime, RuntimeError, Signal};
 use minato_health::Phase;
 use std::collections::BTreeSet;
-use std::process::{Child, Stdio};
 
 const PASSWORD: &str = "sesame-4711";
 
 /// Debian's registry on loopback, which wants a password.
-struct Registry {
-    child: Option<Child>,
-    folder: tempfile::TempDir,
-}
-
-impl Registry {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let users = std::process::Command::new("htpasswd")
-            .args(["-Bbn", "ann", PASSWORD])
-            .output()
-            .unwrap();
-        std::fs::write(path("users"), users.stdout).unwrap();
-        let config = format!(
-            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:5000\nauth:\n  htpasswd:\n    realm: test\n    path: {}\n",
-            path("data").display(),
-            path("users").display()
-        );
-        std::fs::write(path("config.yml"), config).unwrap();
-        let mut registry = Self {
-            child: None,
-            folder,
-        };
-        registry.begin().await;
-        registry
-    }
-
-    async fn begin(&mut self) {
-        let log = std::fs::File::create(self.folder.path().join("log")).unwrap();
-        let child = std::process::Command::new("docker-registry")
-            .arg("serve")
-            .arg(self.folder.path().join("config.yml"))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.child = Some(child);
-        wait("the registry", || {
-            std::net::TcpStream::connect("127.0.0.1:5000").is_ok()
-        })
-        .await;
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.kill();
-    }
+async fn registry() -> Registry {
+    let users = std::process::Command::new("htpasswd")
+        .args(["-Bbn", "ann", PASSWORD])
+        .output()
+        .unwrap();
+    Registry::start(Access::Users(users.stdout)).await
 }
 
 fn name(counter: u64, run: u64) -> RunName {
@@ -106,7 +56,7 @@ fn a_registry_with_a_password() {
     ];
     inside_with(&also, "docker::images::a_registry_with_a_password", async {
         let engine = Engine::start().await;
-        let mut registry = Registry::start().await;
+        let mut registry = registry().await;
         let folder = Folder::new();
         let remote = "127.0.0.1:5000/team/library";
         let client = engine.folder.path().join("client/config.json");
@@ -230,7 +180,7 @@ fn a_disk_that_fills_up() {
     ];
     inside_with(&also, "docker::images::a_disk_that_fills_up", async {
         let engine = Engine::start().await;
-        let _registry = Registry::start().await;
+        let _registry = registry().await;
         let folder = Folder::new();
         engine.docker(&["login", "-u", "ann", "-p", PASSWORD, "127.0.0.1:5000"]);
         let remote = |tag: u64| format!("127.0.0.1:5000/library:{tag}");

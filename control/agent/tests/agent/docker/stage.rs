@@ -161,6 +161,14 @@ impl Engine {
         dockerd.wait().unwrap();
     }
 
+    #[allow(dead_code, reason = "not every test program freezes it")]
+    /// SIGSTOP or SIGCONT to dockerd, and to it alone.
+    pub(super) fn signal(&self, signal: rustix::process::Signal) {
+        let id = self.dockerd.as_ref().unwrap().id();
+        let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     /// What the engine's own client says.
     #[track_caller]
     pub(super) fn docker(&self, arguments: &[&str]) -> String {
