@@ -10,9 +10,11 @@ mod clock_text;
 mod dependency;
 mod event;
 mod meta;
+pub mod mirror;
 mod node;
 mod node_clock;
 pub mod operation;
+mod order;
 mod plan;
 pub mod relay;
 mod restart;
@@ -30,6 +32,7 @@ pub use node::{
 };
 pub use node_clock::Clocks;
 pub use operation::{Operation, OperationId};
+pub use order::OrderRecord;
 pub use plan::{
     Absences, Action, Explanation, FAILED_PAUSE, Losses, NodeExplained, Object, Patience, Plan,
     Relied, Room, STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, lacking_room, plan,
