@@ -5,7 +5,7 @@ use crate::clock;
 use crate::duties::Charge;
 use crate::entrance::Entrance;
 use crate::gateway::{GatewayView, HealthLoop, HealthLoopOptions, LastGood, Reports, Seen, Source};
-use crate::link::{LinkNews, LinkView, Links};
+use crate::link::{Known, LinkNews, LinkView, Links, Shelf};
 use crate::listeners::{Listeners, Role as Listening};
 use crate::secure::Secure;
 use crate::upgrade::{Draining, Progress, Wanted};
@@ -42,6 +42,7 @@ pub(crate) struct Parts {
 /// Links to other sites, and where what they hear goes.
 struct Linked {
     links: Links,
+    shelf: Shelf,
     table: Arc<ArcSwap<Table>>,
     news: mpsc::Sender<LinkNews>,
 }
@@ -58,12 +59,38 @@ impl Health {
     pub(crate) async fn run(self, stop: watch::Receiver<bool>) {
         let health = self.health.run(self.sources, self.evidence, stop.clone());
         match self.linked {
-            Some(Linked { links, table, news }) => {
-                tokio::join!(health, links.run(table, news, stop));
+            Some(Linked {
+                links,
+                shelf,
+                table,
+                news,
+            }) => {
+                tokio::join!(health, links.run(shelf, table, news, stop));
             }
             None => health.await,
         }
     }
+}
+
+/// Shows when the certificates of this process end: those of listeners by their files' names, those of links as `link`,
+/// `link/site` and `link/authority`.
+fn watch_certificates(
+    metrics: &Metrics,
+    secure: Option<&Secure>,
+    known: Option<&Known>,
+) -> anyhow::Result<()> {
+    let certificates = secure.map(|it| Arc::clone(&it.certificates));
+    let identity = known.map(|it| Arc::clone(&it.identity));
+    if certificates.is_none() && identity.is_none() {
+        return Ok(());
+    }
+    metrics.watch_certificates(move || {
+        let of_listeners = certificates.iter().flat_map(|it| it.expiries());
+        let of_links = identity.iter().flat_map(|it| it.standing().ends());
+        let of_links = of_links.map(|(name, end)| (name.to_owned(), end.0));
+        of_listeners.chain(of_links).collect()
+    })?;
+    Ok(())
 }
 
 /// Makes them. `last_good`: the table to begin with; probes of its instances begin at once.
@@ -77,21 +104,19 @@ pub(crate) fn parts(
     let since = clock::wall();
     let table = Arc::new(ArcSwap::from_pointee(Table::default()));
     let metrics = Metrics::new().context("metrics cannot be registered")?;
-    if let Some(secure) = secure {
-        let certificates = Arc::clone(&secure.certificates);
-        metrics.watch_certificates(move || certificates.expiries())?;
-    }
     let (evidence, witnessed) = mpsc::channel(QUEUE);
     let (sources, sourced) = mpsc::channel(1);
     let (seen, reports) = (Seen::default(), Reports::default());
     let is_gateway = settings.roles.contains(&Role::Gateway);
     let node = node_id(settings)?;
-    let links = if is_gateway {
-        Links::open(settings, &node).context("no thread for following the certificates of links")?
-    } else {
-        None
-    };
-    let (links, link) = links.unzip();
+    let known = Known::open(settings, &node)
+        .context("no thread for following the certificates of links")?;
+    watch_certificates(&metrics, secure, known.as_ref())?;
+    let shelf = Shelf::default();
+    let links = known.as_ref().filter(|_| is_gateway);
+    let (links, link) = links
+        .map(|it| Links::open(&it.identity, settings, &node))
+        .unzip();
     let link_view = LinkView::new(&settings.sites);
     let (link_news, link_heard) = mpsc::channel(QUEUE);
     let gateway = Gateway::new(GatewayOptions {
@@ -116,6 +141,7 @@ pub(crate) fn parts(
     });
     let linked = links.map(|links| Linked {
         links,
+        shelf: shelf.clone(),
         table: Arc::clone(&table),
         news: link_news,
     });
@@ -145,6 +171,8 @@ pub(crate) fn parts(
     let charge = Charge {
         settings: settings.clone(),
         node,
+        known,
+        shelf,
         keys: Keys::new(&settings.site),
         since,
         listeners: [Listening::Http, Listening::Https]

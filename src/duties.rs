@@ -7,6 +7,7 @@
 use crate::clock;
 use crate::entrance::Entrance;
 use crate::gateway::{GatewayView, LastGood, Reporter, Reports, Source};
+use crate::link::{Known, Shelf, Way};
 use crate::site_store::{self, SiteStore};
 use crate::upgrade::Progress;
 use crate::view::ProcessView;
@@ -17,7 +18,7 @@ use minato_control::{Event, EventKind, Patience};
 use minato_control_agent::dependency::Dependencies;
 use minato_control_agent::{AgentError, AgentOptions, Figures, Stop};
 use minato_control_server::{
-    About, Admin, ClaimOptions, Hook, Journal, JournalOptions, LeadOptions,
+    About, Admin, ClaimOptions, Hook, Journal, JournalOptions, LeadOptions, Peers,
 };
 use minato_control_store::keys::Keys;
 use minato_control_store::{Follower, Guard, SharedStore};
@@ -38,6 +39,10 @@ const FIRST_WORLD: Duration = Duration::from_secs(3);
 pub(crate) struct Charge {
     pub(crate) settings: Settings,
     pub(crate) node: NodeId,
+    /// Who this machine is to other sites; `None` where it has no links.
+    pub(crate) known: Option<Known>,
+    /// From which peers are told of this site's services.
+    pub(crate) shelf: Shelf,
     pub(crate) keys: Keys,
     /// When this process began.
     pub(crate) since: Timestamp,
@@ -103,6 +108,7 @@ impl Duties {
         let (stop, stopped) = watch::channel(false);
         let mut parts = JoinSet::new();
 
+        charge.shelf.attach(shared.clone(), charge.keys.clone());
         let is = |role| charge.settings.roles.contains(&role);
         let folder = charge.watcher.subscribe();
         let about = charge.admin(
@@ -196,6 +202,7 @@ impl Duties {
 
     /// Ends every part, the store last. `how`: what becomes of the instances.
     pub(crate) async fn lay_down(mut self, charge: &Charge, how: Stop) -> anyhow::Result<()> {
+        charge.shelf.detach();
         let _ = self.agent_stop.send(how);
         let result = match self.agent {
             Some(_) => join(&mut self.agent).await,
@@ -286,6 +293,7 @@ impl Charge {
                 upgrade: Arc::clone(&self.upgrade),
                 entrance: Arc::clone(&self.entrance),
                 figures: self.figures.clone(),
+                identity: self.known.as_ref().map(|it| Arc::clone(&it.identity)),
                 dependencies: self
                     .dependencies
                     .as_ref()
@@ -313,8 +321,19 @@ impl Charge {
             }),
             site: self.settings.site.clone(),
             decisions: Some(self.settings.data.join("decisions")),
+            peers: self.peers(),
             ..LeadOptions::new(self.keys.clone(), self.node.clone())
         }
+    }
+
+    /// Whose services are mirrored.
+    fn peers(&self) -> Option<Peers> {
+        let known = self.known.as_ref()?;
+        let sites = &self.settings.sites;
+        Some(Peers {
+            sites: sites.keys().cloned().collect(),
+            way: Arc::new(Way::new(Arc::clone(&known.identity), sites)),
+        })
     }
 
     fn agent(&self) -> anyhow::Result<AgentOptions> {

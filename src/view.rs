@@ -29,6 +29,8 @@ pub(crate) struct ProcessView {
     pub(crate) figures: Figures,
     pub(crate) dependencies: Views,
     pub(crate) entrance: Arc<Entrance>,
+    /// Who this machine is to other sites.
+    pub(crate) identity: Option<Arc<minato_link::Identity>>,
 }
 
 impl View for ProcessView {
@@ -38,6 +40,10 @@ impl View for ProcessView {
 
     fn endpoints(&self) -> Vec<EndpointView> {
         self.gateway.endpoints()
+    }
+
+    fn identity_trouble(&self) -> Option<String> {
+        self.identity.as_ref()?.trouble()
     }
 
     fn route_test(&self, url: &str) -> Result<RouteTest, String> {

@@ -44,15 +44,15 @@ pub use problem::Problem;
 pub use route::{HostPattern, PathPrefix, Route, RouteAction, RoutePattern};
 pub use scale::Scale;
 pub use service::{
-    Backend, Command, Health, HealthProbe, HealthTiming, HttpProbe, Intent, Restart, Service,
-    ServiceRecord, Slot, Source, StatusRange, StopPolicy,
+    Backend, Command, Health, HealthProbe, HealthTiming, HttpProbe, Intent, MirrorMode, Restart,
+    Service, ServiceRecord, Slot, Source, StatusRange, StopPolicy,
 };
 pub use settings::{
     AgentSettings, ClientAuth, ControlSettings, DockerSettings, EtcdSettings, GatewaySettings,
     HookSettings, HttpsListener, Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
 };
 pub use site::{
-    AtSite, Consent, GatewayAddress, LinkFiles, LinkSettings, PeerSettings, Sites, Standby,
+    AtSite, Base, Consent, GatewayAddress, LinkFiles, LinkSettings, PeerSettings, Sites, Standby,
 };
 pub use time::Timestamp;
 pub use update::{Release, Released, UpdateOrder, UpdatePolicy};

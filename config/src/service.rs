@@ -1,7 +1,7 @@
 //! A service as it should be, and the documents that say so in the store.
 
 use crate::{
-    DependencyName, Generation, Image, Limits, NodeId, Release, Resources, Route, Scale,
+    Base, DependencyName, Generation, Image, Limits, NodeId, Release, Resources, Route, Scale,
     ServiceName, SiteId, Sites, Timeouts, Timestamp, UpdatePolicy, Upstream,
 };
 use serde::{Deserialize, Serialize};
@@ -51,12 +51,22 @@ pub struct Service {
 }
 
 impl Service {
-    /// As it is at `site`: what `[at.SITE]` says takes the place of what holds everywhere.
+    /// As it is at `site`: what `[at.SITE]` says takes the place of what holds everywhere, also where it was made for another
+    /// site before.
     #[must_use]
     pub fn at(mut self, site: &SiteId) -> Self {
-        let at = self.sites.as_ref().and_then(|it| it.at.get(site));
-        if let Some(replicas) = at.and_then(|it| it.replicas) {
-            (self.replicas, self.scale) = (replicas, None);
+        let Some(sites) = self.sites.as_mut() else {
+            return self;
+        };
+        if let Some(base) = sites.base.take() {
+            (self.replicas, self.scale) = (base.replicas, base.scale);
+        }
+        if let Some(replicas) = sites.at.get(site).and_then(|it| it.replicas) {
+            sites.base = Some(Base {
+                replicas: self.replicas,
+                scale: self.scale.take(),
+            });
+            self.replicas = replicas;
         }
         self
     }
@@ -243,6 +253,48 @@ pub enum Source {
         /// As the operator would type it.
         path: String,
     },
+    /// Another site, whose service it is.
+    Mirror {
+        /// Which.
+        home: SiteId,
+        /// What it does here.
+        mode: MirrorMode,
+    },
+}
+
+/// What a service of another site does at this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MirrorMode {
+    /// Instances run and serve what comes in here.
+    Active,
+    /// Instances run; visitors are sent to the site that comes first.
+    Warm,
+    /// No instances until it is asked for.
+    Cold,
+    /// It was cold, and was asked for: instances run.
+    Started,
+}
+
+impl std::fmt::Display for MirrorMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Active => "active",
+            Self::Warm => "warm",
+            Self::Cold => "cold",
+            Self::Started => "started",
+        })
+    }
+}
+
+/// `services/library.toml`, or `site tokyo (warm)`.
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File { path } => f.write_str(path),
+            Self::Mirror { home, mode } => write!(f, "site {home} ({mode})"),
+        }
+    }
 }
 
 /// The document at `services/<service>`.

@@ -75,6 +75,19 @@ pub struct Sites {
     /// What differs at a site.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub at: BTreeMap<SiteId, AtSite>,
+    /// What holds where nothing else is said, kept once [`crate::Service::at`] put a site's own in its place: another site has to know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
+}
+
+/// What `[at.SITE]` may replace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Wanted instances.
+    pub replicas: u16,
+    /// Set where their number follows the load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<crate::Scale>,
 }
 
 impl Sites {

@@ -11,9 +11,11 @@ mod dependency;
 pub mod entrance;
 mod event;
 mod meta;
+pub mod mirror;
 mod node;
 mod node_clock;
 pub mod operation;
+mod order;
 mod plan;
 pub mod relay;
 mod restart;
@@ -31,6 +33,7 @@ pub use node::{
 };
 pub use node_clock::Clocks;
 pub use operation::{Operation, OperationId};
+pub use order::OrderRecord;
 pub use plan::{
     Absence, AbsenceRecord, Absences, Action, Balancing, BalancingNext, Explanation, FAILED_PAUSE,
     Losses, NodeExplained, Object, Patience, Plan, REBALANCE_LIMIT, Rebalance, Relied, Room,

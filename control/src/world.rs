@@ -1,11 +1,12 @@
 //! What the planner sees: one revision of the store.
 
+use crate::mirror::MirrorRecord;
 use crate::{
-    AbsenceRecord, ImageReport, Meta, Object, Operation, OperationId, Rebalance, RolloutRecord,
-    ScaleRecord,
+    AbsenceRecord, ImageReport, Meta, Object, Operation, OperationId, OrderRecord, Rebalance,
+    RolloutRecord, ScaleRecord,
 };
 use minato_config::{
-    GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, Slot, SlotIndex,
+    GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, SiteId, Slot, SlotIndex,
 };
 use minato_health::{
     GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, NodeUsage, ServiceLoad,
@@ -77,6 +78,10 @@ pub struct World {
     pub rollouts: BTreeMap<ServiceName, Stored<RolloutRecord>>,
     /// What nodes say of the images that rollouts want.
     pub images: BTreeMap<(NodeId, ServiceName), Stored<ImageReport>>,
+    /// Services of other sites, as their homes have them.
+    pub mirrors: BTreeMap<(SiteId, ServiceName), Stored<MirrorRecord>>,
+    /// Which sites come first where that is not the order of the file.
+    pub orders: BTreeMap<ServiceName, Stored<OrderRecord>>,
     /// What people started that outlives processes. A document that is gone is an operation that ended where it was.
     pub operations: BTreeMap<OperationId, Stored<Operation>>,
     /// Documents that are gone although nobody ended them: records that did not say `removed`, and intents and rollouts of services

@@ -231,6 +231,7 @@ mod tests {
             failover: Consent::Auto,
             failback: Consent::Auto,
             at: BTreeMap::new(),
+            base: None,
         }
     }
 

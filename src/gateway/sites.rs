@@ -123,6 +123,7 @@ mod tests {
             failover,
             failback: Consent::Auto,
             at: BTreeMap::new(),
+            base: None,
         })
     }
 

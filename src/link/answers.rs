@@ -1,8 +1,11 @@
 //! What this gateway answers to gateways of other sites. Read-only.
 
+use super::services::Shelf;
 use arc_swap::ArcSwap;
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::{ConnectInfo, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
@@ -28,6 +31,7 @@ pub(super) struct Answers {
     pub(super) site: SiteId,
     pub(super) node: NodeId,
     pub(super) table: Arc<ArcSwap<Table>>,
+    pub(super) shelf: Shelf,
 }
 
 /// Which site asks.
@@ -39,6 +43,7 @@ impl Answers {
     pub(super) async fn serve(self, streams: mpsc::Receiver<LinkStream>) {
         let app = Router::new()
             .route("/v1/state", get(state))
+            .route("/v1/services", get(services))
             .with_state(Arc::new(self))
             .into_make_service_with_connect_info::<Asker>();
         let accepted = Accepted {
@@ -87,6 +92,24 @@ async fn state(
     ConnectInfo(Asker(site)): ConnectInfo<Asker>,
 ) -> Json<LinkState> {
     Json(answers.state(&site))
+}
+
+/// What a question for services names.
+#[derive(Debug, serde::Deserialize)]
+struct Known {
+    known: Option<String>,
+}
+
+async fn services(
+    State(answers): State<Arc<Answers>>,
+    ConnectInfo(Asker(site)): ConnectInfo<Asker>,
+    Query(Known { known }): Query<Known>,
+) -> Response {
+    match answers.shelf.answer(&site, known.as_deref()).await {
+        Ok(Some(answer)) => Json(answer).into_response(),
+        Ok(None) => StatusCode::NOT_MODIFIED.into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+    }
 }
 
 /// Connections as axum accepts them.

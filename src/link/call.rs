@@ -1,5 +1,6 @@
 //! One connection to a gateway of another site, kept for questions.
 
+use super::services::ServicesAnswer;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -13,6 +14,9 @@ use tokio::task::JoinHandle;
 
 /// Bytes of an answer: some 5,000 services.
 const MOST_BYTES: usize = 4 << 20;
+
+/// The same with whole records: some 10,000 services.
+const MOST_SERVICES: usize = 32 << 20;
 
 /// Dropping it closes the connection.
 #[derive(Debug)]
@@ -55,13 +59,35 @@ impl Call {
 
     /// `GET /v1/state`
     pub(super) async fn state(&mut self) -> Result<LinkState, String> {
-        let text = self.get("/v1/state").await?;
+        let (_, text) = self.get("/v1/state", MOST_BYTES).await?;
         let state: LinkState = serde_json::from_slice(&text)
             .map_err(|it| format!("its answer is of another version, or no answer: {it}"))?;
         Ok(state)
     }
 
-    async fn get(&mut self, path: &str) -> Result<bytes::Bytes, String> {
+    /// `GET /v1/services`: `None` where nothing changed since `known`.
+    pub(super) async fn services(
+        &mut self,
+        known: Option<&str>,
+    ) -> Result<Option<ServicesAnswer>, String> {
+        let path = match known {
+            Some(known) => format!("/v1/services?known={known}"),
+            None => "/v1/services".to_owned(),
+        };
+        let (status, text) = self.get(&path, MOST_SERVICES).await?;
+        if status == http::StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        let answer = serde_json::from_slice(&text)
+            .map_err(|it| format!("its answer is of another version, or no answer: {it}"))?;
+        Ok(Some(answer))
+    }
+
+    async fn get(
+        &mut self,
+        path: &str,
+        most: usize,
+    ) -> Result<(http::StatusCode, bytes::Bytes), String> {
         let request = http::Request::get(path)
             .header("host", "link")
             .body(Empty::new())
@@ -72,12 +98,12 @@ impl Call {
             .await
             .map_err(|it| unread(&it))?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), MOST_BYTES);
+        let body = Limited::new(answer.into_body(), most);
         let body = body.collect().await.map_err(|it| it.to_string())?;
-        if !status.is_success() {
+        if !status.is_success() && status != http::StatusCode::NOT_MODIFIED {
             return Err(format!("it answers {status}"));
         }
-        Ok(body.to_bytes())
+        Ok((status, body.to_bytes()))
     }
 }
 

@@ -8,9 +8,11 @@ mod answers;
 mod call;
 mod caller;
 mod known;
+mod services;
 mod view;
 
 pub(crate) use known::{GatewayKey, Heard, LinkNews};
+pub(crate) use services::{Shelf, Way};
 pub(crate) use view::LinkView;
 
 use crate::clock;
@@ -33,6 +35,8 @@ use tokio::task::JoinSet;
 const QUEUE: usize = 256;
 /// One address is told of once in this time.
 const QUIET: Duration = Duration::from_secs(600);
+/// How often it is looked at how this site's own certificates stand.
+const LOOK: Duration = Duration::from_secs(5);
 /// Addresses that are remembered as told of.
 const MOST_TOLD: usize = 256;
 
@@ -43,12 +47,18 @@ pub(crate) struct Links {
     peers: BTreeMap<SiteId, PeerSettings>,
     streams: mpsc::Receiver<LinkStream>,
     refusals: mpsc::Receiver<LinkRefusal>,
+}
+
+/// Who this machine is to other sites. Followed for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) identity: Arc<Identity>,
     _following: Following,
 }
 
-impl Links {
-    /// With what the engine needs of them; `None` where the settings have no identity for links.
-    pub(crate) fn open(settings: &Settings, node: &NodeId) -> anyhow::Result<Option<(Self, Link)>> {
+impl Known {
+    /// `None` where the settings have no identity for links.
+    pub(crate) fn open(settings: &Settings, node: &NodeId) -> anyhow::Result<Option<Self>> {
         let Some(files) = &settings.link.identity else {
             return Ok(None);
         };
@@ -66,28 +76,42 @@ impl Links {
         };
         let identity = Identity::open(source, node.clone(), settings.site.clone(), system_clock());
         let following = identity.follow()?;
+        Ok(Some(Self {
+            identity,
+            _following: following,
+        }))
+    }
+}
+
+impl Links {
+    /// With what the engine needs of them.
+    pub(crate) fn open(
+        identity: &Arc<Identity>,
+        settings: &Settings,
+        node: &NodeId,
+    ) -> (Self, Link) {
         let (streams, accepted) = mpsc::channel(QUEUE);
         let (refusals, refused) = mpsc::channel(QUEUE);
         let link = Link {
-            identity: Arc::clone(&identity),
+            identity: Arc::clone(identity),
             peers: settings.sites.keys().cloned().collect(),
             streams,
             refusals,
         };
         let this = Self {
-            identity,
+            identity: Arc::clone(identity),
             node: node.clone(),
             peers: settings.sites.clone(),
             streams: accepted,
             refusals: refused,
-            _following: following,
         };
-        Ok(Some((this, link)))
+        (this, link)
     }
 
-    /// Asks and answers until `stop` says true. `table`: what is told to peers; `news`: what is heard of them.
+    /// Asks and answers until `stop` says true. `table` and `shelf`: what is told to peers; `news`: what is heard of them.
     pub(crate) async fn run(
         self,
+        shelf: Shelf,
         table: Arc<ArcSwap<Table>>,
         news: mpsc::Sender<LinkNews>,
         mut stop: watch::Receiver<bool>,
@@ -106,11 +130,39 @@ impl Links {
             site: self.identity.site().clone(),
             node: self.node,
             table,
+            shelf,
         };
         parts.spawn(answers.serve(self.streams));
+        parts.spawn(tell_trouble(self.identity, news.clone()));
         parts.spawn(tell_refusals(self.refusals, news));
         let _ = stop.wait_for(|it| *it).await;
         parts.shutdown().await;
+    }
+}
+
+/// An event when something is wrong with this site's own certificates, or their end is near; and when that is over.
+async fn tell_trouble(identity: Arc<Identity>, news: mpsc::Sender<LinkNews>) {
+    let mut every = tokio::time::interval(LOOK);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told: Option<String> = None;
+    loop {
+        every.tick().await;
+        let trouble = identity.trouble();
+        if trouble == told {
+            continue;
+        }
+        let event = match &trouble {
+            Some(text) => Event::warn(clock::wall(), EventKind::Link, text.clone())
+                .hint("minato ca show FOLDER"),
+            None => {
+                let text = "this site's certificates for links are in order again".to_owned();
+                Event::info(clock::wall(), EventKind::Link, text)
+            }
+        };
+        told = trouble;
+        if news.send(LinkNews::Tell(event)).await.is_err() {
+            return;
+        }
     }
 }
 

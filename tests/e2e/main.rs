@@ -23,6 +23,7 @@ mod fixed;
 mod hooks;
 mod links;
 mod metrics;
+mod mirrors;
 mod overload;
 mod protocol;
 mod refusals;

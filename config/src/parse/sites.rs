@@ -18,11 +18,12 @@ const MOST_REPLICAS: u64 = 1_000;
 pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Option<Option<Sites>> {
     let order = section.read(report, "sites", order);
     let standby = section.read(report, "standby", |it, to| {
-        if it.text(to, "one of \"active\", \"warm\"")? == "cold" {
-            let message = "\"cold\" is not served by this version; write \"warm\", and fewer instances by `replicas` of [at.SITE]";
-            return it.problem(to, message);
-        }
-        word(it, to, &[("active", Standby::Active), ("warm", Standby::Warm)])
+        let words = [
+            ("active", Standby::Active),
+            ("warm", Standby::Warm),
+            ("cold", Standby::Cold),
+        ];
+        word(it, to, &words)
     });
     let consent = |it: &Field<'_>, to: &mut Report<'_>| {
         word(it, to, &[("auto", Consent::Auto), ("ask", Consent::Ask)])
@@ -45,6 +46,7 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Option<Opt
         failover: failover.in_force(Consent::default())?,
         failback: failback.in_force(Consent::default())?,
         at: at.in_force(BTreeMap::new())?,
+        base: None,
     }))
 }
 

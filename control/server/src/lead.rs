@@ -6,6 +6,7 @@
 
 mod election;
 mod hook;
+mod mirroring;
 mod notes;
 mod operations;
 mod rollouts;
@@ -14,6 +15,7 @@ mod scaling;
 mod transaction;
 
 pub use hook::Hook;
+pub use mirroring::{PeerServices, Peers, Pulled, Pulling};
 
 use crate::clock;
 use crate::follow::Follower;
@@ -29,6 +31,7 @@ use minato_control::{
 };
 use minato_control_store::keys::Keys;
 use minato_control_store::{Observed, Revision, SharedStore, StoreError};
+use mirroring::Mirroring;
 use saved::Saved;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -64,6 +67,8 @@ pub struct LeadOptions {
     pub site: SiteId,
     /// Folder for what plans that take something away were made from. Default: they are not saved.
     pub decisions: Option<PathBuf>,
+    /// Other sites, whose services are mirrored. Default: none.
+    pub peers: Option<Peers>,
 }
 
 impl LeadOptions {
@@ -82,6 +87,7 @@ impl LeadOptions {
             hook: None,
             site: SiteId::local(),
             decisions: None,
+            peers: None,
         }
     }
 }
@@ -143,6 +149,7 @@ pub async fn lead(
             hook: Runner::new(options.hook.clone(), options.site.clone()),
             rollouts: Rollouts::default(),
             saved: Saved::new(options.decisions.clone(), options.site.clone()),
+            mirroring: Mirroring::begin(options.peers.as_ref()),
         };
         tokio::select! {
             why = leader.run() => {
@@ -188,6 +195,8 @@ struct Leader<'a> {
     /// Since when new versions do well in this term.
     rollouts: Rollouts,
     saved: Saved,
+    /// What peers say in this term.
+    mirroring: Mirroring,
 }
 
 impl Leader<'_> {
@@ -202,6 +211,7 @@ impl Leader<'_> {
             let seen = tokio::select! {
                 _ = keep_alive.tick() => self.store.keep_alive(self.term.lease).await,
                 seen = follower.next() => seen,
+                () = self.mirroring.heard() => Ok(()),
                 _ = tick.tick() => Ok(()),
             };
             let acted = match seen {
@@ -231,6 +241,9 @@ impl Leader<'_> {
         }
         let now = clock::wall();
         let losses = self.look_at_nodes(&observed.world, now);
+        if self.mirror(observed, now).await? == Written::Changed {
+            return Ok(());
+        }
         if self.operate(&observed.world, now).await? == Written::Changed {
             return Ok(());
         }
@@ -243,6 +256,7 @@ impl Leader<'_> {
         let mut plan = plan_with(&observed.world, &losses, now);
         self.ask_for_nodes(&observed.world, &losses, &plan, now);
         plan.notes.extend(self.scaling.notes());
+        plan.notes.extend(self.mirroring.notes());
         self.alarm(observed, &plan.notes, losses.alarm.as_deref());
         self.tell(&observed.world, &losses, now).await?;
         self.step_rebalance(&observed.world, &plan, now).await?;
@@ -266,6 +280,24 @@ impl Leader<'_> {
             self.trouble.recovered();
         }
         last
+    }
+
+    /// Takes in what peers say of their services, and what that means here.
+    async fn mirror(&mut self, observed: &Observed, now: Timestamp) -> Result<Written, StoreError> {
+        let options = self.options;
+        let work = self.mirroring.turn(&observed.world, &options.site, now);
+        let mut written = Written::Same;
+        for it in work {
+            match self
+                .commit(mirroring::transaction(&it, &options.keys, now))
+                .await
+            {
+                Ok(()) => written = Written::Changed,
+                Err(error) if self.is_about_one_service(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
     }
 
     /// Takes every operation one step on, together with what its steps order.
@@ -464,6 +496,7 @@ impl Leader<'_> {
         let now: BTreeSet<_> = notes
             .chain(odd)
             .chain(site.map(|it| (None, it.to_owned())))
+            .chain(self.mirroring.alarms().map(|it| (None, it)))
             .collect();
         for (service, text) in now.difference(&self.said) {
             let event = Event::warn(clock::wall(), EventKind::Alarm, text.clone());

@@ -19,7 +19,7 @@ mod view;
 pub use admin::{About, Admin, serve};
 pub use claim::{ClaimOptions, claim_folder};
 pub use journal::{EventCounts, Journal, JournalOptions};
-pub use lead::{Hook, LeadOptions, LeaderRecord, lead};
+pub use lead::{Hook, LeadOptions, LeaderRecord, PeerServices, Peers, Pulled, Pulling, lead};
 pub use view::{EndpointView, ServiceTraffic, View};
 
 /// A document as it is stored.

@@ -54,6 +54,10 @@ pub trait View: Send + Sync + 'static {
     fn shares(&self) -> Vec<ShareStatus> {
         Vec::new()
     }
+    /// What is wrong with this site's certificates for links, or soon will be, and what to do.
+    fn identity_trouble(&self) -> Option<String> {
+        None
+    }
     /// How far an upgrade of this process is.
     fn upgrade(&self) -> UpgradeStatus;
     /// Begins one; the error is a sentence that says why not.

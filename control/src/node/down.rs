@@ -141,7 +141,8 @@ impl Place {
         let message = format!(
             "{service}/{slot} is {reason}; it still answers and no other instance is up, so it is not killed"
         );
-        let source = turn.source().unwrap_or("its file");
+        let source = turn.source();
+        let source = source.as_deref().unwrap_or("its file");
         let event = Event::error(turn.now.wall, EventKind::Alarm, message).hint(format!(
             "look at `health` in {source} and at what that check depends on; minato restart {service} starts it again all the same"
         ));

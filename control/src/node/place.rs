@@ -220,7 +220,7 @@ impl Place {
         self.run = Run(self.run.0.saturating_add(1));
         self.stage = Stage::Starting;
         (self.local, self.layer) = (None, None);
-        self.source = turn.source().map(str::to_owned);
+        self.source = turn.source();
         self.command = Some(command.clone());
         turn.actions.push(NodeAction::Start {
             name: self.name(turn.key),

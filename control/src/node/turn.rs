@@ -3,7 +3,7 @@
 use super::{Moment, NodeAction, PlaceKey};
 use crate::dependency::Wait;
 use crate::{InstanceKey, World};
-use minato_config::{Backend, Command, Generation, Health, NodeId, Run, Source};
+use minato_config::{Backend, Command, Generation, Health, NodeId, Run};
 use minato_health::{Phase, VerdictReport};
 
 pub(super) struct Turn<'a> {
@@ -42,11 +42,10 @@ impl<'a> Turn<'a> {
         reports(self.world, self.key, generation, run)
     }
 
-    /// The file that describes the service.
-    pub(super) fn source(&self) -> Option<&'a str> {
+    /// The file that describes the service, or the site that it is of.
+    pub(super) fn source(&self) -> Option<String> {
         let record = self.world.services.get(&self.key.0)?;
-        let Source::File { path } = &record.value.source;
-        Some(path)
+        Some(record.value.source.to_string())
     }
 
     /// Whether the store tells gateways that this run is being stopped.

@@ -113,7 +113,7 @@ impl Place {
     /// It should start and has to wait before its first run.
     pub(super) fn hold_back(&mut self, turn: &Turn<'_>, command: Box<Command>, why: &str) {
         self.command = Some(command);
-        self.source = turn.source().map(str::to_owned);
+        self.source = turn.source();
         self.document = Some(Instance {
             v: 1,
             run: Run(self.run.0.max(1)),

@@ -160,6 +160,8 @@ impl Documents<'_> {
             images,
             // What people ask for reaches the plan as intents.
             operations: _,
+            mirrors,
+            orders,
             vanished: _,
         } = world;
         let mut to = Documents {
@@ -225,6 +227,12 @@ impl Documents<'_> {
                 .iter()
                 .map(|((node, service), it)| (Key::Image(node.clone(), service.clone()), it)),
         )?;
+        to.each(
+            mirrors
+                .iter()
+                .map(|((home, service), it)| (Key::Mirror(home.clone(), service.clone()), it)),
+        )?;
+        to.of_services(orders, Key::Order)?;
         Ok(to.all)
     }
 

@@ -44,6 +44,10 @@ pub enum Key {
     Rollout(ServiceName),
     /// `images/<node>/<service>`
     Image(NodeId, ServiceName),
+    /// `orders/<service>`
+    Order(ServiceName),
+    /// `mirror/<home>/services/<service>`
+    Mirror(SiteId, ServiceName),
     /// `operations/<id>`
     Operation(OperationId),
     /// `rebalance`
@@ -107,6 +111,8 @@ impl Keys {
             Key::Scale(service) => format!("{root}scale/{service}"),
             Key::Rollout(service) => format!("{root}rollouts/{service}"),
             Key::Image(node, service) => format!("{root}images/{node}/{service}"),
+            Key::Order(service) => format!("{root}orders/{service}"),
+            Key::Mirror(home, service) => format!("{root}mirror/{home}/services/{service}"),
             Key::Operation(id) => format!("{root}operations/{id}"),
             Key::Leader => format!("{root}leader"),
         }
@@ -156,6 +162,10 @@ impl Keys {
             ["scale", name] => Key::Scale(service(name)?),
             ["rollouts", name] => Key::Rollout(service(name)?),
             ["images", node, name] => Key::Image(NodeId::parse(node).ok()?, service(name)?),
+            ["orders", name] => Key::Order(service(name)?),
+            ["mirror", home, "services", name] => {
+                Key::Mirror(SiteId::parse(home).ok()?, service(name)?)
+            }
             ["operations", id] => Key::Operation(OperationId(id.parse().ok()?)),
             _ => return None,
         })

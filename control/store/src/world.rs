@@ -69,6 +69,9 @@ impl TouchedSet {
             }
             Key::GatewayAlive(gateway) => drop(self.gateways.insert(gateway.clone())),
             // Load and what follows from it change often, and only slots follow from that.
+            // What becomes of these here is written where services stand.
+            Key::Mirror(..) => {}
+            Key::Order(service) => drop(self.services.insert(service.clone())),
             Key::Meta
             | Key::Leader
             | Key::Load(..)
@@ -232,6 +235,10 @@ pub(crate) fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), Stri
         Key::Image(node, service) => {
             world.images.insert((node, service), decode(entry)?);
         }
+        Key::Order(service) => drop(world.orders.insert(service, decode(entry)?)),
+        Key::Mirror(home, service) => {
+            world.mirrors.insert((home, service), decode(entry)?);
+        }
         Key::Operation(id) => drop(world.operations.insert(id, decode(entry)?)),
         Key::Rebalance => world.rebalance = Some(decode(entry)?),
         Key::Absences => world.absences = Some(decode(entry)?),
@@ -300,6 +307,10 @@ fn delete(world: &mut World, key: &Key) {
             }
         }
         Key::Image(node, service) => drop(world.images.remove(&(node, service))),
+        // Who came first last stays so: sites must not swing because a key is gone.
+        Key::Order(_) => {}
+        // What runs stands at its own key, and the next answer of its home writes this one again.
+        Key::Mirror(home, service) => drop(world.mirrors.remove(&(home, service))),
         // Nothing more follows from it, and whatever it began goes its way.
         Key::Operation(id) => drop(world.operations.remove(&id)),
         // Ends it; the leader writes what it knows of nodes again.

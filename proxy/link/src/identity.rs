@@ -100,6 +100,17 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// What there is, by name: `link` (what this gateway shows), `link/site`, `link/authority`.
+    pub fn ends(&self) -> impl Iterator<Item = (&'static str, Moment)> + use<> {
+        let ends = [
+            ("link", self.own),
+            ("link/site", self.site),
+            ("link/authority", self.authority),
+        ];
+        ends.into_iter()
+            .filter_map(|(name, end)| Some((name, end?)))
+    }
+
     /// What an operator should know at `now`, with what to do; `None` where all is well.
     pub fn trouble(&self, now: Moment) -> Option<String> {
         if let Some(fault) = &self.fault {
@@ -201,6 +212,14 @@ impl Identity {
         let config = Arc::new(config.ok()?);
         let name = ServerName::try_from(name::site_name(peer)).ok()?;
         Some(Call { config, name })
+    }
+
+    /// What an operator should know now, by the clock of this identity.
+    pub fn trouble(&self) -> Option<String> {
+        match Moment::now(&*self.clock) {
+            Some(now) => self.standing().trouble(now),
+            None => Some(Fault::NoClock.to_string()),
+        }
     }
 
     /// How it stands.

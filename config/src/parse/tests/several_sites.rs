@@ -113,8 +113,8 @@ fn what_is_wrong_with_an_order_says_what_to_do() {
             "did you mean \"warm\"?",
         ),
         (
-            "sites = [\"a\"]\nstandby = \"cold\"",
-            "not served by this version",
+            "sites = [\"a\"]\nstandby = \"colt\"",
+            "did you mean \"cold\"?",
         ),
         (
             "sites = [\"a\"]\nfailover = \"never\"",

@@ -14,7 +14,8 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use minato_config::{
-    Backend, Command, Intent, Restart, Service, ServiceName, ServiceRecord, Timestamp, UpdateOrder,
+    Backend, Command, Intent, Restart, Service, ServiceName, ServiceRecord, Source, Timestamp,
+    UpdateOrder,
 };
 use minato_control::{Event, EventKind, Object, World, clock_text};
 use minato_control_store::keys::Key;
@@ -258,6 +259,12 @@ pub(super) async fn change(
                 Refusal::refused(format!("{service} is ending: its file is gone"))
                     .hint("put its file back first"),
             );
+        }
+        if let Source::Mirror { home, .. } = &record.value.source {
+            return Err(Refusal::refused(format!(
+                "{service} is a service of site {home}; this site only mirrors it"
+            ))
+            .hint(format!("type the command at {home}; what differs here stands under [at.{site}] in its file there", site = shared.admin.about.site)));
         }
         let stored = observed.world.intents.get(&service);
         let vanished = observed

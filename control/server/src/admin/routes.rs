@@ -361,6 +361,7 @@ async fn overview(shared: &Shared) -> Status {
                 .chain(rebalance::notice(&observed.world, plan.balancing.as_ref()))
                 .chain(notes)
                 .chain(observed.oddities())
+                .chain(minato_control::mirror::conflicts(&observed.world))
                 .collect();
             (
                 sources.services(),
@@ -374,6 +375,7 @@ async fn overview(shared: &Shared) -> Status {
     };
     alarms.extend(operations::alarms(&open));
     alarms.extend(dependency_alarms(&admin.view.dependencies()));
+    alarms.extend(admin.view.identity_trouble());
     let trouble = trouble
         .or_else(|| admin.store.trouble())
         .or_else(|| admin.journal.store_trouble());

@@ -7,7 +7,7 @@ use crate::api::{
     ByHand, InstanceStatus, ReleaseStatus, RolloutStatus, Scaled, ServiceState, ServiceStatus,
 };
 use crate::view::{EndpointView, ServiceTraffic};
-use minato_config::{Backend, Command, Released, ServiceName, ServiceRecord, Source, Timestamp};
+use minato_config::{Backend, Command, Released, ServiceName, ServiceRecord, Timestamp};
 use minato_control::{RolloutStanding, Stored, World, release, rollout_standing, wanted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -73,9 +73,7 @@ impl<'a> Sources<'a> {
             },
             source: record.map_or_else(
                 || "none: its record vanished".to_owned(),
-                |it| match &it.source {
-                    Source::File { path } => path.clone(),
-                },
+                |it| it.source.to_string(),
             ),
             wanted,
             up,

@@ -23,14 +23,16 @@ impl Gone {
         records: &BTreeMap<ServiceName, Stored<ServiceRecord>>,
     ) -> Self {
         let living = records.iter().filter(|(_, it)| !it.value.removed);
-        let files = living.clone().filter(|(name, _)| folder.is_gone(name));
+        // What another site owns has no file here.
+        let own = living.filter_map(|(name, it)| match &it.value.source {
+            Source::File { path } => Some((name, path)),
+            Source::Mirror { .. } => None,
+        });
+        let files = own.clone().filter(|(name, _)| folder.is_gone(name));
         Self {
-            living: living.count(),
+            living: own.count(),
             files: files
-                .map(|(name, it)| {
-                    let Source::File { path } = &it.value.source;
-                    (name.clone(), path.clone())
-                })
+                .map(|(name, path)| (name.clone(), path.clone()))
                 .collect(),
         }
     }

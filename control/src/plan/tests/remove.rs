@@ -6,6 +6,16 @@ use minato_config::{Backend, SlotIndex};
 use minato_health::{Phase, Verdict};
 
 #[test]
+fn a_service_that_should_have_no_instances_has_none() {
+    Scene::of(0).plans(&[]);
+    let scene = Scene::of(0).up(0, "a", 1).up(1, "a", 1);
+    scene.plans(&[
+        "library/1: remove: 0 wanted, 2 assigned",
+        "library/0: remove: 0 wanted, 2 assigned",
+    ]);
+}
+
+#[test]
 fn surplus_goes_worst_first_then_highest_index() {
     let scene = Scene::of(1)
         .up(0, "a", 1)

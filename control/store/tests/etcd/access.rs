@@ -227,6 +227,8 @@ async fn roles_give_each_key_one_writer() {
         ("scale/library", true, false),
         ("rollouts/library", true, false),
         ("images/node1/library", true, false),
+        ("mirror/osaka/services/shop", true, false),
+        ("orders/library", true, false),
         ("images/node2/library", false, true),
         ("voids/1", true, true),
         ("else", false, false),

@@ -36,6 +36,24 @@ fn a_golden_rollout_means_what_it_says() {
 }
 
 #[test]
+fn a_golden_mirror_and_order_mean_what_they_say() {
+    let world = golden_world().world;
+    let osaka = SiteId::parse("osaka").unwrap();
+    let mirror = &world.mirrors[&(osaka.clone(), service("shop"))].value;
+    let sites = mirror.record.service.sites.as_ref().unwrap();
+    assert_eq!((&mirror.home, sites.place(&osaka)), (&osaka, Some(0)));
+    assert_eq!(sites.standby, Standby::Cold);
+    let tokyo = SiteId::parse("tokyo").unwrap();
+    assert_eq!(mirror.record.service.clone().at(&tokyo).replicas, 2);
+    let order = &world.orders[&service("library")].value;
+    assert_eq!((&order.first, order.epoch), (&osaka, 4));
+    assert!(
+        !world.services.contains_key(&service("shop")),
+        "only the leader says what it is here"
+    );
+}
+
+#[test]
 fn golden_services_mean_what_they_say() {
     let world = golden_world().world;
     let record = &world.services[&service("library")];

@@ -88,6 +88,11 @@ fn documents() -> Vec<(&'static str, Key)> {
         ("scale.json", Key::Scale(service("library"))),
         ("rollout.json", Key::Rollout(service("library"))),
         ("image.json", Key::Image(node(), service("library"))),
+        (
+            "mirror.json",
+            Key::Mirror(SiteId::parse("osaka").unwrap(), service("shop")),
+        ),
+        ("order.json", Key::Order(service("library"))),
         ("operation.json", Key::Operation(OperationId(12))),
     ]
 }
@@ -116,6 +121,8 @@ fn count(world: &World) -> usize {
         + world.scales.len()
         + world.rollouts.len()
         + world.images.len()
+        + world.mirrors.len()
+        + world.orders.len()
         + world.operations.len()
 }
 

@@ -86,6 +86,8 @@ fn an_operator_hears_of_the_intermediates_end_fourteen_days_before() {
         "{text}"
     );
     assert!(text.contains("minato ca issue"), "{text}");
+    let ends: Vec<_> = tokyo.standing().ends().map(|it| it.0).collect();
+    assert_eq!(ends, ["link", "link/site", "link/authority"]);
     // Issued anew, in place: taken up, and the trouble is over.
     let now = START.after(DAY * 387);
     clock.set(now);

@@ -1,7 +1,7 @@
 use super::*;
 use minato_config::{
     Command, GatewayId, Generation, Health, HealthProbe, HealthTiming, HostPattern, Intent, Limits,
-    NodeId, PathPrefix, Route, RouteAction, RoutePattern, Run, Service, Slot, SlotIndex,
+    NodeId, PathPrefix, Route, RouteAction, RoutePattern, Run, Service, Slot, SlotIndex, Source,
     StopPolicy, Timeouts,
 };
 use minato_control::InstanceKey;

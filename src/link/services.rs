@@ -1,0 +1,273 @@
+//! The services that sites share, as they tell each other: read from this site's store for peers, asked of peers for the mirror.
+//!
+//! Not here: what an answer means (`control::mirror`), when a peer is asked (`control/server`).
+
+use super::call::Call;
+use crate::clock;
+use arc_swap::ArcSwapOption;
+use minato_config::{GatewayAddress, PeerSettings, ServiceName, ServiceRecord, SiteId, Source};
+use minato_control::mirror::SharedServices;
+use minato_control_server::{PeerServices, Pulled, Pulling};
+use minato_control_store::SharedStore;
+use minato_control_store::keys::{Key, Keys};
+use minato_link::Identity;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+/// The version of an answer.
+const VERSION: u32 = 1;
+/// How old what is read from the store may be: one reading serves all who ask at the time.
+const FRESH: Duration = Duration::from_millis(500);
+/// How long the store may take.
+const READING: Duration = Duration::from_millis(1_500);
+/// How long one gateway of a peer may take to connect and answer.
+const TRY: Duration = Duration::from_millis(1_500);
+
+/// The answer to `GET /v1/services?known=REVISION` over a link; 304 where nothing changed since.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ServicesAnswer {
+    v: u32,
+    /// To name in the next question; means nothing else.
+    revision: String,
+    /// The records whose order names the asker, as the store has them.
+    services: BTreeMap<String, serde_json::Value>,
+    /// Services of this site that are not shared with the asker.
+    #[serde(default)]
+    elsewhere: BTreeSet<String>,
+}
+
+/// Where a running process has its site's store, for as long as it has it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shelf(Arc<ArcSwapOption<Open>>);
+
+struct Open {
+    store: SharedStore,
+    keys: Keys,
+    /// What was read last; who comes while another reads waits for it.
+    last: tokio::sync::Mutex<Option<(Instant, Arc<Vec<Shelved>>)>>,
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Open").finish_non_exhaustive()
+    }
+}
+
+/// One service of this site.
+#[derive(Debug)]
+struct Shelved {
+    name: String,
+    modified: u64,
+    document: serde_json::Value,
+    /// Empty where it does not decode: then nobody is told of it.
+    order: Option<Vec<SiteId>>,
+}
+
+impl Shelf {
+    /// From now on peers are answered from this store.
+    pub(crate) fn attach(&self, store: SharedStore, keys: Keys) {
+        self.0.store(Some(Arc::new(Open {
+            store,
+            keys,
+            last: tokio::sync::Mutex::default(),
+        })));
+    }
+
+    /// From now on another process has it.
+    pub(crate) fn detach(&self) {
+        self.0.store(None);
+    }
+
+    /// What `asker` is told; `None` where it knows that already. The error is for the asker's operator.
+    pub(super) async fn answer(
+        &self,
+        asker: &SiteId,
+        known: Option<&str>,
+    ) -> Result<Option<ServicesAnswer>, String> {
+        let open = self
+            .0
+            .load_full()
+            .ok_or("another process of this gateway has the store; ask again")?;
+        let all = open.read().await?;
+        let mut answer = ServicesAnswer {
+            v: VERSION,
+            revision: String::new(),
+            services: BTreeMap::new(),
+            elsewhere: BTreeSet::new(),
+        };
+        let mut hash = DefaultHasher::new();
+        for it in all.iter() {
+            let Some(order) = &it.order else { continue };
+            (&it.name, it.modified).hash(&mut hash);
+            if order.contains(asker) {
+                answer.services.insert(it.name.clone(), it.document.clone());
+            } else {
+                answer.elsewhere.insert(it.name.clone());
+            }
+        }
+        answer.revision = format!("{:016x}", hash.finish());
+        Ok((known != Some(answer.revision.as_str())).then_some(answer))
+    }
+}
+
+impl Open {
+    async fn read(&self) -> Result<Arc<Vec<Shelved>>, String> {
+        let mut last = self.last.lock().await;
+        let now = clock::now();
+        if let Some((at, all)) = &*last
+            && now.saturating_duration_since(*at) < FRESH
+        {
+            return Ok(Arc::clone(all));
+        }
+        let prefix = format!("{}services/", self.keys.root());
+        let listing = timeout(READING, self.store.list(&prefix)).await;
+        let listing = listing.map_err(|_| format!("the store does not answer in {READING:?}"))?;
+        let listing = listing.map_err(|it| it.to_string())?;
+        let shelved = listing.entries.iter().filter_map(|entry| {
+            let Some(Key::Service(name)) = self.keys.parse(&entry.key) else {
+                return None;
+            };
+            let document: serde_json::Value = serde_json::from_slice(&entry.value).ok()?;
+            let record = ServiceRecord::deserialize(&document).ok();
+            // What this site mirrors itself is for its home to tell.
+            if matches!(&record, Some(it) if !matches!(it.source, Source::File { .. })) {
+                return None;
+            }
+            let order = record.map(|it| it.service.sites.map(|it| it.order).unwrap_or_default());
+            Some(Shelved {
+                name: name.to_string(),
+                modified: entry.modified.0,
+                document,
+                order,
+            })
+        });
+        let all = Arc::new(shelved.collect());
+        *last = Some((now, Arc::clone(&all)));
+        Ok(all)
+    }
+}
+
+impl ServicesAnswer {
+    /// One service that does not decode hides no other.
+    fn decode(self) -> Pulled {
+        let mut shared = SharedServices::default();
+        for (name, document) in self.services {
+            let Ok(name) = ServiceName::parse(&name) else {
+                continue;
+            };
+            let version = document.get("v").and_then(serde_json::Value::as_u64);
+            if version != Some(1) {
+                let why = format!("version {version:?} of its record, and this minato reads 1");
+                shared.undecodable.insert(name, why);
+                continue;
+            }
+            match ServiceRecord::deserialize(&document) {
+                Ok(record) => drop(shared.services.insert(name, record)),
+                Err(why) => drop(shared.undecodable.insert(name, why.to_string())),
+            }
+        }
+        let elsewhere = self.elsewhere.iter();
+        shared.elsewhere = elsewhere
+            .filter_map(|it| ServiceName::parse(it).ok())
+            .collect();
+        Pulled::New {
+            revision: self.revision,
+            services: shared,
+        }
+    }
+}
+
+/// The way to peers' gateways, one kept connection to each peer.
+#[derive(Debug)]
+pub(crate) struct Way {
+    identity: Arc<Identity>,
+    peers: BTreeMap<SiteId, Peer>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    gateways: Vec<GatewayAddress>,
+    call: Mutex<Option<Call>>,
+    /// Which address is tried next, after one failed.
+    turn: AtomicUsize,
+}
+
+impl Way {
+    pub(crate) fn new(identity: Arc<Identity>, peers: &BTreeMap<SiteId, PeerSettings>) -> Self {
+        let peer = |it: &PeerSettings| Peer {
+            gateways: it.gateways.clone(),
+            call: Mutex::default(),
+            turn: AtomicUsize::new(0),
+        };
+        Self {
+            identity,
+            peers: peers
+                .iter()
+                .map(|(site, it)| (site.clone(), peer(it)))
+                .collect(),
+        }
+    }
+
+    async fn ask(&self, site: &SiteId, known: Option<&str>) -> Result<Pulled, String> {
+        let peer = self.peers.get(site).ok_or("it is no peer of this site")?;
+        let kept = peer
+            .call
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let asked = timeout(TRY, async {
+            let mut call = match kept {
+                Some(call) => call,
+                None => Call::open(&self.identity, site, peer.address().await?).await?,
+            };
+            let answer = call.services(known).await?;
+            Ok::<_, String>((call, answer))
+        });
+        match asked
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer in {TRY:?}")))
+        {
+            Ok((call, answer)) => {
+                *peer.call.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
+                match answer {
+                    None => Ok(Pulled::Same),
+                    Some(it) if it.v == VERSION => Ok(it.decode()),
+                    Some(it) => Err(format!(
+                        "it answers in version {}, and this minato reads {VERSION}; bring both sites to the same version",
+                        it.v
+                    )),
+                }
+            }
+            Err(why) => {
+                peer.turn.fetch_add(1, Ordering::Relaxed);
+                Err(why)
+            }
+        }
+    }
+}
+
+impl Peer {
+    /// The next address of the next gateway.
+    async fn address(&self) -> Result<SocketAddr, String> {
+        let turn = self.turn.load(Ordering::Relaxed);
+        let all = self.gateways.len().max(1);
+        let gateway = self.gateways.get(turn % all).ok_or("it has no gateways")?;
+        let found = lookup_host((gateway.host.as_str(), gateway.port)).await;
+        let found: Vec<SocketAddr> = found.map_err(|it| format!("{gateway}: {it}"))?.collect();
+        let address = found.get((turn / all) % found.len().max(1)).copied();
+        address.ok_or_else(|| format!("{gateway} has no address"))
+    }
+}
+
+impl PeerServices for Way {
+    fn pull<'a>(&'a self, site: &'a SiteId, known: Option<&'a str>) -> Pulling<'a> {
+        Box::pin(self.ask(site, known))
+    }
+}
