@@ -56,6 +56,8 @@ pub(crate) struct Agent {
     remembered: BTreeMap<PlaceKey, BTreeSet<RunName>>,
     random: fastrand::Rng,
     told_too_much: bool,
+    /// Signals on their way.
+    signals: JoinSet<()>,
     /// Runs whose images and the like are being made ready; letting go of one calls it off.
     preparing: BTreeMap<RunName, oneshot::Sender<()>>,
     pub(crate) fetches: Fetches,
@@ -79,6 +81,7 @@ impl Agent {
             remembered: BTreeMap::new(),
             random: fastrand::Rng::new(),
             told_too_much: false,
+            signals: JoinSet::new(),
             preparing: BTreeMap::new(),
             fetches: Fetches::default(),
         }
@@ -324,12 +327,17 @@ impl Agent {
     /// Without waiting: an engine that hangs must hold up nothing else.
     fn signal(&mut self, name: &RunName, signal: Signal) {
         let (runtime, name) = (self.runtime.clone(), name.clone());
-        self.tasks.spawn(async move {
+        while self.signals.try_join_next().is_some() {}
+        self.signals.spawn(async move {
             if let Err(error) = runtime.signal(&name, signal).await {
                 tracing::warn!(%error, ?signal, "a run could not be signalled");
             }
-            Seen::Nothing
         });
+    }
+
+    /// Until what was sent has arrived.
+    pub(crate) async fn signalled(&mut self) {
+        while self.signals.join_next().await.is_some() {}
     }
 
     fn remember(&mut self, name: &RunName) {

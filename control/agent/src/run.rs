@@ -187,6 +187,11 @@ impl Agent {
                 },
             }
         }
+        if timeout(FLUSH, self.signalled()).await.is_err() {
+            tracing::warn!(
+                "signals to instances are still on their way; the engine does not answer"
+            );
+        }
         alive.abort();
         load.abort();
         usage.abort();
