@@ -112,6 +112,11 @@ fn a_word_by_hand_lasts_over_an_upgrade_and_a_crash_until_it_is_taken_back() {
 
     site.type_in(&["entrance", "drain"]);
     site.stop_successor(Signal::KILL);
+    // Its last thread closes the sockets, a moment after its first one has ended.
+    until("the ports to be free", || {
+        let all = [site.gateway(), site.admin()].map(std::net::TcpListener::bind);
+        all.iter().all(Result::is_ok).then_some(())
+    });
     site.start();
     let entrance = address(&site);
     assert_eq!(says(entrance, "/readyz"), draining(), "after a crash");

@@ -373,6 +373,7 @@ fn a_server_that_is_down_or_frozen_is_tried_until_it_is_back() {
         .and_then(Pid::from_raw)
         .unwrap();
     kill_process(pid, Signal::STOP).unwrap();
+    server.stands_still();
     writer.want(take(3));
     writer.in_trouble("did not answer within 5s");
     kill_process(pid, Signal::CONT).unwrap();

@@ -169,6 +169,19 @@ impl Server {
         self.child.as_ref().unwrap().id()
     }
 
+    /// Waits until each of its threads has stopped: a signal takes a moment to reach them all.
+    pub(crate) fn stands_still(&self) {
+        until("every thread to stop", || {
+            let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+            let stopped = |it: fs::DirEntry| {
+                let stat = fs::read_to_string(it.path().join("stat")).unwrap_or_default();
+                let (_, rest) = stat.rsplit_once(") ").unwrap_or_default();
+                rest.starts_with('T')
+            };
+            threads.flatten().all(stopped).then_some(())
+        });
+    }
+
     fn write(&self, name: &str, text: &str) {
         fs::write(self.folder.path().join(name), text).unwrap();
     }
