@@ -89,6 +89,8 @@ fn a_peer_sends_only_for_services_that_list_its_site() {
     );
     pair.tokyo.site.write("own", &file);
     let tokyo = pair.tokyo.site.gateway();
+    // Until then the other service, whose route takes every host, would answer.
+    pair.tokyo.until_told(&["routes in effect: own.test"]);
     crate::support::http::until_status(tokyo, "own.test", "/", 200);
     let osaka = pair
         .authority
