@@ -32,7 +32,7 @@ pub use framing::Framing;
 pub use method::{Method, Version};
 pub use reason::reason;
 pub use refusal::{BadResponse, Refusal};
-pub use request::{RequestHead, RequestOnward};
+pub use request::{RequestHead, RequestOnward, check_trailer};
 pub use response::{Persistence, ResponseHead, ResponseOnward};
 pub use scan::HeadScan;
 pub use target::{InvalidTarget, normalize_host, normalize_path};

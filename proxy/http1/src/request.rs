@@ -5,6 +5,7 @@ mod onward;
 mod target;
 
 pub(crate) use assemble::OF_HTTP1;
+pub use assemble::check_trailer;
 pub use onward::RequestOnward;
 pub(crate) use onward::write_field;
 

@@ -107,7 +107,7 @@ impl Channel {
     ) -> io::Result<()> {
         match self {
             Self::Tcp(_) | Self::Tls(_) | Self::TlsUpstream(_) => Ok(()),
-            Self::Stream(stream) => stream.finish(trailers(fields)),
+            Self::Stream(stream) => stream.finish(fields),
             Self::Call(call) => call.finish(trailers(fields)),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Memory(_) => Ok(()),

@@ -7,7 +7,7 @@ use crate::connection::{Client, Next, write_all};
 use crate::core::{Core, Desk};
 use crate::flow::Flow;
 use crate::gateway::Phase;
-use crate::http2::{Follows, own_head};
+use crate::http2::Follows;
 use crate::link;
 use crate::note::Note;
 use crate::peer::{Peer, Scheme};
@@ -171,7 +171,7 @@ fn prepare_own(channel: &mut Channel, own: &Own<'_>, method: Method, out: &mut V
         out.extend_from_slice(own.body().as_bytes());
         Follows::Bytes(own.body().len() as u64)
     };
-    stream.prepare(own_head(own), follows);
+    stream.prepare_own(own, follows);
 }
 
 impl Exchange<'_> {

@@ -1,36 +1,31 @@
-//! HTTP/2, on the `h2` crate: connections of clients, whose streams are served as HTTP/1 requests are, by the one
-//! upstream half; and connections to instances that speak it.
+//! HTTP/2: connections of clients on our own codec (`minato_http2`), whose streams are served as HTTP/1 requests are, by the one
+//! upstream half; and connections to instances that speak it, on the `h2` crate.
 //!
-//! The crate does frames, HPACK, flow control and the states of streams. Ours are limits (`connection`), floods and what
-//! the crate is lax about (`meter`), heads (`head`, deciding with `minato_http1`), streams as channels (`stream` of a
-//! client, `call` to an instance), the tasks that serve them (`servers`), and the connections that calls share (`lines`).
+//! Clients: who reads and writes (`connection`), what its streams share with it (`link`, `queue`), streams as channels
+//! (`stream`), the tasks that serve them (`servers`). Instances: the connections that calls share (`lines`), and calls as
+//! channels (`call`, `halves`). Both: heads (`head`, deciding with `minato_http1`).
 
 mod call;
 mod connection;
-mod frames;
 mod halves;
 mod head;
 mod lines;
-mod meter;
+mod link;
+mod queue;
 mod servers;
 mod stream;
-mod wire;
 
 pub(crate) use call::{Call, NoAnswer};
 pub(crate) use connection::serve;
 pub(crate) use halves::Follows;
-pub(crate) use head::{
-    answer as answer_head, onward as request_head, own as own_head, pairs, trailers,
-};
+pub(crate) use head::{onward as request_head, pairs, trailers};
 pub(crate) use lines::{Found, Lines};
+pub(crate) use minato_http2::PREFACE;
 pub(crate) use servers::Servers;
 pub(crate) use stream::Stream;
 
 use minato_http1::{MOST_FIELDS, MOST_HEAD_BYTES};
 use std::io;
-
-/// What a client says first (RFC 9113 3.4).
-pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What HTTP/2 counts for each field beside its octets (RFC 9113 6.5.2).
 const OF_FIELD: usize = 32;

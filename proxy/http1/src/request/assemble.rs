@@ -16,6 +16,22 @@ pub(crate) const OF_HTTP1: Kinds = Kinds::of(&[
     Kind::Upgrade,
 ]);
 
+/// Whether a field that HTTP/2 brought behind a body may be one at all (RFC 9113 8.2.1, 8.2.2); whether it goes on,
+/// [`crate::passes_as_trailer`] says.
+pub fn check_trailer(name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+    if !is_name(name) || name.iter().any(u8::is_ascii_uppercase) {
+        return Err(Refusal::Malformed(
+            "a field's name is no token in lower case",
+        ));
+    }
+    if OF_HTTP1.has(Kind::of_any(name)) {
+        return Err(Refusal::Malformed(
+            "a field of HTTP/1 connections in HTTP/2",
+        ));
+    }
+    Ok(check_value(value)?)
+}
+
 impl RequestHead {
     /// From what HTTP/2 brought: pseudo fields, each of which came at most once, and the fields in order.
     ///

@@ -1,31 +1,141 @@
-//! Heads as the h2 crate has them, to and from `minato_http1`'s, which decides what is right and what goes on.
+//! Heads between HTTP/2 and `minato_http1`'s, which decides what is right and what goes on: those of clients as our codec has
+//! them, those of instances as the h2 crate has them.
 
+use super::halves::Follows;
+use super::link::Codec;
 use crate::answer::Own;
-use bytes::BytesMut;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use crate::core::Core;
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, StatusCode, Uri, request};
+use http::{Request, Response, Uri};
 use minato_http1::{
-    BadResponse, Method, Refusal, RequestHead, RequestOnward, ResponseHead, passes_as_trailer,
+    BadResponse, Method, Refusal, RequestHead, RequestOnward, ResponseHead, check_trailer,
+    passes_as_trailer,
 };
+use minato_http2::{Key, Then};
 
-/// Fields that we add to an answer at most, and octets of each value.
-const OURS: usize = 2;
-const SHORT_VALUE: usize = 20;
+/// Octets of memory for a prepared head that are kept for the next; and how many of them.
+const KEPT: usize = 4 * 1024;
+const SPARE: usize = 256;
 
-/// Reads a request. What h2 lets through and HTTP/1 must not is refused here (RFC 9113 8.2, 8.3).
-pub(crate) fn read(parts: &request::Parts, into: &mut RequestHead) -> Result<(), Refusal> {
-    let uri = &parts.uri;
-    let path = uri.path_and_query().map_or("", |it| it.as_str());
-    let fields = parts.headers.iter();
+/// Reads a request: what HTTP/1 must not get is refused here (RFC 9113 8.2, 8.3).
+pub(super) fn read(head: &minato_http2::Head, into: &mut RequestHead) -> Result<(), Refusal> {
+    if head.is_too_large() {
+        return Err(Refusal::HeadTooLarge);
+    }
+    if let Some(why) = head.fault() {
+        return Err(Refusal::Malformed(why));
+    }
+    let authority = head.authority().map(text).transpose()?;
     into.assemble(
-        parts.method.as_str(),
-        // h2 has seen one; a URI without authority cannot hold it.
-        uri.scheme_str().unwrap_or("http"),
-        uri.authority().map(|it| it.as_str()),
-        path,
-        fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),
+        text(head.method())?,
+        text(head.scheme())?,
+        authority,
+        text(head.path())?,
+        head.fields(),
     )
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Refusal> {
+    let malformed = Refusal::Malformed("a pseudo field that is not UTF-8");
+    std::str::from_utf8(bytes).map_err(|_| malformed)
+}
+
+/// Fields behind a request's body; nothing where they make the request malformed.
+pub(super) fn read_trailers(head: &minato_http2::Head) -> Option<HeaderMap> {
+    let mut all = HeaderMap::new();
+    for (name, value) in head.fields() {
+        check_trailer(name, value).ok()?;
+        append(&mut all, name, value);
+    }
+    Some(all)
+}
+
+/// The head of an answer, kept until something follows it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    status: u16,
+    follows: Follows,
+    /// Of each field the lengths of name and value, four octets each, then both; the name is in lower case.
+    fields: Vec<u8>,
+}
+
+impl Prepared {
+    /// Of an instance's answer, as it goes on.
+    pub(super) fn of(core: &Core, head: &ResponseHead, follows: Follows) -> Self {
+        let mut prepared = Self::new(core, head.status(), follows);
+        head.forward(&mut |name, value| prepared.push(name, value));
+        prepared
+    }
+
+    /// Of an answer of our own.
+    pub(super) fn own(core: &Core, own: &Own<'_>, follows: Follows) -> Self {
+        let mut prepared = Self::new(core, own.reason.status(), follows);
+        own.fields(&mut |name, value| prepared.push(name.as_bytes(), value));
+        let length = own.body().len().to_string();
+        prepared.push(b"content-length", length.as_bytes());
+        prepared
+    }
+
+    fn new(core: &Core, status: u16, follows: Follows) -> Self {
+        let fields = core.servers.spare.borrow_mut().pop().unwrap_or_default();
+        Self {
+            status,
+            follows,
+            fields,
+        }
+    }
+
+    pub(super) fn follows(&self) -> Follows {
+        self.follows
+    }
+
+    fn push(&mut self, name: &[u8], value: &[u8]) {
+        // Heads are at most 32 KiB long, and our own shorter than 4 GiB.
+        for length in [name.len() as u32, value.len() as u32] {
+            self.fields.extend_from_slice(&length.to_ne_bytes());
+        }
+        let start = self.fields.len();
+        self.fields.extend_from_slice(name);
+        if let Some(name) = self.fields.get_mut(start..) {
+            name.make_ascii_lowercase();
+        }
+        self.fields.extend_from_slice(value);
+    }
+
+    /// Puts it into the output; false where the stream takes none any more.
+    pub(super) fn send(&self, codec: &mut Codec, key: Key) -> bool {
+        let then = match self.follows {
+            Follows::Nothing => Then::Ends,
+            _ => Then::GoesOn,
+        };
+        codec.send_head(key, self.status, then, |block| {
+            let mut rest = &self.fields[..];
+            while let Some((name, value, behind)) = field(rest) {
+                block.field(name, value);
+                rest = behind;
+            }
+        })
+    }
+
+    /// Gives its memory back.
+    pub(super) fn give_back(self, core: &Core) {
+        let mut fields = self.fields;
+        let mut spare = core.servers.spare.borrow_mut();
+        if spare.len() < SPARE && fields.capacity() <= KEPT {
+            fields.clear();
+            spare.push(fields);
+        }
+    }
+}
+
+/// The field that `bytes` begin with, and what is behind it.
+fn field(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (name, rest) = bytes.split_first_chunk()?;
+    let (value, rest) = rest.split_first_chunk()?;
+    let (name, rest) = rest.split_at_checked(u32::from_ne_bytes(*name) as usize)?;
+    let (value, rest) = rest.split_at_checked(u32::from_ne_bytes(*value) as usize)?;
+    Some((name, value, rest))
 }
 
 /// What an instance receives of a request; none where it cannot be said in HTTP/2.
@@ -61,33 +171,6 @@ pub(crate) fn read_answer<T>(
     into.assemble(response.status().as_u16(), asked, pairs(response.headers()))
 }
 
-/// What a client receives of an instance's answer.
-pub(crate) fn answer(head: &ResponseHead) -> Response<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = status(head.status());
-    let most = head.fields().count() + OURS;
-    let mut fields = HeaderMap::with_capacity(most);
-    // One piece of memory for all values.
-    let mut values = BytesMut::with_capacity(head.bytes().len() + OURS * SHORT_VALUE);
-    head.forward(&mut |name, value| {
-        values.extend_from_slice(value);
-        let value = HeaderValue::from_maybe_shared(values.split().freeze());
-        add(&mut fields, name, value.ok());
-    });
-    *response.headers_mut() = fields;
-    response
-}
-
-/// An answer of our own.
-pub(crate) fn own(own: &Own<'_>) -> Response<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = status(own.reason.status());
-    let fields = response.headers_mut();
-    own.fields(&mut |name, value| append(fields, name.as_bytes(), value));
-    fields.insert(CONTENT_LENGTH, HeaderValue::from(own.body().len()));
-    response
-}
-
 /// Trailers that may go on; none where there are none.
 pub(crate) fn trailers<'f>(
     fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
@@ -107,17 +190,9 @@ pub(crate) fn pairs(fields: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> 
 
 /// A field that has passed the checks of HTTP/1 is one of HTTP/2 in lower case; what is not is left out.
 fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) {
-    add(fields, name, HeaderValue::from_bytes(value).ok());
-}
-
-fn add(fields: &mut HeaderMap, name: &[u8], value: Option<HeaderValue>) {
-    if let (Ok(name), Some(value)) = (HeaderName::from_bytes(name), value) {
+    let value = HeaderValue::from_bytes(value);
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
         // Refuses above 32,768 fields; heads have 100.
         let _ = fields.try_append(name, value);
     }
-}
-
-/// Three digits, as checked before.
-fn status(code: u16) -> StatusCode {
-    StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY)
 }

@@ -3,20 +3,15 @@
 //! What serves a request is a large state machine. To make one for each stream costs as much as a fifth of the stream's work;
 //! so a task that has served one waits for the next, of whatever connection of its core.
 
-use super::head;
 use super::stream::Stream;
 use crate::answer::Reason;
 use crate::channel::Channel;
 use crate::clock;
-use crate::core::Core;
+use crate::core::{Core, Desk};
 use crate::exchange;
 use crate::peer::Peer;
-use bytes::Bytes;
-use h2::RecvStream;
-use h2::server::SendResponse;
-use http::Request;
-use minato_http1::Method;
-use std::cell::{Cell, RefCell};
+use minato_http1::{Method, Refusal};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -27,34 +22,24 @@ const SPARE: usize = 256;
 /// One request of a stream, and the way for its answer.
 pub(super) struct Job {
     pub(super) peer: Peer,
-    pub(super) request: Request<RecvStream>,
-    pub(super) answer: SendResponse<Bytes>,
-    pub(super) open: Open,
-}
-
-/// A stream that is served, counted until it is dropped.
-pub(super) struct Open(Rc<Cell<u32>>);
-
-impl Open {
-    pub(super) fn new(count: &Rc<Cell<u32>>) -> Self {
-        count.set(count.get() + 1);
-        Self(Rc::clone(count))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
-    }
+    pub(super) stream: Stream,
+    /// Where its head stands.
+    pub(super) desk: Box<Desk>,
+    /// Whether that is one; if not, how its method was read.
+    pub(super) read: Result<(), (Refusal, Method)>,
 }
 
 /// Those of one core that wait, used last, last.
 #[derive(Default)]
-pub(crate) struct Servers(RefCell<Vec<Rc<Seat>>>);
+pub(crate) struct Servers {
+    waiting: RefCell<Vec<Rc<Seat>>>,
+    /// Memory for heads of answers.
+    pub(super) spare: RefCell<Vec<Vec<u8>>>,
+}
 
 impl std::fmt::Debug for Servers {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} wait", self.0.borrow().len())
+        write!(formatter, "{} wait", self.waiting.borrow().len())
     }
 }
 
@@ -84,7 +69,7 @@ impl Seat {
 
 /// Serves a stream: by a task that waits, or by a new one.
 pub(super) fn serve(core: &Rc<Core>, job: Job) {
-    let waiting = core.servers.0.borrow_mut().pop();
+    let waiting = core.servers.waiting.borrow_mut().pop();
     match waiting {
         Some(seat) => seat.give(job),
         None => drop(tokio::task::spawn_local(run(Rc::clone(core), job))),
@@ -96,7 +81,7 @@ async fn run(core: Rc<Core>, mut job: Job) {
     loop {
         exchange(&core, job).await;
         {
-            let mut waiting = core.servers.0.borrow_mut();
+            let mut waiting = core.servers.waiting.borrow_mut();
             if waiting.len() >= SPARE {
                 return;
             }
@@ -111,32 +96,17 @@ async fn exchange(core: &Rc<Core>, job: Job) {
     let began = clock::now();
     let Job {
         peer,
-        request,
-        answer,
-        open,
+        stream,
+        mut desk,
+        read,
     } = job;
-    let (parts, body) = request.into_parts();
-    let is_bodiless = body.is_end_stream();
-    let mut channel = Channel::Stream(Box::new(Stream::new(body, answer)));
-    let mut desk = core.take_desk();
-    match head::read(&parts, &mut desk.request) {
-        Ok(()) => {
-            drop(parts);
-            if is_bodiless {
-                desk.request.set_bodiless();
-            }
-            exchange::run_stream(core, &mut channel, peer, &mut desk, began).await;
-        }
-        Err(refusal) => {
+    let mut channel = Channel::Stream(Box::new(stream));
+    match read {
+        Ok(()) => exchange::run_stream(core, &mut channel, peer, &mut desk, began).await,
+        Err((refusal, method)) => {
             let reason = Reason::from(&refusal);
-            let method = match parts.method {
-                http::Method::HEAD => Method::Head,
-                _ => Method::Other,
-            };
             exchange::refuse_stream(core, &mut channel, peer, method, reason, began).await;
         }
     }
     core.give_desk(desk);
-    drop(channel);
-    drop(open);
 }

@@ -7,7 +7,7 @@ use crate::channel::Channel;
 use crate::deadline::Pace;
 use crate::exchange::{Exchange, Outlook};
 use crate::flow::{Coding, Fault, Flow, Waits};
-use crate::http2::{Follows, answer_head};
+use crate::http2::Follows;
 use crate::pool::Upstream;
 use crate::tunnel;
 use minato_http1::{Framing, Persistence, ResponseOnward, Version};
@@ -53,7 +53,7 @@ pub(crate) async fn answer(
     head.clear();
     let framed = match exchange.channel {
         Channel::Stream(stream) => {
-            stream.prepare(answer_head(exchange.response), Follows::from(framing));
+            stream.prepare(exchange.response, Follows::from(framing));
             // The stream frames it.
             Framing::None
         }

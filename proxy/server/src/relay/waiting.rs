@@ -9,7 +9,7 @@ use crate::connection::write_all;
 use crate::deadline::Pace;
 use crate::exchange::Exchange;
 use crate::flow::{Fault, Waits};
-use crate::http2::{NoAnswer, answer_head};
+use crate::http2::NoAnswer;
 use minato_http1::{HeadScan, Persistence, ResponseOnward, Version};
 use minato_proxy::AttemptEnd;
 use std::future::poll_fn;
@@ -244,7 +244,7 @@ impl Waiting<'_, '_> {
             return Ok(());
         }
         if let Channel::Stream(stream) = exchange.channel {
-            return match stream.inform(answer_head(exchange.response)) {
+            return match stream.inform(exchange.response) {
                 true => Ok(()),
                 false => Err(Stop::Client),
             };
