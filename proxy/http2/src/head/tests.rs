@@ -21,12 +21,25 @@ const AUTHORITY: (&str, &str) = (":authority", "a.test");
 fn pseudo_fields_stand_apart() {
     let it = head(
         Of::Request,
-        &[PATH, METHOD, AUTHORITY, SCHEME, ("x-a", "1"), ("x-b", ""), ("x-a", "2")],
+        &[
+            PATH,
+            METHOD,
+            AUTHORITY,
+            SCHEME,
+            ("x-a", "1"),
+            ("x-b", ""),
+            ("x-a", "2"),
+        ],
     );
     assert_eq!((it.fault(), it.is_too_large()), (None, false));
     assert_eq!(
         (it.method(), it.scheme(), it.path(), it.authority()),
-        (&b"GET"[..], &b"https"[..], &b"/a?b"[..], Some(&b"a.test"[..]))
+        (
+            &b"GET"[..],
+            &b"https"[..],
+            &b"/a?b"[..],
+            Some(&b"a.test"[..])
+        )
     );
     let fields: Vec<_> = it.fields().collect();
     assert_eq!(
@@ -34,7 +47,10 @@ fn pseudo_fields_stand_apart() {
         [(&b"x-a"[..], &b"1"[..]), (b"x-b", b""), (b"x-a", b"2")]
     );
     let it = head(Of::Request, &[METHOD, SCHEME, PATH]);
-    assert_eq!((it.fault(), it.authority(), it.fields().count()), (None, None, 0));
+    assert_eq!(
+        (it.fault(), it.authority(), it.fields().count()),
+        (None, None, 0)
+    );
     let it = head(Of::Trailers, &[("x-sum", "7")]);
     assert_eq!((it.fault(), it.fields().count()), (None, 1));
 }
@@ -60,10 +76,17 @@ fn pseudo_fields_are_there_once_and_first() {
         (&[connect, AUTHORITY, SCHEME], false),
         (&[connect], false),
     ] {
-        assert_eq!(head(Of::Request, fields).fault().is_none(), is_sound, "{fields:?}");
+        assert_eq!(
+            head(Of::Request, fields).fault().is_none(),
+            is_sound,
+            "{fields:?}"
+        );
     }
     for name in [":path", ":status", ":x"] {
-        assert!(head(Of::Trailers, &[(name, "")]).fault().is_some(), "{name}");
+        assert!(
+            head(Of::Trailers, &[(name, "")]).fault().is_some(),
+            "{name}"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! The two directions of a stream, whichever side opened it: bytes under flow control.
+//! The two directions of a call to an instance: bytes under flow control.
 //!
 //! Room is given back to the sender as its bytes are taken, and only as many bytes are accepted as the receiver has room
 //! for: whoever does not read stops whoever sends.
@@ -103,10 +103,6 @@ impl Outgoing {
         }
     }
 
-    pub(crate) fn is_whole(&self) -> bool {
-        self.is_whole
-    }
-
     /// Writes as much as the receiver has room for; 0 where the body is whole already.
     pub(crate) fn poll_write(
         &mut self,
@@ -143,15 +139,6 @@ impl Outgoing {
             Some(trailers) => self.body.send_trailers(trailers),
             None => self.body.send_data(Bytes::new(), true),
         }
-    }
-
-    /// Ready when the receiver has reset the stream, or is gone altogether.
-    pub(crate) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.body.poll_reset(context).map(drop)
-    }
-
-    pub(crate) fn reset(&mut self, reason: Reason) {
-        self.body.send_reset(reason);
     }
 }
 

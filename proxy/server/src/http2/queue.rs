@@ -14,10 +14,6 @@ impl Queue {
         self.bytes.len() - self.start
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     pub(super) fn push(&mut self, bytes: &[u8]) {
         // What was taken is dropped before more memory is asked for.
         if self.start > 0 && self.bytes.len() + bytes.len() > self.bytes.capacity() {
@@ -70,7 +66,7 @@ mod tests {
         }
         assert!(taken > 10_000, "{taken}");
         queue.drop_first(usize::MAX >> 1);
-        assert!(queue.is_empty() && queue.first(9).is_empty());
+        assert!(queue.len() == 0 && queue.first(9).is_empty());
         queue.push(&vec![0; KEPT + 1]);
         queue.drop_first(KEPT + 1);
         assert_eq!(queue.bytes.capacity(), 0);

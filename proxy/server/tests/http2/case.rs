@@ -1,7 +1,6 @@
 //! One line of a table: what is sent, and what must come of it.
 
 use crate::client::{Client, Closed, is_turned_away};
-use crate::frame::PROTOCOL;
 use crate::subject::Subject;
 
 /// What a case does.
@@ -25,8 +24,6 @@ pub(crate) enum Expect {
     Reset(u32, &'static [u32]),
     /// The request is malformed: its stream is reset with PROTOCOL_ERROR, or answered 400; the connection goes on.
     TurnedAway(u32),
-    /// As above; or the connection ends with PROTOCOL_ERROR, where h2 checks names and values while it decodes a block.
-    TurnedAwayOrEnds(u32),
     /// GOAWAY with one of these codes, then the end.
     Ends(&'static [u32]),
     /// Reset or ended, with one of these codes (where the text lets the server choose).
@@ -110,15 +107,6 @@ async fn check(client: &mut Client, expect: Expect) -> Result<(), String> {
         Expect::TurnedAway(stream) => {
             is(is_turned_away(&client.ended(stream).await), "let through")?;
             alive(client).await
-        }
-        Expect::TurnedAwayOrEnds(stream) => {
-            let answer = client.ended(stream).await;
-            if client.goaways.is_empty() {
-                is(is_turned_away(&answer), "let through")?;
-                return alive(client).await;
-            }
-            is(answer.status.is_none(), "let through")?;
-            ended(client, &[PROTOCOL]).await
         }
         Expect::Ends(codes) => ended(client, codes).await,
         Expect::ResetOrEnds(stream, codes) => {

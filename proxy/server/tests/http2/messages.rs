@@ -31,19 +31,9 @@ const AUTHORITY: (&str, &str) = (":authority", "a.test");
 fn pseudo() -> Vec<Case> {
     let path = |name, path| away(name, &[bare(&[METHOD, SCHEME, (":path", path), AUTHORITY])]);
     let authority = |name, text| away(name, &[bare(&[METHOD, SCHEME, PATH, (":authority", text)])]);
-    let method = |name, text| {
-        case(
-            name,
-            &[bare(&[(":method", text), SCHEME, PATH, AUTHORITY])],
-            Expect::TurnedAwayOrEnds(1),
-        )
-    };
+    let method = |name, text| away(name, &[bare(&[(":method", text), SCHEME, PATH, AUTHORITY])]);
     vec![
-        case(
-            "8.3 an unknown pseudo field",
-            &[extra(b":test", b"ok")],
-            Expect::TurnedAwayOrEnds(1),
-        ),
+        away("8.3 an unknown pseudo field", &[extra(b":test", b"ok")]),
         away(
             "8.3 a pseudo field of answers",
             &[extra(b":status", b"200")],
@@ -108,6 +98,7 @@ fn pseudo() -> Vec<Case> {
         path("8.3.1 NUL in :path", "/bad\0"),
         path("8.3.1 %00 in :path", "/bad%00"),
         path("8.3.1 a backslash in :path", "/bad\\x"),
+        path("8.3.1 a fragment in :path", "/bad#x"),
         path("8.3.1 :path without a slash", "bad"),
         path("8.3.1 :path is absolute", "http://a.test/bad"),
         path("8.3.1 `*` with GET", "*"),
@@ -145,27 +136,24 @@ fn pseudo() -> Vec<Case> {
 
 fn fields() -> Vec<Case> {
     let one = |name, field: &[u8], value: &[u8]| away(name, &[extra(field, value)]);
-    let raw = |name, field: &[u8], value: &[u8]| {
-        case(name, &[extra(field, value)], Expect::TurnedAwayOrEnds(1))
-    };
     vec![
-        raw("8.2.1 an upper-case name", b"X-TEST", b"ok"),
-        raw("8.2.1 one upper-case letter", b"x-tesT", b"ok"),
-        raw("8.2.1 `:` in a name", b"x:test", b"ok"),
-        raw("8.2.1 a space in a name", b"x test", b"ok"),
-        raw(
+        one("8.2.1 an upper-case name", b"X-TEST", b"ok"),
+        one("8.2.1 one upper-case letter", b"x-tesT", b"ok"),
+        one("8.2.1 `:` in a name", b"x:test", b"ok"),
+        one("8.2.1 a space in a name", b"x test", b"ok"),
+        one(
             "8.2.1 a space at the end of a name",
             b"transfer-encoding ",
             b"chunked",
         ),
-        raw("8.2.1 a line in a name", b"x-test\r\nx-evil", b"ok"),
-        raw("8.2.1 NUL in a name", b"x\0test", b"ok"),
-        raw("8.2.1 an empty name", b"", b"ok"),
-        raw("8.2.1 a name above ASCII", b"x-t\xffst", b"ok"),
-        raw("8.2.1 CR and LF in a value", b"x-test", b"a\r\nX-Evil: 1"),
-        raw("8.2.1 CR in a value", b"x-test", b"a\rb"),
-        raw("8.2.1 LF in a value", b"x-test", b"a\nb"),
-        raw("8.2.1 NUL in a value", b"x-test", b"a\0b"),
+        one("8.2.1 a line in a name", b"x-test\r\nx-evil", b"ok"),
+        one("8.2.1 NUL in a name", b"x\0test", b"ok"),
+        one("8.2.1 an empty name", b"", b"ok"),
+        one("8.2.1 a name above ASCII", b"x-t\xffst", b"ok"),
+        one("8.2.1 CR and LF in a value", b"x-test", b"a\r\nX-Evil: 1"),
+        one("8.2.1 CR in a value", b"x-test", b"a\rb"),
+        one("8.2.1 LF in a value", b"x-test", b"a\nb"),
+        one("8.2.1 NUL in a value", b"x-test", b"a\0b"),
         one("8.2.1 a space before a value", b"x-test", b" a"),
         one("8.2.1 a space after a value", b"x-test", b"a "),
         one("8.2.1 a tab after a value", b"x-test", b"a\t"),
@@ -269,15 +257,17 @@ fn late() -> Vec<Case> {
             "8.1 a second head without END_STREAM",
             &trailers(END_HEADERS, &[("x-test", "ok")]),
         ),
-        case(
+        away(
             "8.1 an upper-case name in trailers",
             &trailers(WHOLE, &[("X-Test", "1")]),
-            Expect::TurnedAwayOrEnds(1),
         ),
-        case(
+        away(
             "8.1 a line in trailers",
             &trailers(WHOLE, &[("x-test", "1\r\nX-Evil: 1")]),
-            Expect::TurnedAwayOrEnds(1),
+        ),
+        away(
+            "8.1 a pseudo field in trailers",
+            &trailers(WHOLE, &[(":path", "/evil"), ("x-sum", "7")]),
         ),
         away(
             "8.1 transfer-encoding in trailers",
