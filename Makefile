@@ -27,7 +27,7 @@ FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz:
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
-	for target in request_head response_head chunked differential relay; do \
+	for target in request_head response_head chunked differential relay http2; do \
 		mkdir -p target/fuzz-found/$$target; \
 		cargo +nightly fuzz run --sanitizer none $$target target/fuzz-found/$$target fuzz/corpus/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \

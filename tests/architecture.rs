@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Each crate and those of ours that it may depend on. The root may depend on all, and nothing depends on it.
-const EDGES: [(&str, &[&str]); 15] = [
+const EDGES: [(&str, &[&str]); 16] = [
     ("minato-config", &[]),
     ("minato-config-files", &["minato-config"]),
     ("minato-health", &["minato-config"]),
     ("minato-http1", &[]),
+    ("minato-http2", &[]),
     ("minato-tls", &["minato-config"]),
     ("minato-link", &["minato-config"]),
     (
@@ -31,6 +32,7 @@ const EDGES: [(&str, &[&str]); 15] = [
         &[
             "minato-proxy",
             "minato-http1",
+            "minato-http2",
             "minato-health",
             "minato-config",
             "minato-link",
@@ -76,10 +78,11 @@ const EDGES: [(&str, &[&str]); 15] = [
 ];
 
 /// No I/O, no runtime, no clock.
-const PURE: [&str; 5] = [
+const PURE: [&str; 6] = [
     "minato-config",
     "minato-health",
     "minato-http1",
+    "minato-http2",
     "minato-proxy",
     "minato-control",
 ];
