@@ -13,7 +13,7 @@ use crate::head::Head;
 use crate::hpack::{Decoder, Encoder};
 use crate::recent::Recent;
 use crate::settings::{INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE};
-use crate::streams::{Side, Streams};
+use crate::streams::{Owner, Side, Streams};
 use crate::{Code, Key, MOST_LIST, MOST_STREAMS, STREAM_WINDOW, WINDOW};
 use receive::{Half, Payload};
 use std::time::{Duration, Instant};
@@ -154,12 +154,14 @@ impl<T: Default> Connection<T> {
 
     /// What the owner keeps with a stream.
     pub fn owned(&self, key: Key) -> Option<&T> {
-        self.streams.get(key).map(|it| &it.owned)
+        let stream = self.streams.get(key)?;
+        (stream.owner == Owner::Holds).then_some(&stream.owned)
     }
 
     /// The same, to change it.
     pub fn owned_mut(&mut self, key: Key) -> Option<&mut T> {
-        self.streams.get_mut(key).map(|it| &mut it.owned)
+        let stream = self.streams.get_mut(key)?;
+        (stream.owner == Owner::Holds).then_some(&mut stream.owned)
     }
 
     /// Shows what is kept with each stream that is not over.
@@ -174,7 +176,7 @@ impl<T: Default> Connection<T> {
         self.streams.open()
     }
 
-    /// Streams that their owner has not removed.
+    /// Streams that their owner has not removed, or that are not over.
     pub fn held_streams(&self) -> usize {
         self.streams.held()
     }
@@ -262,17 +264,48 @@ impl<T: Default> Connection<T> {
         }
     }
 
-    /// Its owner is done with a stream: it is reset, with this code, where its answer is not whole, and with NO_ERROR where
-    /// more of the request would come (RFC 9113 8.1).
+    /// Its owner is done with a stream. It is reset, with this code, where its answer is not whole. Where it is, and more of the
+    /// request would come, that is passed over, and the stream reset a while later ([`Connection::forsake`]): clients that read
+    /// both at once take an answer with its reset for none.
     pub fn remove(&mut self, key: Key, code: Code, now: Instant) -> Option<T> {
-        let stream = self.streams.get(key)?;
-        let code = match stream.outgoing {
-            Side::Closed => Code::NO_ERROR,
-            Side::Open => code,
-        };
-        self.reset(key, code, now);
-        self.streams.close(key);
-        self.streams.remove(key)
+        let is_faulty = self.fault.is_some();
+        let stream = self.streams.get_mut(key)?;
+        if stream.owner != Owner::Holds {
+            return None;
+        }
+        let owned = std::mem::take(&mut stream.owned);
+        stream.owner = Owner::Gone;
+        let goes_on = stream.outgoing == Side::Closed && stream.incoming == Side::Open;
+        if !goes_on || is_faulty {
+            self.reset(key, code, now);
+            self.streams.close(key);
+        }
+        Some(owned)
+    }
+
+    /// To be called now and then: resets, with NO_ERROR (RFC 9113 8.1), streams whose answer was whole at the call before and
+    /// whose request still goes on.
+    pub fn forsake(&mut self, now: Instant) {
+        self.forsake_those(Owner::LongGone, now);
+        for stream in self.streams.open_mut() {
+            if stream.owner == Owner::Gone {
+                stream.owner = Owner::LongGone;
+            }
+        }
+    }
+
+    fn forsake_those(&mut self, owner: Owner, now: Instant) {
+        let are_so = |it: &Key| self.streams.get(*it).is_some_and(|it| it.owner == owner);
+        let keys: Vec<Key> = self.streams.keys().filter(are_so).collect();
+        for key in keys {
+            self.reset(key, Code::NO_ERROR, now);
+        }
+    }
+
+    /// Makes room at once.
+    fn forsake_all(&mut self, now: Instant) {
+        self.forsake_those(Owner::LongGone, now);
+        self.forsake_those(Owner::Gone, now);
     }
 
     fn say_reset(&mut self, id: u32, code: Code, now: Instant) {

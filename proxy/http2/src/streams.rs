@@ -21,6 +21,16 @@ pub(crate) enum Side {
     Closed,
 }
 
+/// Whether somebody still holds a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Holds,
+    /// Its answer went out whole, and more of its request may come, which nobody wants.
+    Gone,
+    /// The same, since a while.
+    LongGone,
+}
+
 #[derive(Debug)]
 pub(crate) struct Stream<T> {
     pub(crate) id: u32,
@@ -36,6 +46,7 @@ pub(crate) struct Stream<T> {
     pub(crate) window_out: i32,
     /// Octets of its body that are still to come, where its head has said how many.
     pub(crate) left: Option<u64>,
+    pub(crate) owner: Owner,
     pub(crate) owned: T,
 }
 
@@ -72,7 +83,7 @@ impl<T: Default> Streams<T> {
         self.open.len()
     }
 
-    /// How many are not over, or still held.
+    /// How many are not over, or are over and still held.
     pub(crate) fn held(&self) -> usize {
         self.all.len()
     }
@@ -87,6 +98,7 @@ impl<T: Default> Streams<T> {
             freed: 0,
             window_out,
             left: None,
+            owner: Owner::Holds,
             owned: T::default(),
         });
         let key = Key {
@@ -131,19 +143,18 @@ impl<T: Default> Streams<T> {
         !was_over
     }
 
-    /// Forgets the number of a stream that is over.
+    /// Forgets the number of a stream that is over, and all of it where nobody holds it.
     pub(crate) fn settle(&mut self, key: Key) {
-        if self.get(key).is_some_and(Stream::is_over)
-            && let Ok(at) = self.open.binary_search_by_key(&key.id, |it| it.0)
-        {
+        let Some(stream) = self.get(key).filter(|it| it.is_over()) else {
+            return;
+        };
+        let is_held = stream.owner == Owner::Holds;
+        if let Ok(at) = self.open.binary_search_by_key(&key.id, |it| it.0) {
             self.open.remove(at);
         }
-    }
-
-    /// Gives up a stream that is over.
-    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        self.get(key)?;
-        Some(self.all.try_remove(key.place as usize)?.owned)
+        if !is_held {
+            self.all.try_remove(key.place as usize);
+        }
     }
 
     /// Those that are not over.

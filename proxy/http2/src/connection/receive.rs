@@ -9,7 +9,7 @@ use crate::frame::{
 };
 use crate::head::Of;
 use crate::settings::{self, Setting, widened};
-use crate::streams::Side;
+use crate::streams::{Owner, Side};
 use crate::{Code, FRAME_HEAD, MOST_BLOCK, MOST_PAYLOAD, PREFACE};
 use std::time::Instant;
 
@@ -196,8 +196,17 @@ impl<T: Default> Connection<T> {
 
     /// Ends a stream because of what came on it.
     fn refuse<'i>(&mut self, key: Key, code: Code, now: Instant) -> Event<'i> {
+        let is_held = self.is_held(key);
         self.reset(key, code, now);
-        Event::Reset { key, code }
+        match is_held {
+            true => Event::Reset { key, code },
+            false => Event::Nothing,
+        }
+    }
+
+    fn is_held(&self, key: Key) -> bool {
+        let stream = self.streams.get(key);
+        stream.is_some_and(|it| it.owner == Owner::Holds)
     }
 
     fn data<'i>(
@@ -284,9 +293,13 @@ impl<T: Default> Connection<T> {
         }
         // What is no data is given back at once.
         stream.freed = stream.freed.saturating_add((frame.length - data) as u32);
+        let is_held = stream.owner == Owner::Holds;
         if ends(frame) == Then::Ends {
             stream.incoming = Side::Closed;
             self.streams.settle(key);
+        }
+        if !is_held {
+            return Ok((None, Event::Nothing));
         }
         Ok((Some(key), Event::Nothing))
     }
@@ -378,6 +391,9 @@ impl<T: Default> Connection<T> {
             self.frames.spend(1, now)?;
             return Ok(Event::Nothing);
         }
+        if !self.streams.has_room() {
+            self.forsake_all(now);
+        }
         if is_loop || !self.streams.has_room() {
             let code = match is_loop {
                 true => Code::PROTOCOL_ERROR,
@@ -409,9 +425,13 @@ impl<T: Default> Connection<T> {
         if !is_sound {
             return Ok(self.refuse(key, Code::PROTOCOL_ERROR, now));
         }
+        let is_held = stream.owner == Owner::Holds;
         stream.incoming = Side::Closed;
         self.streams.settle(key);
-        Ok(Event::Trailers { key })
+        Ok(match is_held {
+            true => Event::Trailers { key },
+            false => Event::Nothing,
+        })
     }
 
     fn reset_by_client<'i>(&mut self, frame: Frame, payload: &[u8], now: Instant) -> Outcome<'i> {
@@ -420,8 +440,12 @@ impl<T: Default> Connection<T> {
         let Some(key) = self.streams.find(frame.stream) else {
             return self.passed_by(frame.stream);
         };
+        let is_held = self.is_held(key);
         self.streams.close(key);
-        Ok(Event::Reset { key, code })
+        Ok(match is_held {
+            true => Event::Reset { key, code },
+            false => Event::Nothing,
+        })
     }
 
     /// What may come a moment late on any stream that was there (RFC 9113 5.1).
@@ -507,7 +531,10 @@ impl<T: Default> Connection<T> {
         match widened(stream.window_out, more.into()) {
             Some(wider) => {
                 stream.window_out = wider;
-                Ok(Event::Room { key })
+                Ok(match stream.owner {
+                    Owner::Holds => Event::Room { key },
+                    _ => Event::Nothing,
+                })
             }
             None => Ok(self.refuse(key, Code::FLOW_CONTROL_ERROR, now)),
         }

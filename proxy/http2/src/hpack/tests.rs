@@ -289,7 +289,7 @@ fn what_is_encoded_is_decoded_the_same() {
             }
             let mut seen = Vec::new();
             ours.decode(&block, &mut |name, value| {
-                seen.push((name.to_vec(), value.to_vec()))
+                seen.push((name.to_vec(), value.to_vec()));
             })
             .unwrap();
             assert_eq!(seen, fields, "round {round}, head {head}");

@@ -121,6 +121,7 @@ impl Driver {
             }
             match self.mode {
                 Mode::Works | Mode::Drains if self.client.timer.is_due(context) => {
+                    self.link.codec().forsake(self.client.core.now());
                     if self.mode == Mode::Drains && self.link.codec().held_streams() == 0 {
                         return Poll::Ready(());
                     }
