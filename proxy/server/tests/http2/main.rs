@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod another;
 mod case;
 mod client;
 mod connection;
