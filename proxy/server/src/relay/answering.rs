@@ -1,6 +1,6 @@
 //! The answer on its way down, and what then becomes of both connections.
 
-use super::{Stop, instance, is_grpc};
+use super::{Stop, instance, is_grpc, turn};
 use crate::attempt::{Ended, Job};
 use crate::buffer::Buffer;
 use crate::channel::Channel;
@@ -76,6 +76,9 @@ pub(crate) async fn answer(
         upstream: &mut upstream.channel,
         exchange,
     };
+    if !matches!(moved.exchange.channel, Channel::Stream(_)) {
+        turn().await;
+    }
     let moved = moved.run().await;
     exchange.timer.clear();
     exchange.record.bytes = download.body_bytes();

@@ -12,6 +12,8 @@ pub(crate) use waiting::until_answer;
 use crate::answer::Reason;
 use minato_http1::{Kind, RequestHead};
 use minato_proxy::AttemptEnd;
+use std::future::poll_fn;
+use std::task::Poll;
 
 /// Why bytes stopped.
 #[derive(Debug)]
@@ -26,6 +28,22 @@ pub(crate) enum Stop {
 
 fn instance(end: AttemptEnd, detail: &str) -> Stop {
     Stop::Instance(end, detail.to_owned())
+}
+
+/// Lets whatever else of this core is ready go first, once.
+///
+/// Reads of many connections so come together, and then their writes: whoever they go to is woken once for all of them, where
+/// each write alone would find it asleep. Costs one more poll of the task.
+async fn turn() {
+    let mut has_waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Whether messages go both ways, each when there is one.

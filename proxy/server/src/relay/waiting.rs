@@ -1,6 +1,6 @@
 //! The request on its way up, until the head of its final answer is there.
 
-use super::{Stop, instance, is_grpc};
+use super::{Stop, instance, is_grpc, turn};
 use crate::answer::Reason;
 use crate::attempt::Job;
 use crate::buffer::Buffer;
@@ -77,6 +77,9 @@ pub(crate) async fn until_answer(
     waiting.exchange.has_answer = false;
     waiting.exchange.timer.watch(job.endpoint);
     waiting.exchange.timer.set(waiting.patience());
+    if !matches!(waiting.exchange.channel, Channel::Stream(_)) {
+        turn().await;
+    }
     for _ in 0..=INTERIM {
         let seen = poll_fn(|context| waiting.poll(context)).await?;
         waiting.exchange.has_answer = true;
