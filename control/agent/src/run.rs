@@ -120,6 +120,12 @@ impl Agent {
             self.options.node.clone(),
             self.options.data.clone(),
         ));
+        let reach = tokio::spawn(tell_reach(
+            store.clone(),
+            keys.clone(),
+            self.options.node.clone(),
+            self.options.dependencies.clone(),
+        ));
         let (living, runs) = watch::channel(Vec::new());
         let usage = tokio::spawn(tell_usage(
             store.clone(),
@@ -194,6 +200,7 @@ impl Agent {
         }
         alive.abort();
         load.abort();
+        reach.abort();
         usage.abort();
         // Another agent may measure them from now on, or nobody.
         self.options.figures.show(BTreeMap::new());
