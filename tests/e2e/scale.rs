@@ -200,7 +200,7 @@ fn five_load_steps_are_answered_and_taken_back() {
     let steps: Vec<_> = (0..STEPS).map(|_| std::thread::spawn(step)).collect();
     let mut steps: Vec<Step> = steps.into_iter().map(|it| it.join().unwrap()).collect();
     let sent: u64 = steps.iter().map(|it| it.sent).sum();
-    let failed: Vec<&String> = steps.iter().flat_map(|it| &it.failed).collect();
+    let failed: Vec<String> = steps.iter().flat_map(|it| it.failed.clone()).collect();
     let mut sorted = |of: fn(&Step) -> Duration| {
         steps.sort_by_key(of);
         (of(&steps[STEPS / 2]), of(&steps[STEPS - 1]))

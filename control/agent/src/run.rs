@@ -7,6 +7,7 @@ use crate::load::tell_load;
 use crate::local::LocalProbes;
 use crate::port_file::PortFile;
 use crate::publish::{Publication, publish};
+use crate::reach::tell_reach;
 use crate::runtime::{DockerOptions, DockerRuntime, ProcessRuntime, Runtimes};
 use crate::usage::tell_usage;
 use crate::{AgentError, AgentOptions, Stop};

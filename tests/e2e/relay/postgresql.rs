@@ -372,7 +372,7 @@ fn a_server_proves_who_it_is_or_is_down_by_the_layer_of_tls() {
     let of = |name: &str, tls: &str| {
         format!(
             "[dependencies.{name}]\nkind = \"postgresql\"\nmembers = [\"127.0.0.1:{port}\"]\nuser = \"minato\"\n\
-             password_file = \"{}\"\ninterval = \"1s\"\nfast = \"200ms\"\ntimeout = \"5s\"\n{tls}\n",
+             password_file = \"{}\"\ninterval = \"5500ms\"\nfast = \"200ms\"\ntimeout = \"5s\"\n{tls}\n",
             pair.path("password").display()
         )
     };

@@ -10,7 +10,7 @@ use std::path::Path;
 fn settings(port: u16, name: &str, password: &Path, tls: &str) -> String {
     format!(
         "[dependencies.{name}]\nkind = \"mariadb\"\nmembers = [\"127.0.0.1:{port}\"]\nuser = \"minato\"\n\
-         password_file = \"{}\"\ninterval = \"1s\"\nfast = \"200ms\"\ntimeout = \"5s\"\n{tls}\n",
+         password_file = \"{}\"\ninterval = \"5500ms\"\nfast = \"200ms\"\ntimeout = \"5s\"\n{tls}\n",
         password.display()
     )
 }
@@ -130,7 +130,7 @@ fn replicas_share_connections_and_one_that_falls_out_loses_its_own() {
     site.write_settings(&format!(
         "[dependencies.reads]\nkind = \"mariadb\"\nrole = \"replica\"\nmembers = [\"127.0.0.1:{a}\", \"127.0.0.1:{b}\"]\n\
          user = \"minato\"\npassword_file = \"{}\"\nlisten = \"{relay}\"\ndrain = \"1s\"\nwait = \"20s\"\n\
-         interval = \"1s\"\nfast = \"200ms\"\ntimeout = \"5s\"\n",
+         interval = \"5500ms\"\nfast = \"200ms\"\ntimeout = \"5s\"\n",
         pair.password_file().display()
     ));
     site.start();
