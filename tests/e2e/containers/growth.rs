@@ -60,7 +60,7 @@ fn what_runs_is_given_more_where_there_is_room_and_then_more_run() {
         assert_eq!(limits(&first), (102, 32 << 20));
         let pid = site.pids("app")[0];
         let (began, before) = (now(), site.latest_event());
-        let eaten = get(site.gateway(), "e2e.test", "/eat/26").unwrap();
+        let eaten = get(site.gateway(), "e2e.test", "/eat/28").unwrap();
         assert_eq!(eaten.status, 200);
         let stop = Arc::new(AtomicBool::new(false));
         let visitors: Vec<_> = (0..2)

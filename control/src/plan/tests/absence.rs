@@ -63,7 +63,10 @@ fn who_is_gone_is_told_once_with_its_reason_and_since_when() {
     // It has nothing any more, so nobody judges it; people should still know.
     assert_eq!(tell(&mut world, &Losses::default(), 60), (false, expected));
     let hint = world.absences.as_ref().unwrap().value.nodes[&node("z")].hint(&node("z"));
-    assert!(hint.contains("minato rebalance") && hint.contains("minato node drain z"), "{hint}");
+    assert!(
+        hint.contains("minato rebalance") && hint.contains("minato node drain z"),
+        "{hint}"
+    );
     // Back.
     let back = Scene::of(1).info("z", |_| {}).node("z").world;
     world.nodes = back.nodes;
@@ -77,7 +80,10 @@ fn who_is_only_waited_for_is_forgotten_once_nobody_waits() {
     let texts = tell(&mut world, &judged(&[], &[("z", "")]), 2).1;
     assert_eq!(
         texts,
-        [format!("z waited for, gone since {}: its lease ended a moment ago", at(1))]
+        [format!(
+            "z waited for, gone since {}: its lease ended a moment ago",
+            at(1)
+        )]
     );
     assert_eq!(tell(&mut world, &Losses::default(), 3), (true, vec![]));
 }
@@ -104,7 +110,10 @@ fn an_alarm_stands_there_even_without_a_node_and_ends() {
     };
     assert!(tell(&mut world, &alarm, 1).0);
     let record = world.absences.as_ref().unwrap().value.clone();
-    assert_eq!(record.alarm.as_deref(), Some("3 of 4 nodes are gone at once"));
+    assert_eq!(
+        record.alarm.as_deref(),
+        Some("3 of 4 nodes are gone at once")
+    );
     // Another leader judges by what stands there, as this one did.
     assert_eq!(record.losses().alarm, record.alarm);
     assert!(tell(&mut world, &Losses::default(), 2).0);
@@ -120,5 +129,8 @@ fn what_is_read_back_is_what_was_judged() {
     let back = record.losses();
     assert_eq!((back.lost, back.waiting), (losses.lost, losses.waiting));
     let text = serde_json::to_string(record).unwrap();
-    assert_eq!(&serde_json::from_str::<AbsenceRecord>(&text).unwrap(), record);
+    assert_eq!(
+        &serde_json::from_str::<AbsenceRecord>(&text).unwrap(),
+        record
+    );
 }

@@ -133,7 +133,10 @@ fn nothing_is_placed_or_moved_to_where_a_dependency_is_out_of_reach() {
     // A drain is an operator's word: without another node that reaches it, what is on b goes to a and waits there.
     let drained = scene.clone().up(0, "b", 1).up(1, "b", 1).drained("b");
     let plan_of = plan(&drained.world, NOW).to_string();
-    assert!(plan_of.contains("on node a: in place of one on a drained node"), "{plan_of}");
+    assert!(
+        plan_of.contains("on node a: in place of one on a drained node"),
+        "{plan_of}"
+    );
     // Nobody reaches it: they are spread as ever, and wait.
     let nobody = scene.clone().lacks("b", "library-db");
     nobody.plans(&[
@@ -145,8 +148,11 @@ fn nothing_is_placed_or_moved_to_where_a_dependency_is_out_of_reach() {
     there.plans(&[]);
     let slot = &explained(&there).slots[0];
     assert!(
-        slot.why.starts_with("node a does not reach library-db (server: ")
-            && slot.why.ends_with("now it would go elsewhere: b of 2 nodes: 1 of it there, 0% in use"),
+        slot.why
+            .starts_with("node a does not reach library-db (server: ")
+            && slot
+                .why
+                .ends_with("now it would go elsewhere: b of 2 nodes: 1 of it there, 0% in use"),
         "{slot:?}"
     );
     // Who depends on something else does not care.

@@ -3,8 +3,8 @@
 use crate::plan::Losses;
 use crate::plan::scene::{NOW, Scene, command, generation, name, version};
 use crate::{
-    FailureKind, Freshness, ImageReport, ImageState, Level, RolloutRecord, RolloutStage, RolloutStanding,
-    Rollouts, Stored, rollout_standing,
+    FailureKind, Freshness, ImageReport, ImageState, Level, RolloutRecord, RolloutStage,
+    RolloutStanding, Rollouts, Stored, rollout_standing,
 };
 use minato_config::{
     Backend, Command, Image, ImageReference, NodeId, Release, Released, Restart, ServiceName,
@@ -387,17 +387,29 @@ fn a_name_that_has_not_changed_is_asked_of_the_registry_and_what_is_new_replaces
     assert!(leader.after(1, &mut scene).is_empty());
     let image_of = |it: &crate::Version| it.command.image.as_ref().unwrap().reference.to_string();
     let record = record(&scene);
-    let (stable, going) = (record.stable.as_ref().unwrap(), record.going.as_ref().unwrap());
+    let (stable, going) = (
+        record.stable.as_ref().unwrap(),
+        record.going.as_ref().unwrap(),
+    );
     assert_eq!(going.step, RolloutStage::Replacing);
-    assert_eq!(image_of(stable), format!("r.example/app:1@{}", digest_named('1')));
-    assert_eq!(image_of(&going.to), format!("r.example/app:1@{}", digest_named('2')));
+    assert_eq!(
+        image_of(stable),
+        format!("r.example/app:1@{}", digest_named('1'))
+    );
+    assert_eq!(
+        image_of(&going.to),
+        format!("r.example/app:1@{}", digest_named('2'))
+    );
     assert_ne!(going.to.digest, stable.digest, "a slot tells them apart");
     let plan = crate::plan::plan(&scene.world, NOW).to_string();
     assert!(plan.starts_with("library/1: assign"), "{plan}");
     // Nothing of the old one is looked up by its name any more.
     let stable = record.stable.clone().unwrap();
     let found = crate::rollout::command_of(&scene.world, &name("library"), &stable.digest);
-    assert_eq!(found.unwrap().image.unwrap().reference.to_string(), image_of(&stable));
+    assert_eq!(
+        found.unwrap().image.unwrap().reference.to_string(),
+        image_of(&stable)
+    );
 }
 
 #[test]
@@ -407,19 +419,29 @@ fn what_means_the_same_replaces_nothing_and_says_so() {
     leader.after(1, &mut scene);
     let mut scene = says_running(scene, "a", here('1'), &[digest_named('1')]);
     let [told] = leader.after(1, &mut scene).try_into().unwrap();
-    let expected = format!("nothing to replace: r.example/app:1 is {} already", digest_named('1'));
+    let expected = format!(
+        "nothing to replace: r.example/app:1 is {} already",
+        digest_named('1')
+    );
     assert_eq!(told, format!("library: {expected}"));
     scene.plans(&[]);
     let standing = |number| rollout_standing(&scene.world, &name("library"), number);
     assert_eq!(standing(Some(7)), RolloutStanding::Unchanged(expected));
     assert_eq!(standing(None), RolloutStanding::Whole);
-    assert_eq!(record(&scene).before, None, "there is no other version to go back to");
+    assert_eq!(
+        record(&scene).before,
+        None,
+        "there is no other version to go back to"
+    );
     // Asked again, it is another question.
     let mut scene = scene.intent(|it| it.release = Some(newest(8, "r.example/app:1")));
     assert_eq!(leader.after(1, &mut scene).len(), 1);
     let mut scene = says_running(scene, "a", here('2'), &[digest_named('1')]);
     assert!(leader.after(1, &mut scene).is_empty());
-    assert_eq!(record(&scene).going.as_ref().unwrap().step, RolloutStage::Replacing);
+    assert_eq!(
+        record(&scene).going.as_ref().unwrap().step,
+        RolloutStage::Replacing
+    );
 }
 
 #[test]
@@ -430,7 +452,10 @@ fn instances_of_several_images_are_all_replaced_by_the_one_that_is_meant() {
     let runs = [digest_named('1'), digest_named('2')];
     let mut scene = says_running(scene, "a", here('2'), &runs);
     assert!(leader.after(1, &mut scene).is_empty());
-    assert_eq!(record(&scene).going.as_ref().unwrap().step, RolloutStage::Replacing);
+    assert_eq!(
+        record(&scene).going.as_ref().unwrap().step,
+        RolloutStage::Replacing
+    );
 }
 
 #[test]
@@ -442,7 +467,9 @@ fn an_agent_that_cannot_ask_anew_is_named_and_nothing_changes() {
     let [told] = leader.after(1, &mut scene).try_into().unwrap();
     assert!(
         told.contains("was refused before anything changed")
-            && told.contains("node a says what it has, and not what its registry has now; upgrade its minato"),
+            && told.contains(
+                "node a says what it has, and not what its registry has now; upgrade its minato"
+            ),
         "{told}"
     );
     scene.plans(&[]);
