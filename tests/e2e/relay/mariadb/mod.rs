@@ -77,10 +77,7 @@ impl Held {
                 Err(mysql_async::Error::Server(error)) => {
                     panic!("the server still answers: {error}")
                 }
-                Err(error) => {
-                    println!("the former primary's connection: {error}");
-                    Some(now())
-                }
+                Err(_) => Some(now()),
             }
         })
     }
