@@ -25,6 +25,8 @@ pub(crate) const RESETS: Allowance = Allowance {
 pub(crate) const OF_REQUEST: u32 = 8;
 /// What a frame of ours with data or fields earns: clients answer them with WINDOW_UPDATE, often two for each.
 pub(crate) const OF_ANSWER: u32 = 4;
+/// Octets of a frame of data from which on it earns that even where the client's window made it as short (CVE-2019-9511).
+pub(crate) const WORTH: usize = 256;
 /// What a request that is turned away costs; its answer earns one back.
 pub(crate) const TURNED_AWAY: u32 = 2;
 
@@ -52,7 +54,8 @@ impl Budget {
 
     /// An error where nothing is left.
     pub(crate) fn spend(&mut self, count: u32, now: Instant) -> Result<(), Code> {
-        if self.left < count {
+        // Each time that it moves, and not only in need: what is full saves nothing up. Time is as coarse as its owner's ticks.
+        if now != self.at {
             self.refill(now);
         }
         self.left = self
@@ -96,5 +99,12 @@ mod tests {
         assert_eq!(budget.spend(1, later), Ok(()));
         budget.earn(u32::MAX);
         assert_eq!(budget.left, RESETS.most);
+        // A long while without need saves nothing up.
+        let mut budget = Budget::new(RESETS, began);
+        let later = began + Duration::from_secs(100);
+        for _ in 0..RESETS.most {
+            assert_eq!(budget.spend(1, later), Ok(()));
+        }
+        assert_eq!(budget.spend(1, later), Err(Code::ENHANCE_YOUR_CALM));
     }
 }

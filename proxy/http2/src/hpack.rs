@@ -10,12 +10,20 @@ mod table;
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 
+use crate::Code;
+
 /// Octets of a table at most, as RFC 7541 counts them; what every peer may use from the start.
 pub(crate) const TABLE: usize = 4096;
 
 /// A block that cannot be decoded; nor can any after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BadBlock;
+pub(crate) struct BadBlock;
+
+impl From<BadBlock> for Code {
+    fn from(_: BadBlock) -> Self {
+        Self::COMPRESSION_ERROR
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ mod streams;
 pub use code::Code;
 pub use connection::{Block, Connection, Event, Then};
 pub use head::Head;
-pub use hpack::{BadBlock, Decoder, Encoder};
+pub use hpack::{Decoder, Encoder};
 pub use streams::Key;
 
 /// What a client says first (RFC 9113 3.4).

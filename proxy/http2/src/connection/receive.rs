@@ -105,7 +105,10 @@ impl<T: Default> Connection<T> {
         let Some(payload) = rest.get(..frame.length) else {
             return Ok((0, Event::More));
         };
-        self.half_since = None;
+        // A block has one time for all of its frames.
+        if !matches!(self.half, Half::Block(_)) {
+            self.half_since = None;
+        }
         if self.half == Half::Settings {
             self.half = Half::Nothing;
         }
@@ -116,7 +119,7 @@ impl<T: Default> Connection<T> {
             HEADERS => self.headers(frame, payload, now),
             CONTINUATION => self.continuation(frame, payload, now),
             RST_STREAM => self.reset_by_client(frame, payload, now),
-            SETTINGS => self.settings(frame, payload),
+            SETTINGS => self.settings(frame, payload, now),
             PING => self.ping(frame, payload),
             PRIORITY => self.priority(frame, payload, now),
             WINDOW_UPDATE => self.window_update(frame, payload, now),
@@ -305,7 +308,6 @@ impl<T: Default> Connection<T> {
     }
 
     fn headers<'i>(&mut self, frame: Frame, payload: &[u8], now: Instant) -> Outcome<'i> {
-        self.frames.earn(OF_REQUEST);
         let mut fragment = payload;
         if frame.has(PADDED) {
             let (padding, rest) = fragment.split_first().ok_or(Code::FRAME_SIZE_ERROR)?;
@@ -347,6 +349,7 @@ impl<T: Default> Connection<T> {
         let Half::Block(part) = std::mem::replace(&mut self.half, Half::Nothing) else {
             return Err(Code::INTERNAL_ERROR);
         };
+        self.half_since = None;
         self.block(part.stream, part.then, part.is_loop, &part.bytes, now)
     }
 
@@ -368,8 +371,7 @@ impl<T: Default> Connection<T> {
         head.shrink();
         // Whatever becomes of it: the table must stay what the client thinks it is.
         self.decoder
-            .decode(block, &mut |name, value| head.push(name, value))
-            .map_err(|_| Code::COMPRESSION_ERROR)?;
+            .decode(block, &mut |name, value| head.push(name, value))?;
         head.end();
         match known {
             Some(key) => self.trailers(key, then, now),
@@ -403,6 +405,7 @@ impl<T: Default> Connection<T> {
             return Ok(Event::Nothing);
         }
         self.served = id;
+        self.frames.earn(OF_REQUEST);
         let incoming = match then {
             Then::Ends => Side::Closed,
             Then::GoesOn => Side::Open,
@@ -456,7 +459,7 @@ impl<T: Default> Connection<T> {
         Ok(Event::Nothing)
     }
 
-    fn settings<'i>(&mut self, frame: Frame, payload: &[u8]) -> Outcome<'i> {
+    fn settings<'i>(&mut self, frame: Frame, payload: &[u8], now: Instant) -> Outcome<'i> {
         if frame.has(ACK) {
             return Ok(Event::Nothing);
         }
@@ -465,6 +468,10 @@ impl<T: Default> Connection<T> {
             match setting? {
                 Setting::Table(limit) => self.encoder.set_limit(limit),
                 Setting::Window(window) => {
+                    // Each goes through all streams; one frame has room for thousands.
+                    if event != Event::Nothing {
+                        self.frames.spend(1, now)?;
+                    }
                     let more = i64::from(window) - i64::from(self.first_window_out);
                     self.first_window_out = window;
                     self.widen_all(more)?;
@@ -495,17 +502,15 @@ impl<T: Default> Connection<T> {
         Ok(Event::Nothing)
     }
 
-    /// Priorities are gone since RFC 9113 5.3.1; what was wrong in RFC 7540 still is.
+    /// Priorities are gone since RFC 9113 5.3.1; what was wrong in RFC 7540 still is. Where there is no stream, none can be reset
+    /// (RFC 9113 6.4).
     fn priority<'i>(&mut self, frame: Frame, payload: &[u8], now: Instant) -> Outcome<'i> {
         if depends_on(payload) != frame.stream {
             return Ok(Event::Nothing);
         }
         match self.streams.find(frame.stream) {
             Some(key) => Ok(self.refuse(key, Code::PROTOCOL_ERROR, now)),
-            None => {
-                self.say_reset(frame.stream, Code::PROTOCOL_ERROR, now);
-                Ok(Event::Nothing)
-            }
+            None => Err(Code::PROTOCOL_ERROR),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What goes to the client: heads, bodies, trailers.
 
 use super::{Connection, Key, write_head};
-use crate::budget::OF_ANSWER;
+use crate::budget::{OF_ANSWER, WORTH};
 use crate::frame::{CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS};
 use crate::hpack::Encoder;
 use crate::streams::{Side, Stream};
@@ -123,7 +123,9 @@ impl<T: Default> Connection<T> {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.window_out -= spent;
         }
-        self.frames.earn(OF_ANSWER);
+        if count >= WORTH || count == wanted {
+            self.frames.earn(OF_ANSWER);
+        }
         self.end_sending(key, then);
         Some(count)
     }

@@ -61,10 +61,15 @@ fn key(subject: &Subject, id: u32) -> Key {
 
 /// Takes all of `input`; one word for each event, and the error.
 fn take(subject: &mut Subject, input: &[u8]) -> String {
+    take_at(subject, input, start())
+}
+
+/// The same, at another time.
+fn take_at(subject: &mut Subject, input: &[u8], now: Instant) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut rest = input;
     loop {
-        let (used, event) = match subject.receive(rest, start()) {
+        let (used, event) = match subject.receive(rest, now) {
             Ok(received) => received,
             Err(code) => {
                 words.push(format!("{code}!"));
@@ -299,6 +304,17 @@ fn each_frame_is_what_it_is_defined_as() {
             "reset1:PROTOCOL_ERROR",
         ),
         (
+            vec![get(1), frame(PRIORITY, 0, 1, &[0, 0, 0, 1, 1])],
+            "head1. reset1:PROTOCOL_ERROR",
+            "reset1:PROTOCOL_ERROR",
+        ),
+        // No stream, so that none can be reset (RFC 9113 6.4).
+        (
+            vec![frame(PRIORITY, 0, 2, &[0, 0, 0, 2, 1])],
+            "PROTOCOL_ERROR!",
+            "goaway0:PROTOCOL_ERROR",
+        ),
+        (
             vec![
                 frame(HEADERS, END_STREAM, 1, &GET[..2]),
                 frame(CONTINUATION, END_HEADERS, 1, &GET[2..]),
@@ -392,6 +408,27 @@ fn what_comes_first_is_the_preface_and_settings() {
         assert_eq!(subject.is_stuck(Duration::from_secs(10), later), is_half);
         assert!(!subject.is_stuck(Duration::from_secs(120), later));
     }
+}
+
+/// A frame now and then within a block is no sign of life.
+#[test]
+fn a_block_has_one_time_for_all_its_frames() {
+    let mut subject = begun();
+    let at = |seconds| start() + Duration::from_secs(seconds);
+    let is_stuck = |it: &Subject, seconds| it.is_stuck(Duration::from_secs(10), at(seconds));
+    take(&mut subject, &frame(HEADERS, END_STREAM, 1, GET));
+    for second in 1..9 {
+        take_at(&mut subject, &frame(CONTINUATION, 0, 1, b""), at(second));
+    }
+    assert!(!is_stuck(&subject, 9) && is_stuck(&subject, 10));
+    // The next has its own.
+    let last = frame(CONTINUATION, END_HEADERS, 1, b"");
+    let next = frame(HEADERS, END_STREAM, 3, GET);
+    assert_eq!(
+        take_at(&mut subject, &[last, next].concat(), at(9)),
+        "head1."
+    );
+    assert!(!is_stuck(&subject, 18) && is_stuck(&subject, 19));
 }
 
 #[test]
@@ -680,9 +717,22 @@ fn streams_are_bounded() {
 #[test]
 fn floods_end() {
     type Piece = fn(u32) -> Vec<u8>;
-    let floods: [(&str, Piece, usize); 9] = [
+    let floods: [(&str, Piece, usize); 11] = [
         ("PING", |_| frame(PING, 0, 0, &[0; 8]), 2_001),
         ("SETTINGS", |_| settings(&[]), 2_001),
+        (
+            "SETTINGS that say it twice",
+            |_| settings(&[(4, 1), (4, 2)]),
+            1_001,
+        ),
+        (
+            "HEADERS of a stream that we reset",
+            |it| match it {
+                0 => window(1, 0),
+                _ => get(1),
+            },
+            2_009,
+        ),
         ("unknown", |_| frame(99, 0, 0, &[]), 2_001),
         ("empty DATA", |_| data(0, 1, b""), 2_009),
         (
@@ -715,6 +765,39 @@ fn floods_end() {
         }
         assert_eq!(subject.fault(), Some(Code::ENHANCE_YOUR_CALM), "{what}");
         assert!(count > 200, "{what}: {count}");
+    }
+}
+
+/// Streams past the last are not looked at, and not for ever.
+#[test]
+fn a_flood_behind_the_end_ends() {
+    let mut subject = begun();
+    subject.leave();
+    take(&mut subject, &frame(PING, ACK, 0, &HEARD));
+    let mut count = 0;
+    while subject.fault().is_none() {
+        take(&mut subject, &get(2 * count + 1));
+        count += 1;
+        assert!(count <= 2_001);
+    }
+    assert_eq!(subject.fault(), Some(Code::ENHANCE_YOUR_CALM));
+}
+
+/// CVE-2019-9511: windows of an octet each, so that an answer goes out in frames of an octet each.
+#[test]
+fn an_answer_does_not_dribble_for_ever() {
+    let large = [b'x'; 40_000];
+    for (room, is_borne) in [(1, false), (16_375, true)] {
+        let mut subject = begun();
+        take(&mut subject, &[settings(&[(4, 0)]), get(1)].concat());
+        let one = key(&subject, 1);
+        subject.send_head(one, 200, Then::GoesOn, |_| {});
+        for _ in 0..10_000 {
+            take(&mut subject, &[window(0, room), window(1, room)].concat());
+            subject.send_data(one, std::iter::once(&large[..]), Then::GoesOn);
+            said(&mut subject);
+        }
+        assert_eq!(subject.fault().is_none(), is_borne, "{room}");
     }
 }
 

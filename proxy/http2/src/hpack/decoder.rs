@@ -2,9 +2,16 @@
 
 use super::table::Table;
 use super::{BadBlock, TABLE, fixed, huffman, integer};
+use crate::{Code, MOST_LIST};
 
 /// Octets of memory that are kept for the next string.
 const KEPT: usize = 4 * 1024;
+
+/// Octets that a block is decoded to at most, each field counted with 32 more. A field of the table takes an octet to name and
+/// thousands to copy, so that the length of a block bounds no work.
+const MOST_DECODED: usize = 4 * MOST_LIST;
+/// What is counted for each field beside its octets.
+const OF_FIELD: usize = 32;
 
 /// One direction's decoder.
 #[derive(Debug, Default)]
@@ -16,33 +23,41 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Decodes a whole block; each field goes to `each` in order. After an error nothing more can be decoded.
+    /// Decodes a whole block; each field goes to `each` in order.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has to end: nothing more can be decoded.
     pub fn decode(
         &mut self,
         block: &[u8],
         each: &mut impl FnMut(&[u8], &[u8]),
-    ) -> Result<(), BadBlock> {
+    ) -> Result<(), Code> {
         let mut rest = block;
         let mut is_first = true;
+        let mut left = MOST_DECODED;
         while let [first, ..] = *rest {
-            if first & 0x80 != 0 {
+            let size = if first & 0x80 != 0 {
                 let index = integer::read(7, &mut rest)?;
                 let (name, value) = self.field(index)?;
                 each(name, value);
+                name.len() + value.len()
             } else if first & 0x40 != 0 {
-                self.literal(6, Keep::Indexed, &mut rest, each)?;
+                self.literal(6, Keep::Indexed, &mut rest, each)?
             } else if first & 0x20 != 0 {
                 // Only before the first field (RFC 7541 4.2).
                 let limit = integer::read(5, &mut rest)?;
                 if !is_first || limit > TABLE {
-                    return Err(BadBlock);
+                    return Err(BadBlock.into());
                 }
                 self.table.set_limit(limit);
                 continue;
             } else {
-                self.literal(4, Keep::Not, &mut rest, each)?;
-            }
+                self.literal(4, Keep::Not, &mut rest, each)?
+            };
             is_first = false;
+            let after = left.checked_sub(size + OF_FIELD);
+            left = after.ok_or(Code::ENHANCE_YOUR_CALM)?;
         }
         for one in [&mut self.name, &mut self.value] {
             if one.capacity() > KEPT {
@@ -66,13 +81,14 @@ impl Decoder {
         }
     }
 
+    /// The octets of its name and value.
     fn literal(
         &mut self,
         prefix: u32,
         keep: Keep,
         rest: &mut &[u8],
         each: &mut impl FnMut(&[u8], &[u8]),
-    ) -> Result<(), BadBlock> {
+    ) -> Result<usize, BadBlock> {
         let index = integer::read(prefix, rest)?;
         let (mut own_name, mut own_value) = (
             std::mem::take(&mut self.name),
@@ -90,11 +106,12 @@ impl Decoder {
         };
         let value = string(rest, &mut own_value)?;
         each(name, value);
+        let size = name.len() + value.len();
         if keep == Keep::Indexed {
             self.table.insert(name, value);
         }
         (self.name, self.value) = (own_name, own_value);
-        Ok(())
+        Ok(size)
     }
 }
 

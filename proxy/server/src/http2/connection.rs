@@ -276,9 +276,13 @@ impl Driver {
         if let Some(entry) = codec.owned_mut(key) {
             entry.has_ended = then == Then::Ends;
         }
+        let mut stream = Stream::new(&self.link, key);
+        if matches!(read, Err(Refusal::Malformed(_))) {
+            stream.reset_behind_answer();
+        }
         let job = Job {
             peer: self.client.peer,
-            stream: Stream::new(&self.link, key),
+            stream,
             desk,
             read: read.map_err(|refusal| (refusal, method)),
         };

@@ -103,10 +103,10 @@ impl Prepared {
         self.fields.extend_from_slice(value);
     }
 
-    /// Puts it into the output; false where the stream takes none any more.
-    pub(super) fn send(&self, codec: &mut Codec, key: Key) -> bool {
+    /// Puts it into the output, and `last` with it where nothing follows; false where the stream takes none any more.
+    pub(super) fn send(&self, codec: &mut Codec, key: Key, last: Then) -> bool {
         let then = match self.follows {
-            Follows::Nothing => Then::Ends,
+            Follows::Nothing => last,
             _ => Then::GoesOn,
         };
         codec.send_head(key, self.status, then, |block| {

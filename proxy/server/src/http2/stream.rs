@@ -24,6 +24,8 @@ pub(crate) struct Stream {
     answer: Answer,
     /// What the stream ends with where its answer does not end whole.
     code: Code,
+    /// What follows the last octet of its answer.
+    last: Then,
 }
 
 #[derive(Debug)]
@@ -42,7 +44,13 @@ impl Stream {
             key,
             answer: Answer::Awaited(None),
             code: Code::CANCEL,
+            last: Then::Ends,
         }
+    }
+
+    /// The request is malformed: its answer tells why, and the stream is then reset (RFC 9113 8.1.1).
+    pub(super) fn reset_behind_answer(&mut self) {
+        (self.code, self.last) = (Code::PROTOCOL_ERROR, Then::GoesOn);
     }
 
     pub(crate) fn poll_read(
@@ -100,7 +108,7 @@ impl Stream {
             return false;
         }
         let prepared = Prepared::of(&self.link.core, head, Follows::Something);
-        let is_sent = prepared.send(&mut self.link.codec(), self.key);
+        let is_sent = prepared.send(&mut self.link.codec(), self.key, Then::GoesOn);
         prepared.give_back(&self.link.core);
         self.link.wake_driver();
         is_sent
@@ -130,7 +138,7 @@ impl Stream {
             return Ok(false);
         };
         let prepared = prepared.take().ok_or(io::ErrorKind::InvalidInput)?;
-        let is_sent = prepared.send(&mut self.link.codec(), self.key);
+        let is_sent = prepared.send(&mut self.link.codec(), self.key, self.last);
         self.answer = match prepared.follows() {
             Follows::Nothing => Answer::Whole,
             Follows::Bytes(length) => Answer::Begun(Some(length)),
@@ -159,10 +167,8 @@ impl Stream {
         let mut taken = 0;
         while taken < wanted && codec.output().len() < MOST_OUTPUT {
             let rest = wanted - taken;
-            let then = match left {
-                Some(left) if *left <= rest as u64 => Then::Ends,
-                _ => Then::GoesOn,
-            };
+            let is_last = left.is_some_and(|it| it <= rest as u64);
+            let then = if is_last { self.last } else { Then::GoesOn };
             let sent = codec.send_data(self.key, skip(slices, taken), then);
             let count = match sent {
                 Some(0) => break,
@@ -173,7 +179,7 @@ impl Stream {
             if let Some(left) = left {
                 *left = left.saturating_sub(count as u64);
             }
-            if then == Then::Ends && count == rest {
+            if is_last && count == rest {
                 self.answer = Answer::Whole;
                 break;
             }

@@ -22,7 +22,7 @@ pub(crate) enum Expect {
     Alive,
     /// The stream is reset with one of these codes, and the connection goes on.
     Reset(u32, &'static [u32]),
-    /// The request is malformed: its stream is reset with PROTOCOL_ERROR, or answered 400; the connection goes on.
+    /// The request is malformed: its stream is reset with PROTOCOL_ERROR, behind 400 at most; the connection goes on.
     TurnedAway(u32),
     /// GOAWAY with one of these codes, then the end.
     Ends(&'static [u32]),

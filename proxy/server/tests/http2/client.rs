@@ -321,7 +321,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 }
 
-/// Whether a malformed request was turned away as RFC 9113 8.1.1 allows: its stream reset, or 400 before anything else.
+/// Whether a malformed request was turned away as RFC 9113 8.1.1 has it: its stream reset, and nothing before that but 400.
 pub(crate) fn is_turned_away(answer: &Answer) -> bool {
-    answer.status == Some(400) || (answer.status.is_none() && answer.reset == Some(PROTOCOL))
+    matches!(answer.status, None | Some(400)) && answer.reset == Some(PROTOCOL)
 }

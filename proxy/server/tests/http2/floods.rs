@@ -279,6 +279,30 @@ async fn a_client_that_reads_nothing() {
     others_are_served(&subject).await;
 }
 
+/// A block whose frames come one by one, each of them soon enough, is as slow as one that does not come at all.
+#[tokio::test]
+async fn a_block_that_dribbles() {
+    let mut setup = crate::setup::Setup::new();
+    setup.deadlines.head = Duration::from_millis(600);
+    let subject = Subject::start_with(setup).await;
+    let mut client = Client::connect(subject.address).await;
+    client
+        .send(headers(END_STREAM, 1, &request("GET", "/bad")))
+        .await;
+    let dribble = async {
+        while client.closed.is_none() && client.goaways.is_empty() {
+            client.send(crate::frame::continuation(0, 1, b"")).await;
+            let pause = client.until("the end", |it| !it.goaways.is_empty());
+            let _ = timeout(Duration::from_millis(100), pause).await;
+        }
+    };
+    timeout(Duration::from_secs(30), dribble)
+        .await
+        .expect("it ends");
+    assert!(subject.paths().is_empty(), "{:?}", subject.paths());
+    others_are_served(&subject).await;
+}
+
 /// A block that does not come on, a preface that does not, and nothing at all.
 #[tokio::test]
 async fn slow_beginnings() {

@@ -292,6 +292,29 @@ async fn lengths_agree_with_bodies() {
     run(late()).await;
 }
 
+/// Whoever wrote the client reads why, and the stream is reset all the same (RFC 9113 8.1.1).
+#[tokio::test]
+async fn a_malformed_request_is_told_so_before_its_reset() {
+    let subject = Subject::start().await;
+    let mut client = Client::connect(subject.address).await;
+    for (stream, method, text) in [
+        (1, "GET", "400 the request is malformed\n"),
+        (3, "HEAD", ""),
+    ] {
+        let block = [request(method, "/bad"), field(b"te", b"x")].concat();
+        client.send(headers(WHOLE, stream, &block)).await;
+        let answer = client.ended(stream).await;
+        assert_eq!(
+            (answer.status, answer.reset, answer.is_ended),
+            (Some(400), Some(PROTOCOL), false),
+            "{method}"
+        );
+        assert_eq!(answer.body, text.as_bytes(), "{method}");
+        assert_eq!(answer.field("content-length"), Some("29"), "{method}");
+    }
+    assert!(client.is_alive().await);
+}
+
 /// Also over the limit (RFC 9113 6.5.2, 10.5.1).
 #[tokio::test]
 async fn heads_past_the_limits_are_431() {
