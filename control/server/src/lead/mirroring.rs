@@ -24,6 +24,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 const EVERY: Duration = Duration::from_secs(1);
 /// A whole answer. Longer than the time after which a peer counts as unreachable is of no use.
 const ANSWER: Duration = Duration::from_secs(2);
+/// A peer of which this term has heard nothing yet gets so much longer than one that fell silent: its first gateways may be down,
+/// and a change of the leader is no reason to start what is cold.
+const FIRST: Duration = Duration::from_secs(10);
 /// Commits of one turn; the rest follows in the next.
 const MOST: usize = 100;
 /// Of these, those for what peers say: the others are for what their services should be here.
@@ -79,6 +82,17 @@ struct Heard {
     why: String,
 }
 
+impl Heard {
+    fn reach(&self, now: Instant) -> Reach {
+        let lasts = now.saturating_duration_since(self.since);
+        if self.is_up {
+            Reach::Up(lasts)
+        } else {
+            Reach::Down(lasts)
+        }
+    }
+}
+
 type Known = BTreeMap<SiteId, Heard>;
 
 /// One commit to make.
@@ -114,7 +128,7 @@ impl Mirroring {
                     services: None,
                     round: 0,
                     is_up: false,
-                    since: Instant::now(),
+                    since: Instant::now() + FIRST,
                     why: "it was not heard yet".to_owned(),
                 },
             );
@@ -153,15 +167,7 @@ impl Mirroring {
         let mut work = Vec::new();
         let mut reach = BTreeMap::new();
         for (home, it) in &heard {
-            let lasts = it.since.elapsed();
-            reach.insert(
-                home.clone(),
-                if it.is_up {
-                    Reach::Up(lasts)
-                } else {
-                    Reach::Down(lasts)
-                },
-            );
+            reach.insert(home.clone(), it.reach(Instant::now()));
             // Old answers of a peer that is away change nothing that they have not changed before.
             if let Some(services) = it.services.as_ref().filter(|_| it.is_up) {
                 let Taken { steps, alarms } = take(home, site, services, world, now);
@@ -376,5 +382,34 @@ mod tests {
         );
         let heard = heard.await.expect("it counts as gone").unwrap().clone();
         assert!(heard[&site("tokyo")].services.is_none(), "{heard:?}");
+    }
+
+    /// A peer that never answers.
+    #[derive(Debug)]
+    struct Silent;
+
+    impl PeerServices for Silent {
+        fn pull<'a>(&'a self, _site: &'a SiteId, _known: Option<&'a str>) -> Pulling<'a> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_leader_gives_a_peer_thirteen_seconds_to_be_heard() {
+        let peers = Peers {
+            sites: BTreeSet::from([site("tokyo")]),
+            way: Arc::new(Silent),
+        };
+        let elected = Instant::now();
+        let mirroring = Mirroring::begin(Some(&peers));
+        let heard = mirroring.heard.borrow()[&site("tokyo")].clone();
+        let after = |seconds: u64| heard.reach(elected + Duration::from_secs(seconds));
+        let gone = minato_control::mirror::UNREACHABLE;
+        let lasts = |reach: Reach| match reach {
+            Reach::Down(lasts) => lasts,
+            Reach::Up(_) => panic!("nothing was heard"),
+        };
+        assert!(lasts(after(12)) < gone);
+        assert!(lasts(after(14 + elected.elapsed().as_secs())) >= gone);
     }
 }
