@@ -145,6 +145,8 @@ impl Course {
                 self.leave(now);
                 Some(Turn::Leaves)
             }
+            // Nobody is moved, so nothing spills.
+            Stage::Full if leave == Moves::WhenTold => None,
             Stage::Full => self.measure(lasted),
             Stage::Away => {
                 if condition != Condition::Well || lasted < BACK {

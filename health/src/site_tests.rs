@@ -180,3 +180,19 @@ fn a_person_is_asked_once() {
     assert_eq!(told, [Turn::Leaves, Turn::AsksToReturn]);
     assert_eq!(course.allows().percent, 0);
 }
+
+#[test]
+fn where_a_person_moves_visitors_nothing_is_said_to_spill() {
+    let begin = start();
+    let mut course = Course::new(begin);
+    for second in 0..60 {
+        let now = begin + Duration::from_secs(second);
+        let condition = if second < 5 {
+            Condition::Well
+        } else {
+            Condition::Degraded
+        };
+        let turn = course.observe(condition, Moves::WhenTold, Moves::ByItself, now);
+        assert_eq!(turn, None, "second {second}");
+    }
+}

@@ -191,4 +191,56 @@ mod tests {
         check("1000/0 0/1000", &[1_000, 0, 0]);
         check("300/0 466/1000", &[300, 466, 234]);
     }
+
+    /// Three sites, each carrying and allowed any of these, in all combinations.
+    const PARTS: [u16; 6] = [0, 1, 100, 466, 999, 1_000];
+
+    /// Shares of the three in order, then who is turned away; nobody takes any: all are turned away, as far as shares go.
+    fn shares_of(offers: &[Offer; 3]) -> [u16; 4] {
+        let Some(spread) = Spread::of(offers, Beyond::Next) else {
+            return [0, 0, 0, ALL];
+        };
+        let share = |tier| {
+            let mut all = spread.shares();
+            all.find(|it| it.0 == tier).map_or(0, |it| it.1)
+        };
+        [share(0), share(1), share(2), spread.excess()]
+    }
+
+    #[test]
+    fn for_all_offers_shares_add_up_and_nobody_gets_more_than_it_carries() {
+        let every = || {
+            PARTS
+                .into_iter()
+                .flat_map(|one| PARTS.map(|other| (one, other)))
+        };
+        let offer = |tier, (carries, allowed)| Offer {
+            tier,
+            carries,
+            allowed,
+        };
+        for (a, b) in every().flat_map(|a| every().map(move |b| (a, b))) {
+            for c in every() {
+                let offers = [offer(0, a), offer(1, b), offer(2, c)];
+                let found = shares_of(&offers);
+                assert_eq!(found.iter().sum::<u16>(), ALL, "{offers:?}: {found:?}");
+                let sum: u16 = offers.iter().map(|it| it.carries).sum();
+                assert_eq!(found[3], ALL.saturating_sub(sum), "{offers:?}: {found:?}");
+                for (at, it) in offers.iter().enumerate() {
+                    assert!(found[at] <= it.carries, "{offers:?}: {found:?}");
+                    // More of one is never less for it.
+                    let mut more = offers;
+                    more[at].carries = (it.carries + 200).min(ALL);
+                    assert!(shares_of(&more)[at] >= found[at], "{offers:?} {at}");
+                    let mut more = offers;
+                    more[at].allowed = (it.allowed + 200).min(ALL);
+                    assert!(shares_of(&more)[at] >= found[at], "{offers:?} {at}");
+                }
+                // Nobody gets more than it may while others may take the rest.
+                let may: u16 = offers.iter().map(|it| it.carries.min(it.allowed)).sum();
+                let is_within = offers.iter().zip(found).all(|(it, got)| got <= it.allowed);
+                assert!(may < ALL || is_within, "{offers:?}: {found:?}");
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crate::link::{GatewayKey, Heard};
 use minato_config::{Service, ServiceName, SiteId, Sites, SlotIndex, Standby};
 use minato_health::{Failure, Layer, LinkState, Verdict};
 use minato_proxy::{Endpoint, EndpointId, Standing};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// All gateways of other sites that this one calls.
@@ -19,7 +19,7 @@ pub(super) struct Peers {
 
 #[derive(Debug)]
 struct Gateway {
-    /// Its number among those of its site; never given again.
+    /// Its number among those of its site: the first that is free. Whoever had it before was taken out of all services at once.
     number: SlotIndex,
     heard: Heard,
 }
@@ -59,9 +59,10 @@ impl Peers {
             return Changed::State;
         }
         let of_site = self.gateways.iter().filter(|(it, _)| it.site == key.site);
-        let next = of_site.map(|(_, it)| it.number.0.saturating_add(1)).max();
+        let used: BTreeSet<u16> = of_site.map(|(_, it)| it.number.0).collect();
+        let free = (0..u16::MAX).find(|it| !used.contains(it));
         let gateway = Gateway {
-            number: SlotIndex(next.unwrap_or(0)),
+            number: SlotIndex(free.unwrap_or(u16::MAX)),
             heard: heard.clone(),
         };
         self.gateways.insert(key.clone(), gateway);
@@ -250,6 +251,27 @@ mod tests {
             let found = order.map(|it| tier(&sites, &site(own), &site(it)));
             assert_eq!(found, expected, "{standby:?} {own}");
         }
+    }
+
+    #[test]
+    fn numbers_of_gateways_never_run_out() {
+        let mut peers = Peers::new(site("tokyo"));
+        let key = |port: u32| GatewayKey {
+            site: site("osaka"),
+            address: SocketAddr::from(([192, 0, 2, 7], u16::try_from(port % 50_000).expect("it"))),
+        };
+        let down = Heard::Down(String::new());
+        // A name that leads to another address each half minute, for a month.
+        for port in 0..90_000 {
+            assert_eq!(peers.hear(&key(port), &down), Changed::Gateways);
+            if port > 0 {
+                peers.forget(&key(port - 1));
+            }
+        }
+        peers.hear(&key(1), &down);
+        peers.hear(&key(2), &down);
+        let numbers: BTreeSet<u16> = peers.gateways.values().map(|it| it.number.0).collect();
+        assert_eq!(numbers.len(), 3, "{numbers:?}");
     }
 
     #[test]

@@ -41,9 +41,14 @@ impl Routing {
         }
     }
 
-    /// Whether it was made for this order; another one begins anew.
+    /// Whether it was made for this order; another one begins anew. How many instances a site wants is no part of it: who changes
+    /// that while a site is held back does not say that visitors may go there.
     pub(super) fn is_of(&self, sites: &Sites) -> bool {
-        self.sites == *sites
+        let own = &self.sites;
+        own.order == sites.order
+            && own.standby == sites.standby
+            && own.failover == sites.failover
+            && own.failback == sites.failback
     }
 
     pub(super) fn spread(&self) -> Option<Arc<Spread>> {
@@ -61,7 +66,7 @@ impl Routing {
                 self.wanted.insert(it.site.clone(), wanted);
             }
         }
-        let needed = self.wanted.values().copied().max().unwrap_or(1);
+        let needed = self.needed(seen);
         let (leave, come_back) = (moves(self.sites.failover), moves(self.sites.failback));
         let mut turns = Vec::new();
         let mut offers = Vec::new();
@@ -92,6 +97,16 @@ impl Routing {
         }
         self.spread = self.shares(&offers).map(Arc::new);
         turns
+    }
+
+    /// How many instances carry all visitors: as many as the first site wants, since it serves them all when it is well. A later
+    /// site that is larger, or says that it is, takes nothing from it. Where nobody has heard of the first, the largest known.
+    fn needed(&self, seen: &[SiteSight]) -> u32 {
+        let first = seen.first().and_then(|it| self.wanted.get(&it.site));
+        let known = first.copied().filter(|it| *it > 0);
+        known
+            .or_else(|| self.wanted.values().copied().max())
+            .unwrap_or(1)
     }
 
     /// `None` where the best tier takes all: then nothing needs to be drawn.
@@ -172,6 +187,11 @@ mod tests {
         // Gone: all move; osaka is a third of tokyo, and the rest gets the sorry page.
         check(auto, &[(5, "3/3 3/3"), (9, "- 3/3")], [0, 1_000, 0]);
         check(auto, &[(5, "3/3 1/1"), (9, "- 1/1")], [0, 466, 534]);
+        // A first site that is small and well serves all, whatever a later one says of itself.
+        check(auto, &[(5, "1/1 3/3")], [1_000, 0, 0]);
+        check(auto, &[(5, "3/3 9/4294967295")], [1_000, 0, 0]);
+        check(auto, &[(5, "2/2 4294967295/1")], [1_000, 0, 0]);
+        check(auto, &[(5, "1/1 3/3"), (9, "- 1/3")], [0, 1_000, 0]);
         // It never answered, so that nobody knows how much is missing.
         check(auto, &[(9, "- 1/1")], [0, 1_000, 0]);
         check(auto, &[(5, "3/3 3/3"), (9, "- -")], [1_000, 0, 0]);
@@ -184,6 +204,19 @@ mod tests {
         // While it waits to be gone back to it is still better than the sorry page.
         let waits = [(5, "3/3 3/3"), (9, "- 3/3"), (5, "3/3 -")];
         check(auto, &waits, [1_000, 0, 0]);
+    }
+
+    #[test]
+    fn what_a_site_wants_is_no_new_order() {
+        let routing = routing(Consent::Auto);
+        let mut sites = routing.sites.clone();
+        let replicas = Some(2);
+        sites
+            .at
+            .insert(site("osaka"), minato_config::AtSite { replicas });
+        assert!(routing.is_of(&sites), "visitors stay where they are");
+        sites.order.reverse();
+        assert!(!routing.is_of(&sites));
     }
 
     #[test]

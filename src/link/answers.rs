@@ -1,5 +1,6 @@
 //! What this gateway answers to gateways of other sites. Read-only.
 
+use super::idle::Idle;
 use super::services::Shelf;
 use arc_swap::ArcSwap;
 use axum::extract::connect_info::Connected;
@@ -15,15 +16,21 @@ use minato_link::LinkProtocol;
 use minato_proxy::{ServiceEntry, Standing, Table};
 use minato_proxy_server::LinkStream;
 use minato_tls::ServerStream;
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Connections at once: a peer's gateway has one, or two while it makes a new one.
 const MOST_CONNECTIONS: usize = 512;
+/// Those of one site, so that no peer takes the places of the others.
+const MOST_OF_SITE: usize = 128;
+/// Peers ask twice a second; one that has not for so long is gone, however its connection looks from here.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// What answers are made from.
 #[derive(Debug, Clone)]
@@ -48,7 +55,7 @@ impl Answers {
             .into_make_service_with_connect_info::<Asker>();
         let accepted = Accepted {
             streams,
-            places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            places: Places::default(),
         };
         if let Err(error) = axum::serve(accepted, app).await {
             tracing::error!(%error, "links are not answered any more");
@@ -115,14 +122,45 @@ async fn services(
 /// Connections as axum accepts them.
 struct Accepted {
     streams: mpsc::Receiver<LinkStream>,
-    places: Arc<Semaphore>,
+    places: Places,
+}
+
+/// Places for connections.
+#[derive(Debug)]
+struct Places {
+    all: Arc<Semaphore>,
+    /// Of each peer that was ever let in: as many as the settings name.
+    sites: BTreeMap<SiteId, Arc<Semaphore>>,
+}
+
+/// A place among all, and one among those of its site.
+type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            sites: BTreeMap::new(),
+        }
+    }
+}
+
+impl Places {
+    /// `None` where none is left.
+    fn take(&mut self, site: &SiteId) -> Option<Place> {
+        let of_site = self.sites.entry(site.clone());
+        let of_site = of_site.or_insert_with(|| Arc::new(Semaphore::new(MOST_OF_SITE)));
+        let of_site = Arc::clone(of_site).try_acquire_owned().ok()?;
+        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some((of_all, of_site))
+    }
 }
 
 /// One of them, with its place.
 #[derive(Debug)]
 struct Taken {
-    stream: ServerStream,
-    _place: OwnedSemaphorePermit,
+    stream: Idle<ServerStream>,
+    _place: Place,
 }
 
 impl axum::serve::Listener for Accepted {
@@ -139,13 +177,15 @@ impl axum::serve::Listener for Accepted {
                 continue;
             }
             // Where all places are taken the connection is closed, and tried again by whoever wants it.
-            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-                let taken = Taken {
-                    stream: next.stream,
-                    _place: place,
-                };
-                return (taken, next.site);
-            }
+            let Some(place) = self.places.take(&next.site) else {
+                tracing::debug!(site = %next.site, "a link's connection is closed: the site has too many");
+                continue;
+            };
+            let taken = Taken {
+                stream: Idle::new(next.stream, IDLE),
+                _place: place,
+            };
+            return (taken, next.site);
         }
     }
 
@@ -185,5 +225,24 @@ impl AsyncWrite for Taken {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         AsyncWrite::poll_shutdown(Pin::new(&mut self.get_mut().stream), cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_site_takes_the_places_of_another() {
+        let site = |name: &str| SiteId::parse(name).expect("a site");
+        let (osaka, kyoto) = (site("osaka"), site("kyoto"));
+        let mut places = Places::default();
+        let mut taken: Vec<Place> = (0..MOST_OF_SITE)
+            .map(|_| places.take(&osaka).expect("a place"))
+            .collect();
+        assert!(places.take(&osaka).is_none());
+        assert!(places.take(&kyoto).is_some());
+        taken.pop();
+        assert!(places.take(&osaka).is_some());
     }
 }

@@ -1,6 +1,7 @@
 //! One connection to a gateway of another site, kept for questions.
 
 use super::services::ServicesAnswer;
+use http::StatusCode;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -17,6 +18,15 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// The same with whole records: some 10,000 services.
 const MOST_SERVICES: usize = 32 << 20;
+
+/// The version of a state that is read.
+const STATE: u32 = 1;
+
+/// Bytes that are read of why there is no answer.
+const LONGEST_WHY: usize = 200;
+
+/// Bytes of the version that a gateway says it is of.
+const LONGEST_VERSION: usize = 64;
 
 /// Dropping it closes the connection.
 #[derive(Debug)]
@@ -59,35 +69,36 @@ impl Call {
 
     /// `GET /v1/state`
     pub(super) async fn state(&mut self) -> Result<LinkState, String> {
-        let (_, text) = self.get("/v1/state", MOST_BYTES).await?;
+        let (status, text) = self.get("/v1/state", MOST_BYTES).await?;
+        if !status.is_success() {
+            return Err(refused(status, &text));
+        }
         let state: LinkState = serde_json::from_slice(&text)
             .map_err(|it| format!("its answer is of another version, or no answer: {it}"))?;
-        Ok(state)
+        checked(state)
     }
 
-    /// `GET /v1/services`: `None` where nothing changed since `known`.
+    /// `GET /v1/services`: `None` where nothing changed since `known`. What is answered and cannot be used is an answer: who gives
+    /// it is there.
     pub(super) async fn services(
         &mut self,
         known: Option<&str>,
-    ) -> Result<Option<ServicesAnswer>, String> {
+    ) -> Result<Result<Option<ServicesAnswer>, String>, String> {
         let path = match known {
             Some(known) => format!("/v1/services?known={known}"),
             None => "/v1/services".to_owned(),
         };
         let (status, text) = self.get(&path, MOST_SERVICES).await?;
-        if status == http::StatusCode::NOT_MODIFIED {
-            return Ok(None);
-        }
-        let answer = serde_json::from_slice(&text)
-            .map_err(|it| format!("its answer is of another version, or no answer: {it}"))?;
-        Ok(Some(answer))
+        Ok(match status {
+            StatusCode::NOT_MODIFIED => Ok(None),
+            it if it.is_success() => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|it| format!("its answer is of another version, or no answer: {it}")),
+            it => Err(refused(it, &text)),
+        })
     }
 
-    async fn get(
-        &mut self,
-        path: &str,
-        most: usize,
-    ) -> Result<(http::StatusCode, bytes::Bytes), String> {
+    async fn get(&mut self, path: &str, most: usize) -> Result<(StatusCode, bytes::Bytes), String> {
         let request = http::Request::get(path)
             .header("host", "link")
             .body(Empty::new())
@@ -100,11 +111,34 @@ impl Call {
         let status = answer.status();
         let body = Limited::new(answer.into_body(), most);
         let body = body.collect().await.map_err(|it| it.to_string())?;
-        if !status.is_success() && status != http::StatusCode::NOT_MODIFIED {
-            return Err(format!("it answers {status}"));
-        }
         Ok((status, body.to_bytes()))
     }
+}
+
+/// With the first words of why, for a person.
+fn refused(status: StatusCode, text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text.get(..LONGEST_WHY).unwrap_or(text));
+    let plain = |it: char| if it.is_control() { ' ' } else { it };
+    let why: String = text.chars().map(plain).collect();
+    format!("it answers {status}: {}", why.trim())
+}
+
+/// What a peer says of itself is shown to people and kept in the journal.
+fn checked(state: LinkState) -> Result<LinkState, String> {
+    if state.v != STATE {
+        return Err(format!(
+            "its answer is of version {}, and this minato reads {STATE}; bring both sites to the same version of minato",
+            state.v
+        ));
+    }
+    let version = &state.version;
+    if version.len() > LONGEST_VERSION || !version.bytes().all(|it| it.is_ascii_graphic()) {
+        return Err(format!(
+            "it names a version of minato that is none ({} bytes); look what answers there",
+            version.len()
+        ));
+    }
+    Ok(state)
 }
 
 /// A handshake's failure.
@@ -131,4 +165,32 @@ fn unread(error: &hyper::Error) -> String {
         cause = it.source();
     }
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_another_version_or_with_a_version_that_is_none_is_no_answer() {
+        let long = "1".repeat(65);
+        for (v, version, expected) in [
+            (1, "0.1.0-rc.1+abc", ""),
+            (2, "0.1.0", "its answer is of version 2"),
+            (1, long.as_str(), "that is none (65 bytes)"),
+            (1, "0.1\u{1b}[2J", "that is none"),
+        ] {
+            let state = LinkState {
+                v,
+                site: SiteId::parse("osaka").expect("a site"),
+                node: minato_config::NodeId::parse("gw1").expect("a node"),
+                version: version.to_owned(),
+                now: minato_config::Timestamp(0),
+                services: std::collections::BTreeMap::new(),
+            };
+            let why = checked(state).err().unwrap_or_default();
+            assert_eq!(why.is_empty(), expected.is_empty(), "{why}");
+            assert!(why.contains(expected), "{why}");
+        }
+    }
 }

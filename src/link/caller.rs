@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// From one question to the next.
@@ -30,6 +30,9 @@ const MOST: usize = 32;
 /// Questions that delay and loss are taken of: the last minute.
 const REMEMBERED: usize = 120;
 
+/// Addresses, each with the task that asks it.
+type Asking = BTreeMap<SocketAddr, JoinSet<()>>;
+
 /// All gateways of one site.
 pub(super) struct Caller {
     pub(super) identity: Arc<Identity>,
@@ -41,49 +44,61 @@ pub(super) struct Caller {
 impl Caller {
     /// Looks names up again and again, and asks each address. Ends when nobody listens.
     pub(super) async fn run(self) {
-        let mut asking: BTreeMap<SocketAddr, AbortHandle> = BTreeMap::new();
         // What is asked ends with this.
-        let mut tasks = JoinSet::new();
+        let mut asking: Asking = BTreeMap::new();
         let mut every = interval(LOOK_UP);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut known: BTreeMap<GatewayAddress, Vec<SocketAddr>> = BTreeMap::new();
         loop {
             every.tick().await;
-            for gateway in &self.gateways {
-                match look_up(gateway).await {
-                    Ok(found) => {
-                        known.insert(gateway.clone(), found);
+            // All at once: a name that is not answered must not keep the others waiting.
+            let mut looking = JoinSet::new();
+            for gateway in self.gateways.clone() {
+                looking.spawn(async move { (look_up(&gateway).await, gateway) });
+            }
+            while let Some(looked) = looking.join_next().await {
+                match looked {
+                    Ok((Ok(found), gateway)) => {
+                        known.insert(gateway, found);
+                        self.follow(&known, &mut asking).await;
                     }
                     // What was found before stays: a name server that is away takes no site away.
-                    Err(why) => {
+                    Ok((Err(why), gateway)) => {
                         tracing::warn!(site = %self.site, %gateway, why, "a gateway's name is not found");
                     }
+                    Err(error) => tracing::error!(%error, "looking up a name ended early"),
                 }
-            }
-            let mut wanted: Vec<SocketAddr> = known.values().flatten().copied().collect();
-            wanted.sort_unstable();
-            wanted.dedup();
-            wanted.truncate(MOST);
-            let gone: Vec<SocketAddr> = asking
-                .keys()
-                .filter(|it| !wanted.contains(it))
-                .copied()
-                .collect();
-            for address in gone {
-                if let Some(task) = asking.remove(&address) {
-                    task.abort();
-                }
-                let _ = self.news.send(LinkNews::Gone(self.key(address))).await;
-            }
-            for address in wanted {
-                asking.entry(address).or_insert_with(|| {
-                    let one = One::new(self.key(address), &self.identity, &self.news);
-                    tasks.spawn(one.run())
-                });
             }
             if self.news.is_closed() {
                 return;
             }
+        }
+    }
+
+    /// Asks those addresses that names lead to, and no others.
+    async fn follow(&self, known: &BTreeMap<GatewayAddress, Vec<SocketAddr>>, asking: &mut Asking) {
+        let mut wanted: Vec<SocketAddr> = known.values().flatten().copied().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.truncate(MOST);
+        let gone: Vec<SocketAddr> = asking
+            .keys()
+            .filter(|it| !wanted.contains(it))
+            .copied()
+            .collect();
+        for address in gone {
+            if let Some(mut task) = asking.remove(&address) {
+                // To its end, before it is told of: a last word after that would bring the gateway back, up for ever.
+                task.shutdown().await;
+            }
+            let _ = self.news.send(LinkNews::Gone(self.key(address))).await;
+        }
+        for address in wanted {
+            asking.entry(address).or_insert_with(|| {
+                let mut task = JoinSet::new();
+                task.spawn(One::new(self.key(address), &self.identity, &self.news).run());
+                task
+            });
         }
     }
 

@@ -7,6 +7,7 @@
 mod answers;
 mod call;
 mod caller;
+mod idle;
 mod known;
 mod services;
 mod view;
@@ -172,7 +173,7 @@ async fn tell_refusals(mut refusals: mpsc::Receiver<LinkRefusal>, news: mpsc::Se
     while let Some(LinkRefusal { address, why }) = refusals.recv().await {
         let now = clock::now();
         told.retain(|_, at| now.saturating_duration_since(*at) < QUIET);
-        let key = (address.ip(), why.clone());
+        let key = (address.ip(), gist(&why));
         if told.contains_key(&key) || told.len() >= MOST_TOLD {
             continue;
         }
@@ -180,5 +181,31 @@ async fn tell_refusals(mut refusals: mpsc::Receiver<LinkRefusal>, news: mpsc::Se
         let message = format!("a link from {} was refused: {why}", address.ip());
         let event = Event::warn(clock::wall(), EventKind::Link, message);
         let _ = news.send(LinkNews::Tell(event)).await;
+    }
+}
+
+/// What of a reason is the same the next time: a wrong clock's has the time in it, and would be news each second.
+fn gist(why: &str) -> String {
+    why.chars().filter(|it| !it.is_ascii_digit()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_tries_on_is_told_of_once_though_time_goes_on() {
+        let (refusals, refused) = mpsc::channel(QUEUE);
+        let (news, mut told) = mpsc::channel(QUEUE);
+        for second in 10..60 {
+            let address = ([192, 0, 2, 7], 50_000 + second).into();
+            let why = format!("it ended, and this machine's clock says 2026-12-20 08:00:{second}");
+            let refusal = LinkRefusal { address, why };
+            refusals.send(refusal).await.expect("it is heard");
+        }
+        drop(refusals);
+        tell_refusals(refused, news).await;
+        assert!(told.recv().await.is_some());
+        assert!(told.recv().await.is_none(), "told again");
     }
 }

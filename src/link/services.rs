@@ -23,10 +23,14 @@ use tokio::time::timeout;
 
 /// The version of an answer.
 const VERSION: u32 = 1;
+/// Bytes of a peer's revision.
+const LONGEST_REVISION: usize = 64;
+/// Characters of why a record is not understood.
+const LONGEST_WHY: usize = 200;
 /// How old what is read from the store may be: one reading serves all who ask at the time.
 const FRESH: Duration = Duration::from_millis(500);
-/// How long the store may take.
-const READING: Duration = Duration::from_millis(1_500);
+/// How long the store may take: less than who asks waits, so that a store that hangs is told of and not taken for a site that is gone.
+const READING: Duration = Duration::from_millis(1_000);
 /// How long one gateway of a peer may take to connect and answer.
 const TRY: Duration = Duration::from_millis(1_500);
 
@@ -156,7 +160,18 @@ impl Open {
 
 impl ServicesAnswer {
     /// One service that does not decode hides no other.
-    fn decode(self) -> Pulled {
+    fn decode(self) -> Result<Pulled, String> {
+        let revision = &self.revision;
+        if revision.is_empty()
+            || revision.len() > LONGEST_REVISION
+            || !revision.bytes().all(|it| it.is_ascii_alphanumeric())
+        {
+            // It is asked with, as a part of a URL.
+            return Err(format!(
+                "it names a revision of {} bytes that is none; look what answers there",
+                revision.len()
+            ));
+        }
         let mut shared = SharedServices::default();
         for (name, document) in self.services {
             let Ok(name) = ServiceName::parse(&name) else {
@@ -170,18 +185,24 @@ impl ServicesAnswer {
             }
             match ServiceRecord::deserialize(&document) {
                 Ok(record) => drop(shared.services.insert(name, record)),
-                Err(why) => drop(shared.undecodable.insert(name, why.to_string())),
+                Err(why) => drop(shared.undecodable.insert(name, brief(&why.to_string()))),
             }
         }
         let elsewhere = self.elsewhere.iter();
         shared.elsewhere = elsewhere
             .filter_map(|it| ServiceName::parse(it).ok())
             .collect();
-        Pulled::New {
+        Ok(Pulled::New {
             revision: self.revision,
             services: shared,
-        }
+        })
     }
+}
+
+/// What a peer wrote stands in it, and people read it.
+fn brief(why: &str) -> String {
+    let plain = |it: char| if it.is_control() { ' ' } else { it };
+    why.chars().take(LONGEST_WHY).map(plain).collect()
 }
 
 /// The way to peers' gateways, one kept connection to each peer.
@@ -230,30 +251,39 @@ impl Way {
             let answer = call.services(known).await?;
             Ok::<_, String>((call, answer))
         });
-        match asked
-            .await
+        let asked = asked.await;
+        let (call, answer) = asked
             .unwrap_or_else(|_| Err(format!("no answer in {TRY:?}")))
-        {
-            Ok((call, answer)) => {
+            .inspect_err(|_| peer.turn_on())?;
+        let pulled = match answer {
+            Ok(None) => Ok(Pulled::Same),
+            Ok(Some(it)) if it.v == VERSION => it.decode(),
+            Ok(Some(it)) => Err(format!(
+                "it answers in version {}, and this minato reads {VERSION}; bring both sites to the same version",
+                it.v
+            )),
+            Err(why) => Err(why),
+        };
+        Ok(match pulled {
+            Ok(pulled) => {
                 *peer.call.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
-                match answer {
-                    None => Ok(Pulled::Same),
-                    Some(it) if it.v == VERSION => Ok(it.decode()),
-                    Some(it) => Err(format!(
-                        "it answers in version {}, and this minato reads {VERSION}; bring both sites to the same version",
-                        it.v
-                    )),
-                }
+                pulled
             }
             Err(why) => {
-                peer.turn.fetch_add(1, Ordering::Relaxed);
-                Err(why)
+                // Another gateway of it may be able to.
+                peer.turn_on();
+                Pulled::Unable(why)
             }
-        }
+        })
     }
 }
 
 impl Peer {
+    /// The next time another one is asked.
+    fn turn_on(&self) {
+        self.turn.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The next address of the next gateway.
     async fn address(&self) -> Result<SocketAddr, String> {
         let turn = self.turn.load(Ordering::Relaxed);
@@ -269,5 +299,47 @@ impl Peer {
 impl PeerServices for Way {
     fn pull<'a>(&'a self, site: &'a SiteId, known: Option<&'a str>) -> Pulling<'a> {
         Box::pin(self.ask(site, known))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(revision: &str, services: &[(&str, serde_json::Value)]) -> ServicesAnswer {
+        ServicesAnswer {
+            v: VERSION,
+            revision: revision.to_owned(),
+            services: services
+                .iter()
+                .map(|(name, document)| ((*name).to_owned(), document.clone()))
+                .collect(),
+            elsewhere: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn a_revision_that_cannot_be_asked_with_is_no_answer() {
+        let long = "a".repeat(65);
+        for revision in ["", "a b", "a&known=", "a\r\n", long.as_str()] {
+            assert!(answer(revision, &[]).decode().is_err(), "{revision:?}");
+        }
+        assert!(answer("00ff", &[]).decode().is_ok());
+    }
+
+    #[test]
+    fn why_a_record_is_not_understood_is_short() {
+        let source = format!("\u{1b}[2J{}", "x".repeat(100_000));
+        let document = serde_json::json!({"v": 1, "source": source});
+        let decoded = answer("1", &[("library", document)]).decode();
+        let Ok(Pulled::New { services, .. }) = decoded else {
+            panic!("{decoded:?}");
+        };
+        let why: Vec<&String> = services.undecodable.values().collect();
+        assert_eq!(why.len(), 1);
+        assert!(
+            why[0].chars().count() <= LONGEST_WHY && !why[0].contains('\u{1b}'),
+            "{why:?}"
+        );
     }
 }

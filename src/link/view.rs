@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A wall clock that is this far off makes certificates and schedules go wrong.
 const CLOCK_OFF_MS: i64 = 5_000;
 
+/// One thing about one gateway is told of once in this time, whatever it says in between.
+const QUIET_MS: u64 = 600_000;
+
 /// Shared by the health loop and the admin API.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkView(Arc<Mutex<Lines>>);
@@ -22,9 +25,12 @@ struct Line {
     sight: Sight,
     /// Since when it is up, or down.
     since: Timestamp,
-    /// Its version and clock, as they were told.
+    /// Its version.
     version: String,
-    is_clock_told: bool,
+    is_clock_off: bool,
+    /// When its version and its clock were last told of.
+    version_told: Option<Timestamp>,
+    clock_told: Option<Timestamp>,
 }
 
 impl LinkView {
@@ -54,11 +60,15 @@ impl LinkView {
             version: before
                 .as_ref()
                 .map_or_else(String::new, |it| it.version.clone()),
-            is_clock_told: before.is_some_and(|it| it.is_clock_told),
+            is_clock_off: before.as_ref().is_some_and(|it| it.is_clock_off),
+            version_told: before.as_ref().and_then(|it| it.version_told),
+            clock_told: before.and_then(|it| it.clock_told),
         };
         if let Heard::Up(state) = &sight.heard {
             let own = env!("CARGO_PKG_VERSION");
-            if state.version != line.version && state.version != own {
+            let is_other = state.version != line.version && state.version != own;
+            if is_other && is_due(line.version_told, at) {
+                line.version_told = Some(at);
                 let message = format!(
                     "{} at {} runs minato {}, this gateway {own}: bring both to the same version",
                     key.site, key.address, state.version
@@ -67,7 +77,8 @@ impl LinkView {
             }
             line.version.clone_from(&state.version);
             let is_off = sight.clock_off_ms.abs() > CLOCK_OFF_MS;
-            if is_off && !line.is_clock_told {
+            if is_off && !line.is_clock_off && is_due(line.clock_told, at) {
+                line.clock_told = Some(at);
                 let seconds = sight.clock_off_ms / 1_000;
                 let message = format!(
                     "the clock of {} at {} is {seconds} s off this machine's: one of the two is wrong",
@@ -75,7 +86,7 @@ impl LinkView {
                 );
                 events.push(Event::warn(at, EventKind::Link, message).hint("timedatectl status"));
             }
-            line.is_clock_told = is_off;
+            line.is_clock_off = is_off;
         }
         site.insert(key.clone(), line);
         events
@@ -146,6 +157,10 @@ impl LinkView {
     }
 }
 
+fn is_due(told: Option<Timestamp>, now: Timestamp) -> bool {
+    told.is_none_or(|at| now.0.abs_diff(at.0) >= QUIET_MS)
+}
+
 fn is_up(sight: &Sight) -> bool {
     matches!(sight.heard, Heard::Up(_))
 }
@@ -196,5 +211,47 @@ fn shown(key: &GatewayKey, line: &Line) -> LinkStatus {
         loss: sight.loss,
         version: line.version.clone(),
         clock_off_ms: sight.clock_off_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minato_config::NodeId;
+    use minato_health::LinkState;
+    use std::net::SocketAddr;
+
+    #[test]
+    fn a_peer_that_says_something_else_each_time_is_told_of_once() {
+        let view = LinkView::new(&BTreeMap::new());
+        let site = SiteId::parse("osaka").expect("a site");
+        let key = GatewayKey {
+            site: site.clone(),
+            address: SocketAddr::from(([192, 0, 2, 7], 8443)),
+        };
+        let mut told = Vec::new();
+        for round in 0..100_u32 {
+            let state = LinkState {
+                v: 1,
+                site: site.clone(),
+                node: NodeId::parse("gw1").expect("a node"),
+                version: format!("9.0.{round}"),
+                now: Timestamp(0),
+                services: BTreeMap::new(),
+            };
+            let sight = Sight {
+                heard: Heard::Up(Arc::new(state)),
+                delay: None,
+                loss: 0.0,
+                clock_off_ms: i64::from(round % 2) * 10_000,
+            };
+            let at = Timestamp(u64::from(round) * 500);
+            told.extend(view.take(&key, &sight, at));
+        }
+        let texts: Vec<String> = told.iter().map(|it| it.message.clone()).collect();
+        assert_eq!(texts.len(), 3, "{texts:?}");
+        assert!(texts[0].contains("is up"), "{texts:?}");
+        assert!(texts[1].contains("runs minato 9.0.0"), "{texts:?}");
+        assert!(texts[2].contains("10 s off"), "{texts:?}");
     }
 }

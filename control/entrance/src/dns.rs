@@ -117,7 +117,7 @@ impl Line {
         let mut addresses = std::collections::BTreeSet::new();
         for kind in [RecordType::A, RecordType::AAAA] {
             let answer = self.ask(place.question(kind)).await?;
-            addresses.extend(place.addresses_in(&answer));
+            addresses.extend(place.addresses_in(&answer)?);
         }
         Ok(Seen {
             claim: place.claim_in(&claim),

@@ -18,6 +18,9 @@ const KEPT: usize = 2_048;
 /// Of its last line.
 const LINE: usize = 200;
 
+/// How long one that was killed may take to be gone.
+const REAPING: Duration = Duration::from_secs(5);
+
 /// One run.
 #[derive(Debug, Clone)]
 pub struct Call<'a> {
@@ -75,14 +78,33 @@ impl fmt::Display for Ended {
     }
 }
 
-/// Runs it to its end.
+/// What it started goes with it, also where nobody waits for its end any more.
+#[derive(Debug)]
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        let id = child.id().and_then(|it| i32::try_from(it).ok());
+        Self(id.and_then(Pid::from_raw))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.take() {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Runs it to its end. Dropped before that, it kills the command with all that it started.
 pub async fn run(call: &Call<'_>) -> Ended {
     let (mut child, mut output) = match start(call) {
         Ok(started) => started,
         Err(error) => return Ended::NotStarted(error.to_string()),
     };
-    let group = child.id().and_then(|it| i32::try_from(it).ok());
-    let group = group.and_then(Pid::from_raw);
+    // Declared after the child, so dropped before it: its number is still its own then.
+    let mut group = Group::of(&child);
     let mut said = VecDeque::new();
     let input = child.stdin.take();
     let feed = async {
@@ -96,11 +118,12 @@ pub async fn run(call: &Call<'_>) -> Ended {
         child.wait().await
     })
     .await;
-    if ended.is_err()
-        && let Some(group) = group
-    {
-        let _ = kill_process_group(group, Signal::KILL);
-        let _ = child.wait().await;
+    if ended.is_err() {
+        drop(group);
+        // One that a dead disk holds in the kernel is left to itself.
+        let _ = timeout(REAPING, child.wait()).await;
+    } else {
+        group.0 = None;
     }
     let said = last_line(said.make_contiguous());
     match ended {
@@ -219,5 +242,26 @@ mod tests {
             absent.contains("could not be run: No such file"),
             "{absent}"
         );
+    }
+
+    #[tokio::test]
+    async fn who_is_no_longer_waited_for_ends_with_its_children() {
+        let (told, word) = std::io::pipe().unwrap();
+        let word = std::os::fd::OwnedFd::from(word);
+        let path = format!("/proc/{}/fd/{}", std::process::id(), {
+            use std::os::fd::AsRawFd as _;
+            word.as_raw_fd()
+        });
+        // The child's child holds the pipe open for as long as it lives, and says when it does.
+        let script = format!("exec 3>{path}; (echo begun >&3; sleep 1000) & wait");
+        let running = tokio::spawn(async move { of(&script, b"", PATIENCE).await });
+        let mut told = Receiver::from_owned_fd(told.into()).unwrap();
+        let mut begun = [0; 6];
+        let said = timeout(PATIENCE, told.read_exact(&mut begun)).await;
+        said.expect("it does not begin").unwrap();
+        drop(word);
+        running.abort();
+        let rest = timeout(PATIENCE, told.read(&mut begun)).await;
+        assert_eq!(rest.expect("its child lives on").unwrap(), 0);
     }
 }

@@ -3,15 +3,15 @@
 use super::record::MirrorRecord;
 use crate::World;
 use minato_config::{
-    Backend, Consent, MirrorMode, Service, ServiceName, ServiceRecord, SiteId, Sites, Source,
-    Standby,
+    Backend, Consent, MirrorMode, RoutePattern, Service, ServiceName, ServiceRecord, SiteId, Sites,
+    Source, Standby,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A peer that was not heard for so long is unreachable to this site's leader.
 pub const UNREACHABLE: Duration = Duration::from_secs(3);
-/// How long every site that comes before must be reachable again before what was started for its absence ends. Longer than gateways take to
+/// How long one of the sites that come before must be reachable again before what was started for its absence ends. Longer than gateways take to
 /// go back (60 s and its steps), so that nobody is sent to what is being stopped.
 pub const COOL_DOWN: Duration = Duration::from_secs(300);
 
@@ -57,6 +57,10 @@ pub struct Stand {
 /// Decides for every mirrored service. `reach`: every peer that is asked; one that is not there is no peer any more.
 pub fn stand(world: &World, site: &SiteId, reach: &BTreeMap<SiteId, Reach>) -> Stand {
     let mut all = Stand::default();
+    if world.mirrors.is_empty() {
+        return all;
+    }
+    let mut held = Held::of(world);
     for ((home, name), mirrored) in &world.mirrors {
         let old = world.services.get(name);
         if let Some(text) = conflict(world, home, name) {
@@ -82,9 +86,14 @@ pub fn stand(world: &World, site: &SiteId, reach: &BTreeMap<SiteId, Reach>) -> S
         if record.removed && old.is_none_or(|it| it.value.removed) {
             continue;
         }
+        if let Some(text) = held.clash(home, &record) {
+            all.alarms.push((name.clone(), text));
+            continue;
+        }
         if old.is_some_and(|it| it.value == record) {
             continue;
         }
+        held.add(&record);
         let news = news(name, home, old_mode, mode, record.removed);
         all.steps.push(StandStep {
             record,
@@ -93,6 +102,43 @@ pub fn stand(world: &World, site: &SiteId, reach: &BTreeMap<SiteId, Reach>) -> S
         });
     }
     all
+}
+
+/// Who has which route here, and by which file or site.
+#[derive(Default)]
+struct Held(BTreeMap<RoutePattern, (ServiceName, Source)>);
+
+impl Held {
+    /// Of files before mirrors: what this site owns is its own.
+    fn of(world: &World) -> Self {
+        let mut held = Self::default();
+        let is_own = |it: &ServiceRecord| matches!(it.source, Source::File { .. });
+        let all = || world.services.values().map(|it| &it.value);
+        all().filter(|it| is_own(it)).for_each(|it| held.add(it));
+        all().filter(|it| !is_own(it)).for_each(|it| held.add(it));
+        held
+    }
+
+    fn add(&mut self, record: &ServiceRecord) {
+        let routes = record.service.routes.iter().filter(|_| !record.removed);
+        for route in routes {
+            let holder = || (record.service.name.clone(), record.source.clone());
+            self.0.entry(route.pattern.clone()).or_insert_with(holder);
+        }
+    }
+
+    /// A peer takes no visitors from a service that is here: not by a mistake, and not on purpose.
+    fn clash(&self, home: &SiteId, record: &ServiceRecord) -> Option<String> {
+        let name = &record.service.name;
+        let mut routes = record.service.routes.iter().filter(|_| !record.removed);
+        let (pattern, (holder, source)) = routes.find_map(|it| {
+            let held = self.0.get(&it.pattern)?;
+            (held.0 != *name).then_some((&it.pattern, held))
+        })?;
+        Some(format!(
+            "{name} of {home} wants the route {pattern}, which is that of {holder} here ({source}): {holder} keeps it, and {name} stays as it is here; take the route out of one of the two"
+        ))
+    }
 }
 
 /// Names that two sites own, of which one is served here.

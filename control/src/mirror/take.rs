@@ -2,7 +2,7 @@
 
 use super::record::{MirrorRecord, SharedServices};
 use crate::World;
-use minato_config::{ServiceName, ServiceRecord, SiteId, Source, Timestamp};
+use minato_config::{ServiceName, ServiceRecord, SiteId, Sites, Source, Timestamp};
 use std::collections::BTreeMap;
 
 /// Names in one sentence.
@@ -54,7 +54,7 @@ pub fn take(
         .collect();
     let mut taken = Taken::default();
     for (service, record) in answer.services.iter().take(MOST) {
-        if !is_shared(service, record, site) {
+        if !is_shared(home, service, record, site) {
             continue;
         }
         let old = known.get(service);
@@ -137,10 +137,12 @@ pub fn take(
     taken
 }
 
-/// The peer says so, but its own record decides.
-fn is_shared(service: &ServiceName, record: &ServiceRecord, site: &SiteId) -> bool {
-    let sites = record.service.sites.as_ref();
-    record.service.name == *service && sites.is_some_and(|it| it.place(site).is_some())
+/// The peer says so, but its own record decides: it must be one of its own files, whose order names both sites.
+fn is_shared(home: &SiteId, service: &ServiceName, record: &ServiceRecord, site: &SiteId) -> bool {
+    let names = |it: &Sites| it.place(home).is_some() && it.place(site).is_some();
+    record.service.name == *service
+        && matches!(record.source, Source::File { .. })
+        && record.service.sites.as_deref().is_some_and(names)
 }
 
 fn vanished_text(home: &SiteId, services: &[&str]) -> Option<String> {

@@ -3,8 +3,8 @@
 use super::{COOL_DOWN, MirrorRecord, Reach, SharedServices, UNREACHABLE, stand, take};
 use crate::{OrderRecord, Stored, World};
 use minato_config::{
-    Backend, Command, Consent, Health, Service, ServiceName, ServiceRecord, SiteId, Sites, Source,
-    Standby, Timestamp,
+    Backend, Command, Consent, Health, HostPattern, PathPrefix, Route, RouteAction, RoutePattern,
+    Service, ServiceName, ServiceRecord, SiteId, Sites, Source, Standby, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -348,4 +348,76 @@ fn what_does_not_name_this_site_is_not_taken() {
     story.answer.services.insert(name("shop"), it);
     assert_eq!(story.turn(), [""; 0]);
     assert!(story.world.mirrors.is_empty());
+}
+
+#[test]
+fn what_is_no_file_of_the_peer_or_does_not_name_the_peer_is_not_taken() {
+    let mut story = Story::new();
+    let mut it = record("library", Standby::Warm);
+    edit(&mut it, |it| it.order = vec![site("osaka")]);
+    story.share(it);
+    let mut it = record("shop", Standby::Warm);
+    let mode = minato_config::MirrorMode::Warm;
+    let home = site("kyoto");
+    it.source = Source::Mirror { home, mode };
+    story.share(it);
+    assert_eq!(story.turn(), [""; 0]);
+    assert!(story.world.mirrors.is_empty());
+}
+
+fn route(host: &str) -> Route {
+    Route {
+        pattern: RoutePattern {
+            host: HostPattern::Exact(host.to_owned()),
+            path: PathPrefix("/".to_owned()),
+        },
+        action: RouteAction::Forward { strip: false },
+    }
+}
+
+#[test]
+fn a_peer_takes_no_route_from_a_service_that_is_here() {
+    let mut story = Story::new();
+    let mut own = record("www", Standby::Warm);
+    (own.service.sites, own.service.routes) = (None, vec![route("www.example.org")]);
+    story.world.services.insert(
+        name("www"),
+        Stored {
+            value: own,
+            modified: 7,
+        },
+    );
+    // Sorted before it, so that a gateway that starts would give it the route.
+    let mut taker = record("aaa", Standby::Warm);
+    taker.service.routes = vec![route("a.example.org"), route("www.example.org")];
+    story.share(taker.clone());
+    let told = story.turn();
+    let clash = "aaa of tokyo wants the route www.example.org, which is that of www here (services/www.toml)";
+    assert!(told.iter().any(|it| it.contains(clash)), "{told:?}");
+    assert!(!story.world.services.contains_key(&name("aaa")));
+    // Without it it is welcome, and cannot take it later.
+    taker.service.routes.truncate(1);
+    story.share(taker.clone());
+    story.turn();
+    assert!(story.world.services.contains_key(&name("aaa")));
+    taker.service.routes.push(route("www.example.org"));
+    story.share(taker.clone());
+    assert!(story.turn().iter().any(|it| it.contains(clash)));
+    let here = |story: &Story| story.world.services[&name("aaa")].value.clone();
+    assert_eq!(here(&story).service.routes.len(), 1);
+    // Of two mirrored ones the second does not get it either.
+    let mut second = record("bbb", Standby::Warm);
+    second.service.routes = vec![route("a.example.org")];
+    story.share(second);
+    let told = story.turn();
+    assert!(
+        told.iter()
+            .any(|it| it.contains("bbb of tokyo wants the route a.example.org")),
+        "{told:?}"
+    );
+    // What clashes can still end.
+    taker.removed = true;
+    story.share(taker);
+    story.turn();
+    assert!(here(&story).removed);
 }

@@ -268,7 +268,10 @@ impl Identity {
                     (_, Some((since, _))) => since,
                     _ => now,
                 };
-                let is_same = old.fault.as_ref().is_some_and(|it| same(it, &fault));
+                let before = old.fault.as_ref().filter(|it| same(it, &fault));
+                let is_same = before.is_some();
+                // With the moment at which it was found: else it would be news at every look.
+                let fault = before.cloned().unwrap_or(fault);
                 let was_told = progress.trouble.is_some_and(|it| it.1) && is_same;
                 let waits = fault.may_pass() && now.since(since) < patience;
                 if !was_told && !waits {

@@ -83,8 +83,12 @@ impl Own {
         })
     }
 
-    /// Whether the next one is due at `now`: at two thirds of this one's life, if the next would live longer.
+    /// Whether the next one is due at `now`: at two thirds of this one's life, if the next would live longer; and where the clock
+    /// was set back so far that this one is about to be valid in the future only (a machine that starts with a wrong clock).
     pub(crate) fn is_due(&self, now: Moment, intermediate_end: Moment) -> bool {
+        if now.after(EARLIER / 2) < self.made {
+            return true;
+        }
         let life = self.until.since(self.made);
         let two_thirds = self.made.after(life * 2 / 3);
         now >= two_thirds && end(now, intermediate_end) >= self.until.after(LEAST_GAIN)

@@ -115,15 +115,20 @@ impl Place {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// The addresses of the name in an answer.
-    pub(super) fn addresses_in(&self, answer: &Message) -> Vec<IpAddr> {
+    /// The addresses of the name in an answer. A name that is an alias has none, and a server drops what is added to it without a
+    /// word (RFC 2136, 3.4.2.2).
+    pub(super) fn addresses_in(&self, answer: &Message) -> Result<Vec<IpAddr>, Trouble> {
         let own = answer.answers.iter().filter(|it| it.name == self.name);
-        own.filter_map(|it| match &it.data {
-            RData::A(it) => Some(IpAddr::V4(it.0)),
-            RData::AAAA(it) => Some(IpAddr::V6(it.0)),
-            _ => None,
-        })
-        .collect()
+        let mut addresses = Vec::new();
+        for it in own {
+            match &it.data {
+                RData::A(it) => addresses.push(IpAddr::V4(it.0)),
+                RData::AAAA(it) => addresses.push(IpAddr::V6(it.0)),
+                RData::CNAME(_) => return Err(Trouble::Alias),
+                _ => {}
+            }
+        }
+        Ok(addresses)
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) enum Trouble {
     NotZone,
     /// It is no authority for the zone.
     NotAuthority,
+    /// The name has a CNAME, beside which there are no addresses.
+    Alias,
     /// Another answer of failure, by its name.
     Code(String),
     /// The claim is not what was read: somebody wrote in between.
@@ -97,6 +99,9 @@ impl fmt::Display for Trouble {
             Self::NotZone => f.write_str("the name is not in the zone (NOTZONE); look at `zone`"),
             Self::NotAuthority => f.write_str(
                 "it is no authority for the zone; name the zone's primary in `server`",
+            ),
+            Self::Alias => f.write_str(
+                "the name is an alias (CNAME) there, and a server drops the addresses of an alias without a word; delete the CNAME, or set `name` to what it leads to",
             ),
             Self::Code(code) => write!(f, "it answers {code}; its log tells why"),
             Self::Raced => f.write_str("somebody else changed the name at the same time"),

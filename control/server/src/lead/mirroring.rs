@@ -24,8 +24,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 const EVERY: Duration = Duration::from_secs(1);
 /// A whole answer. Longer than the time after which a peer counts as unreachable is of no use.
 const ANSWER: Duration = Duration::from_secs(2);
+/// A peer of which this term has heard nothing yet gets so much longer than one that fell silent: its first gateways may be down,
+/// and a change of the leader is no reason to start what is cold.
+const FIRST: Duration = Duration::from_secs(10);
 /// Commits of one turn; the rest follows in the next.
 const MOST: usize = 100;
+/// Of these, those for what peers say: the others are for what their services should be here.
+const MOST_TAKEN: usize = 75;
+/// Turns in a row that write something before the rest of the leader's work has its turn: a peer that says something else each
+/// time must not keep this site from its own instances.
+const ROW: u32 = 3;
 /// How often a peer that does not answer is told of.
 const SAID: Duration = Duration::from_secs(600);
 
@@ -41,6 +49,8 @@ pub enum Pulled {
         /// What it shares.
         services: SharedServices,
     },
+    /// It is there and cannot say: its store is away, or its version is another. Why, in words.
+    Unable(String),
 }
 
 /// An answer, or why there is none.
@@ -72,6 +82,17 @@ struct Heard {
     why: String,
 }
 
+impl Heard {
+    fn reach(&self, now: Instant) -> Reach {
+        let lasts = now.saturating_duration_since(self.since);
+        if self.is_up {
+            Reach::Up(lasts)
+        } else {
+            Reach::Down(lasts)
+        }
+    }
+}
+
 type Known = BTreeMap<SiteId, Heard>;
 
 /// One commit to make.
@@ -88,6 +109,8 @@ pub(super) struct Mirroring {
     _tasks: JoinSet<()>,
     notes: Vec<(ServiceName, String)>,
     alarms: Vec<String>,
+    /// Turns that wrote something, since one did not.
+    row: u32,
 }
 
 impl Mirroring {
@@ -105,7 +128,7 @@ impl Mirroring {
                     services: None,
                     round: 0,
                     is_up: false,
-                    since: Instant::now(),
+                    since: Instant::now() + FIRST,
                     why: "it was not heard yet".to_owned(),
                 },
             );
@@ -121,6 +144,7 @@ impl Mirroring {
             _tasks: tasks,
             notes: Vec::new(),
             alarms: Vec::new(),
+            row: 0,
         }
     }
 
@@ -133,24 +157,22 @@ impl Mirroring {
 
     /// What is to be written now.
     pub(super) fn turn(&mut self, world: &World, site: &SiteId, now: Timestamp) -> Vec<Work> {
+        if self.row >= ROW {
+            self.row = 0;
+            return Vec::new();
+        }
         let heard = self.heard.borrow_and_update().clone();
+        let most_of_peer = (MOST_TAKEN / heard.len().max(1)).max(1);
         (self.notes, self.alarms) = (Vec::new(), Vec::new());
         let mut work = Vec::new();
         let mut reach = BTreeMap::new();
         for (home, it) in &heard {
-            let lasts = it.since.elapsed();
-            reach.insert(
-                home.clone(),
-                if it.is_up {
-                    Reach::Up(lasts)
-                } else {
-                    Reach::Down(lasts)
-                },
-            );
+            reach.insert(home.clone(), it.reach(Instant::now()));
             // Old answers of a peer that is away change nothing that they have not changed before.
             if let Some(services) = it.services.as_ref().filter(|_| it.is_up) {
                 let Taken { steps, alarms } = take(home, site, services, world, now);
-                work.extend(steps.into_iter().map(|it| Work::Mirror(Box::new(it))));
+                let steps = steps.into_iter().take(most_of_peer);
+                work.extend(steps.map(|it| Work::Mirror(Box::new(it))));
                 self.alarms.extend(alarms);
             }
         }
@@ -158,6 +180,7 @@ impl Mirroring {
         work.extend(steps.into_iter().map(|it| Work::Stand(Box::new(it))));
         self.notes = alarms;
         work.truncate(MOST);
+        self.row = if work.is_empty() { 0 } else { self.row + 1 };
         work
     }
 
@@ -182,7 +205,7 @@ async fn ask(way: Arc<dyn PeerServices>, site: SiteId, told: Arc<watch::Sender<K
         every.tick().await;
         let pulled = timeout(ANSWER, way.pull(&site, revision.as_deref())).await;
         let pulled = pulled.unwrap_or_else(|_| Err(format!("no answer in {ANSWER:?}")));
-        if let Err(why) = &pulled
+        if let Err(why) | Ok(Pulled::Unable(why)) = &pulled
             && said.is_none_or(|it| it.elapsed() >= SAID)
         {
             said = Some(Instant::now());
@@ -198,7 +221,7 @@ async fn ask(way: Arc<dyn PeerServices>, site: SiteId, told: Arc<watch::Sender<K
                 (heard.is_up, heard.since) = (is_up, Instant::now());
             }
             match pulled {
-                Ok(Pulled::Same) => turned,
+                Ok(Pulled::Same | Pulled::Unable(_)) => turned,
                 Ok(Pulled::New {
                     revision: new,
                     services,
@@ -261,4 +284,132 @@ pub(super) fn transaction(
         commit,
         events: vec![event],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minato_config::{ServiceRecord, Source, parse_service};
+    use minato_control::Stored;
+    use minato_control::mirror::MirrorRecord;
+    use std::path::Path;
+
+    fn site(name: &str) -> SiteId {
+        SiteId::parse(name).unwrap()
+    }
+
+    /// A service of `home` that osaka stands by for.
+    fn record(home: &str, name: &str) -> ServiceRecord {
+        let text = format!("command = [\"/bin/app\"]\nsites = [\"{home}\", \"osaka\"]\n");
+        let name = ServiceName::parse(name).unwrap();
+        ServiceRecord {
+            v: 1,
+            source: Source::File {
+                path: String::new(),
+            },
+            service: parse_service(Path::new("it.toml"), &name, &text).unwrap(),
+            removed: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_always_says_something_new_leaves_the_leader_its_turn() {
+        let mut world = World::default();
+        let value = MirrorRecord {
+            v: 1,
+            home: site("tokyo"),
+            record: record("tokyo", "library"),
+            since: Timestamp(0),
+        };
+        let key = (site("tokyo"), value.record.service.name.clone());
+        world.mirrors.insert(key, Stored { value, modified: 1 });
+        // What is written never shows, as if it were changed anew each time.
+        let mut mirroring = Mirroring::begin(None);
+        let turn = |it: &mut Mirroring| it.turn(&world, &site("osaka"), Timestamp(1)).len();
+        let turns: Vec<usize> = (0..8).map(|_| turn(&mut mirroring)).collect();
+        assert_eq!(turns, [1, 1, 1, 0, 1, 1, 1, 0]);
+    }
+
+    #[tokio::test]
+    async fn a_peer_with_much_to_say_leaves_others_their_part() {
+        let mut known = Known::new();
+        for (home, count) in [("kyoto", 1_000), ("tokyo", 1)] {
+            let records = (0..count).map(|it| record(home, &format!("{home}-{it}")));
+            let services = records.map(|it| (it.service.name.clone(), it)).collect();
+            let heard = Heard {
+                services: Some(Arc::new(SharedServices {
+                    services,
+                    ..SharedServices::default()
+                })),
+                round: 1,
+                is_up: true,
+                since: Instant::now(),
+                why: String::new(),
+            };
+            known.insert(site(home), heard);
+        }
+        let mut mirroring = Mirroring::begin(None);
+        mirroring.heard = watch::channel(known).1;
+        let work = mirroring.turn(&World::default(), &site("osaka"), Timestamp(1));
+        let of = |home: &str| {
+            let its = |it: &&Work| matches!(it, Work::Mirror(it) if it.home == site(home));
+            work.iter().filter(its).count()
+        };
+        assert_eq!((of("kyoto"), of("tokyo")), (37, 1));
+    }
+
+    /// A peer whose store is away.
+    #[derive(Debug)]
+    struct Mute;
+
+    impl PeerServices for Mute {
+        fn pull<'a>(&'a self, _site: &'a SiteId, _known: Option<&'a str>) -> Pulling<'a> {
+            Box::pin(async { Ok(Pulled::Unable("its store is away".to_owned())) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_whose_store_is_away_is_not_taken_for_gone() {
+        let peers = Peers {
+            sites: BTreeSet::from([site("tokyo")]),
+            way: Arc::new(Mute),
+        };
+        let mut mirroring = Mirroring::begin(Some(&peers));
+        let patience = Duration::from_secs(30);
+        let heard = timeout(
+            patience,
+            mirroring.heard.wait_for(|it| it[&site("tokyo")].is_up),
+        );
+        let heard = heard.await.expect("it counts as gone").unwrap().clone();
+        assert!(heard[&site("tokyo")].services.is_none(), "{heard:?}");
+    }
+
+    /// A peer that never answers.
+    #[derive(Debug)]
+    struct Silent;
+
+    impl PeerServices for Silent {
+        fn pull<'a>(&'a self, _site: &'a SiteId, _known: Option<&'a str>) -> Pulling<'a> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_leader_gives_a_peer_thirteen_seconds_to_be_heard() {
+        let peers = Peers {
+            sites: BTreeSet::from([site("tokyo")]),
+            way: Arc::new(Silent),
+        };
+        let elected = Instant::now();
+        let mirroring = Mirroring::begin(Some(&peers));
+        let heard = mirroring.heard.borrow()[&site("tokyo")].clone();
+        let after = |seconds: u64| heard.reach(elected + Duration::from_secs(seconds));
+        let gone = minato_control::mirror::UNREACHABLE;
+        let lasts = |reach: Reach| match reach {
+            Reach::Down(lasts) => lasts,
+            Reach::Up(_) => panic!("nothing was heard"),
+        };
+        assert!(lasts(after(12)) < gone);
+        assert!(lasts(after(14 + elected.elapsed().as_secs())) >= gone);
+    }
 }

@@ -121,3 +121,35 @@ fn a_clock_that_is_set_right_is_enough() {
     );
     assert_eq!(tokyo.standing().trouble(START), None);
 }
+
+#[test]
+fn a_clock_that_was_ahead_leaves_no_certificate_of_the_future() {
+    let (root, clock) = (Root::new(), Clock::at(START.after(DAY * 9)));
+    let tokyo = gateway("tokyo", root.issue("tokyo"), &clock);
+    assert_eq!(tokyo.standing().own, Some(START.after(DAY * 39)));
+    // The machine's clock is set right; osaka's never was wrong.
+    clock.set(START.after(DAY));
+    let osaka = gateway("osaka", root.issue("osaka"), &clock);
+    tokyo.look();
+    connect(&tokyo, &osaka, "osaka").unwrap();
+    connect(&osaka, &tokyo, "tokyo").unwrap();
+    // Set back by a little it is not made anew again and again.
+    let before = START.after(DAY).before(Duration::from_secs(60));
+    clock.set(before);
+    assert_eq!(tokyo.look(), []);
+}
+
+#[test]
+fn what_is_wrong_is_the_same_text_as_the_clock_goes_on() {
+    let (root, clock) = (Root::new(), Clock::at(START));
+    let tokyo = gateway("tokyo", root.issue("tokyo"), &clock);
+    clock.set(START.after(DAY * 401));
+    tokyo.look();
+    let told = tokyo.trouble().unwrap();
+    assert!(told.contains("ended at"), "{told}");
+    for second in 1..60 {
+        clock.set(START.after(DAY * 401 + Duration::from_secs(second)));
+        tokyo.look();
+        assert_eq!(tokyo.trouble().as_ref(), Some(&told));
+    }
+}
