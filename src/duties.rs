@@ -4,10 +4,11 @@
 //! Taken up at the start, laid down at the stop or when another process takes over; taken up again where that comes to
 //! nothing. Not here: serving requests, which more than one process may do (`serving`, `gateway`).
 
+use crate::certificates::Ends;
 use crate::clock;
 use crate::entrance::Entrance;
 use crate::gateway::{GatewayView, LastGood, Reporter, Reports, Source};
-use crate::link::{Known, Shelf, Way};
+use crate::link::{Desk, Known, Shelf, Way};
 use crate::site_store::{self, SiteStore};
 use crate::upgrade::Progress;
 use crate::view::ProcessView;
@@ -41,8 +42,12 @@ pub(crate) struct Charge {
     pub(crate) node: NodeId,
     /// Who this machine is to other sites; `None` where it has no links.
     pub(crate) known: Option<Known>,
+    /// When its certificates end.
+    pub(crate) ends: Arc<Ends>,
     /// From which peers are told of this site's services.
     pub(crate) shelf: Shelf,
+    /// What the control of peers asks of this site's.
+    pub(crate) desk: Desk,
     pub(crate) keys: Keys,
     /// When this process began.
     pub(crate) since: Timestamp,
@@ -118,6 +123,7 @@ impl Duties {
             &events,
             folder.clone(),
         );
+        charge.desk.attach(Arc::clone(&about));
         admin.set_nonblocking(true)?;
         let admin = tokio::net::TcpListener::from_std(admin)?;
         // Without the gateway's role nothing is probed or reported: the store says what other gateways think.
@@ -203,6 +209,7 @@ impl Duties {
     /// Ends every part, the store last. `how`: what becomes of the instances.
     pub(crate) async fn lay_down(mut self, charge: &Charge, how: Stop) -> anyhow::Result<()> {
         charge.shelf.detach();
+        charge.desk.detach();
         let _ = self.agent_stop.send(how);
         let result = match self.agent {
             Some(_) => join(&mut self.agent).await,
@@ -300,6 +307,9 @@ impl Charge {
                     .map(|it| it.views())
                     .unwrap_or_default(),
             }),
+            peers: self.peers(),
+            certificates: Some(self.ends.clone()),
+            quiet: self.quiet(),
         })
     }
 
@@ -322,8 +332,19 @@ impl Charge {
             site: self.settings.site.clone(),
             decisions: Some(self.settings.data.join("decisions")),
             peers: self.peers(),
+            doors: Some(self.entrance.clone()),
+            certificates: Some(self.ends.clone()),
             ..LeadOptions::new(self.keys.clone(), self.node.clone())
         }
+    }
+
+    /// How long the entrance of a site that was left must be quiet: twice what answers of name servers live.
+    fn quiet(&self) -> Duration {
+        let names = self.settings.entrance.dns.values();
+        names
+            .map(|it| it.ttl * 2)
+            .max()
+            .unwrap_or(Duration::from_secs(120))
     }
 
     /// Whose services are mirrored.

@@ -4,6 +4,7 @@
 //! talk to it over the admin API. Nothing is decided here.
 
 mod asked;
+mod certificates;
 mod cli;
 mod client;
 mod clock;

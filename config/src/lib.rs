@@ -9,6 +9,7 @@ mod entrance;
 mod id;
 mod image;
 mod limit;
+mod order;
 mod parse;
 mod problem;
 mod route;
@@ -36,6 +37,7 @@ pub use image::{
     Resources, Secret, SecretForm,
 };
 pub use limit::{Limits, Timeouts};
+pub use order::OrderRecord;
 pub use parse::{
     Conflict, check_sites, find_conflicts, parse_service, parse_settings, salvage_service,
     salvage_settings,

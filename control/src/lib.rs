@@ -15,7 +15,6 @@ pub mod mirror;
 mod node;
 mod node_clock;
 pub mod operation;
-mod order;
 mod plan;
 pub mod relay;
 mod restart;
@@ -33,12 +32,12 @@ pub use node::{
 };
 pub use node_clock::Clocks;
 pub use operation::{Operation, OperationId};
-pub use order::OrderRecord;
+pub use minato_config::OrderRecord;
 pub use plan::{
     Absence, AbsenceRecord, Absences, Action, Balancing, BalancingNext, Explanation, FAILED_PAUSE,
     Losses, NodeExplained, Object, Patience, Plan, REBALANCE_LIMIT, Rebalance, Relied, Room,
     STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, lacking_room, plan, plan_with,
-    settled, wanted, would_move,
+    settled, up, wanted, would_move,
 };
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
 pub use rollout::{

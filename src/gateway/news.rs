@@ -1,11 +1,20 @@
 //! What the operator reads when a standing changes. Pure.
 
-use minato_config::{ServiceName, SiteId, Timestamp};
+use minato_config::{OrderRecord, ServiceName, SiteId, Timestamp};
 use minato_control::{Event, EventKind};
 use minato_control_store::StoreError;
 use minato_health::Failure;
 use minato_health::site::{BACK, LEAVE_DEGRADED, LEAVE_GONE, SWINGS, Turn};
 use minato_proxy::{EndpointId, Standing, StandingChange};
+
+/// Another site comes first.
+pub(crate) fn led(name: &ServiceName, order: &OrderRecord, at: Timestamp) -> Event {
+    let OrderRecord {
+        first, epoch, who, ..
+    } = order;
+    let text = format!("visitors of {name} go to {first} first (epoch {epoch}, by {who})");
+    Event::info(at, EventKind::Link, text).of(name)
+}
 
 /// The event for a changed standing; `None` where others tell it.
 pub(crate) fn of(

@@ -1,7 +1,8 @@
 //! One connection to a gateway of another site, kept for questions.
 
 use super::services::ServicesAnswer;
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http::Method;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use minato_config::SiteId;
@@ -18,10 +19,13 @@ const MOST_BYTES: usize = 4 << 20;
 /// The same with whole records: some 10,000 services.
 const MOST_SERVICES: usize = 32 << 20;
 
+/// Bytes of an answer of another site's control: an operation of a thousand services.
+const MOST_CONTROL: usize = 2 << 20;
+
 /// Dropping it closes the connection.
 #[derive(Debug)]
 pub(super) struct Call {
-    sender: SendRequest<Empty<bytes::Bytes>>,
+    sender: SendRequest<Full<bytes::Bytes>>,
     driver: JoinHandle<()>,
 }
 
@@ -83,14 +87,52 @@ impl Call {
         Ok(Some(answer))
     }
 
+    /// Says something; an answer that is no 2xx is an error.
+    pub(super) async fn post(&mut self, path: &str, body: Vec<u8>) -> Result<(), String> {
+        let (status, text) = self.send(Method::POST, path, body, MOST_CONTROL).await?;
+        if status.is_success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&text);
+        let text: String = text.chars().filter(|it| !it.is_control()).take(200).collect();
+        Err(format!("it answers {status} {text}"))
+    }
+
+    /// Whatever another site's control answers.
+    pub(super) async fn control(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(http::StatusCode, bytes::Bytes), String> {
+        let path = format!("/v1/control/{path}");
+        self.send(method, &path, body, MOST_CONTROL).await
+    }
+
     async fn get(
         &mut self,
         path: &str,
         most: usize,
     ) -> Result<(http::StatusCode, bytes::Bytes), String> {
-        let request = http::Request::get(path)
+        let (status, body) = self.send(Method::GET, path, Vec::new(), most).await?;
+        if !status.is_success() && status != http::StatusCode::NOT_MODIFIED {
+            return Err(format!("it answers {status}"));
+        }
+        Ok((status, body))
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        most: usize,
+    ) -> Result<(http::StatusCode, bytes::Bytes), String> {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
             .header("host", "link")
-            .body(Empty::new())
+            .body(Full::from(body))
             .map_err(|it| it.to_string())?;
         let answer = self
             .sender
@@ -100,9 +142,6 @@ impl Call {
         let status = answer.status();
         let body = Limited::new(answer.into_body(), most);
         let body = body.collect().await.map_err(|it| it.to_string())?;
-        if !status.is_success() && status != http::StatusCode::NOT_MODIFIED {
-            return Err(format!("it answers {status}"));
-        }
         Ok((status, body.to_bytes()))
     }
 }

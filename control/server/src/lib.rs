@@ -16,10 +16,13 @@ mod stop;
 mod trouble;
 mod view;
 
-pub use admin::{About, Admin, serve};
+pub use admin::{About, Admin, answer_peer, serve};
 pub use claim::{ClaimOptions, claim_folder};
 pub use journal::{EventCounts, Journal, JournalOptions};
-pub use lead::{Hook, LeadOptions, LeaderRecord, PeerServices, Peers, Pulled, Pulling, lead};
+pub use lead::{
+    Answering, Certificates, Door, Doors, Hook, LeadOptions, LeaderRecord, PeerAnswer, PeerCall,
+    PeerServices, Peers, Pulled, Pulling, States, lead,
+};
 pub use view::{EndpointView, ServiceTraffic, View};
 
 /// A document as it is stored.

@@ -83,6 +83,9 @@ impl Api {
             events: site.events.clone(),
             folder: files,
             view: view.clone(),
+            peers: None,
+            certificates: None,
+            quiet: Duration::from_secs(120),
         });
         let task = tokio::spawn(serve(listener, admin, site.stop.subscribe()));
         Self {

@@ -43,6 +43,7 @@ struct Pair {
     copied: Option<u32>,
     sync_left: u64,
     fails: bool,
+    entrance: Entrance,
 }
 
 fn site(text: &str) -> SiteId {
@@ -59,6 +60,7 @@ impl Pair {
                 to: site("osaka"),
                 epoch: 4,
                 data,
+                cause: Cause::Planned,
                 timing: Timing {
                     quiet_ms: 4_000,
                     ..Timing::default()
@@ -84,6 +86,7 @@ impl Pair {
             copied: None,
             sync_left: 0,
             fails: false,
+            entrance: Entrance::Unasked,
         }
     }
 
@@ -106,6 +109,7 @@ impl Pair {
                 quiet_since: Some(Timestamp(self.source.last_visit)),
             }),
             sync: self.sync.clone(),
+            entrance: self.entrance.clone(),
         }
     }
 
@@ -147,6 +151,7 @@ impl Pair {
                     (self.source.over, self.source.expired) = (run, false);
                 }
             }
+            Order::Publish => self.entrance = Entrance::Done(Timestamp(self.now)),
             Order::Tell(epoch) if heard => self.source.epoch = self.source.epoch.max(*epoch),
             Order::Sync(run)
                 if self.sync != Sync::Running(*run) && self.sync != Sync::Done(*run) =>
@@ -282,7 +287,7 @@ fn an_undisturbed_switch_moves_and_says_that_the_old_site_is_safe() {
         let mut pair = Pair::new(data);
         run(&mut pair, None, |_| {});
         assert_eq!(pair.switch.state, SwitchState::Done, "{pair:#?}");
-        assert!(pair.switch.reason.contains("safe to power off"));
+        assert!(pair.switch.reason.contains("nobody comes to tokyo"));
         pair.is_whole();
         assert_eq!(
             pair.sync,

@@ -149,7 +149,9 @@ fn golden_observations_mean_what_they_say() {
 fn a_golden_operation_means_what_it_says() {
     let world = golden_world().world;
     let operation = &world.operations[&OperationId(12)].value;
-    let Work::Wave(wave) = &operation.work;
+    let Work::Wave(wave) = &operation.work else {
+        panic!("{operation:?}");
+    };
     let image = ImageReference::parse("registry.example/repo:3.2").unwrap();
     assert_eq!(wave.change, WaveChange::Image(image));
     assert_eq!((wave.size, wave.stop_after, wave.forgiven), (5, 2, 1));
