@@ -33,6 +33,7 @@ mod rollouts;
 mod scale;
 mod stop;
 mod support;
+mod switches;
 mod tls;
 mod upgrade;
 mod waves;

@@ -53,7 +53,6 @@ fn transaction(
             Action::ForgetService => commit
                 .and_delete(keys.text(&Key::Service(service.clone())))
                 .and_delete(keys.text(&Key::Intent(service.clone())))
-                .and_delete(keys.text(&Key::Order(service.clone())))
                 .and_delete(keys.text(&Key::Scale(service.clone())))
                 .and_delete(keys.text(&Key::Rollout(service.clone()))),
         };

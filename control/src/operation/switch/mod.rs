@@ -36,3 +36,5 @@ pub use way_back::{Asking, BackSeen, BackTurn, way_back};
 
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod tests;
