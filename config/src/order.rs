@@ -52,10 +52,8 @@ impl Sites {
 
     /// The site that comes first, with what was decided last.
     pub fn first(&self, order: Option<&OrderRecord>) -> Option<&SiteId> {
-        let decided = order.map(|it| &it.first);
-        decided
-            .filter(|it| self.place(it).is_some())
-            .or_else(|| self.order.first())
+        let decided = order.and_then(|it| self.place(&it.first));
+        self.order.get(usize::from(decided.unwrap_or(0)))
     }
 }
 
