@@ -113,9 +113,15 @@ mod tests {
         assert_eq!(sites(&order, Standby::Warm).led_by(&site("nara")), None);
         let active = sites(&order, Standby::Active);
         let led = |first: &str| active.led_by(&site(first)).unwrap().standby;
-        assert_eq!([led("tokyo"), led("osaka")], [Standby::Active, Standby::Warm]);
+        assert_eq!(
+            [led("tokyo"), led("osaka")],
+            [Standby::Active, Standby::Warm]
+        );
         let gone = record("nara", 1, 1);
         assert_eq!(active.first(Some(&gone)), Some(&site("tokyo")));
-        assert_eq!(active.first(Some(&record("kyoto", 1, 1))), Some(&site("kyoto")));
+        assert_eq!(
+            active.first(Some(&record("kyoto", 1, 1))),
+            Some(&site("kyoto"))
+        );
     }
 }

@@ -26,13 +26,13 @@ pub use clock_text::clock_text;
 pub use dependency::{Standing, Standings, Usable};
 pub use event::{Event, EventInstance, EventKind, Level, Line};
 pub use meta::{Confirmation, Doubt, FORMAT, Meta, StoreState};
+pub use minato_config::OrderRecord;
 pub use node::{
     ADOPTION_PATIENCE, Left, LeftState, Moment, Node, NodeAction, PlaceKey, Refusal, RunName,
     START_DEADLINE,
 };
 pub use node_clock::Clocks;
 pub use operation::{Operation, OperationId};
-pub use minato_config::OrderRecord;
 pub use plan::{
     Absence, AbsenceRecord, Absences, Action, Balancing, BalancingNext, Explanation, FAILED_PAUSE,
     Losses, NodeExplained, Object, Patience, Plan, REBALANCE_LIMIT, Rebalance, Relied, Room,

@@ -63,7 +63,12 @@ struct What {
     #[arg(value_name = "SERVICE")]
     service: Option<String>,
     /// Only these: names or patterns (`*` stands for any letters).
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "service")]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        conflicts_with = "service"
+    )]
     services: Vec<String>,
     /// Services between their begin and their move at once.
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -114,7 +119,9 @@ fn milliseconds(it: Duration) -> u64 {
 /// `90s`, `30m`, `2h`.
 fn length(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no length of time: write it like 90s, 30m or 2h");
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let seconds = match unit {
         "s" => 1,
@@ -179,7 +186,10 @@ async fn begin(
     let here: Status = client.get("/v1/status").await?;
     // Where it lives, as it is named to other commands.
     let there = (here.site != answer.site).then(|| answer.site.clone());
-    let site = there.as_ref().map(|it| format!(" --site {it}")).unwrap_or_default();
+    let site = there
+        .as_ref()
+        .map(|it| format!(" --site {it}"))
+        .unwrap_or_default();
     if !global.json {
         let name = if what.dry_run {
             format!("dry run: {}", begun.title)
@@ -193,7 +203,11 @@ async fn begin(
             } else {
                 format!("operation {}: ", back.id)
             };
-            print(&format!("and {number}{} {}\n", safe(&back.title), back.schedule))?;
+            print(&format!(
+                "and {number}{} {}\n",
+                safe(&back.title),
+                back.schedule
+            ))?;
         }
         for it in &answer.left_out {
             let word = paint("left out:", Tone::Doubtful);
@@ -206,10 +220,16 @@ async fn begin(
         return checked(&answer, what);
     }
     if !global.json && answer.undo.is_some() {
-        print(&format!("end it: minato operation abort {}{site}\n", begun.id))?;
+        print(&format!(
+            "end it: minato operation abort {}{site}\n",
+            begun.id
+        ))?;
     }
     if returns_at_once {
-        print(&format!("look at it: minato operation show {}{site}\n", begun.id))?;
+        print(&format!(
+            "look at it: minato operation show {}{site}\n",
+            begun.id
+        ))?;
         return Ok(ExitCode::SUCCESS);
     }
     follow(begun.id, there.as_deref(), client, global).await
@@ -220,7 +240,10 @@ fn checked(answer: &SwitchAnswer, what: &What) -> anyhow::Result<ExitCode> {
     let failing = answer.checks.iter().filter(|it| !it.met).count();
     if what.dry_run && failing > 0 {
         let all = answer.checks.len();
-        return Err(Refused(format!("{failing} of {all} checks fail: it would be refused")).into());
+        return Err(Refused(format!(
+            "{failing} of {all} checks fail: it would be refused"
+        ))
+        .into());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -559,7 +559,9 @@ impl HealthLoop {
         let queue = &entry.shared.queue;
         let begun = queue.in_flight().saturating_add(queue.waiting());
         let ended = self.options.metrics.traffic(name).requests;
-        self.options.visits.count(name, begun, ended, clock::wall());
+        self.options
+            .visits
+            .count(name, begun.into(), ended, clock::wall());
     }
 
     /// Tells the load of services that follow it.

@@ -62,7 +62,11 @@ mod tests {
             (8, 0, 9, Some(8)),
         ] {
             visits.count(&name, begun, ended, Timestamp(at));
-            assert_eq!(visits.quiet_since(&name), expected.map(Timestamp), "at {at}");
+            assert_eq!(
+                visits.quiet_since(&name),
+                expected.map(Timestamp),
+                "at {at}"
+            );
         }
     }
 }

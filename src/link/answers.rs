@@ -95,13 +95,14 @@ impl Answers {
         sites.place(asker)?;
         let own = entry.endpoints.iter().filter(|it| it.site().is_none());
         let up = own.filter(|it| it.standing() <= Standing::Suspect).count();
+        let queue = &entry.shared.queue;
         Some(SharedService {
             order: sites.order.clone(),
             wanted: entry.service.replicas.into(),
             up: u32::try_from(up).unwrap_or(u32::MAX),
             draining: entry.draining,
             decided: self.orders.of(&entry.service.name),
-            in_flight: entry.shared.queue.in_flight().saturating_add(entry.shared.queue.waiting()),
+            in_flight: u64::from(queue.in_flight()) + u64::from(queue.waiting()),
             quiet_since: self.visits.quiet_since(&entry.service.name),
         })
     }

@@ -94,7 +94,11 @@ impl Call {
             return Ok(());
         }
         let text = String::from_utf8_lossy(&text);
-        let text: String = text.chars().filter(|it| !it.is_control()).take(200).collect();
+        let text: String = text
+            .chars()
+            .filter(|it| !it.is_control())
+            .take(200)
+            .collect();
         Err(format!("it answers {status} {text}"))
     }
 

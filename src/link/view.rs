@@ -61,8 +61,7 @@ impl LinkView {
     /// Until every other site has answered, or all of its gateways have been asked in vain.
     pub(crate) async fn all_tried(&self) {
         let mut asked = self.asked.subscribe();
-        let is_over =
-            |all: &BTreeMap<SiteId, (usize, usize)>| all.values().all(|it| it.1 >= it.0);
+        let is_over = |all: &BTreeMap<SiteId, (usize, usize)>| all.values().all(|it| it.1 >= it.0);
         let _ = asked.wait_for(is_over).await;
     }
 

@@ -121,7 +121,9 @@ impl Way {
                     slowest = slowest.max(took);
                     states.push(state);
                 }
-                Ok((state, _)) => why = format!("who answers says that it is of site {}", state.site),
+                Ok((state, _)) => {
+                    why = format!("who answers says that it is of site {}", state.site)
+                }
                 Err(it) => why = it,
             }
         }
@@ -134,16 +136,20 @@ impl Way {
     async fn tell_all(&self, site: &SiteId, path: &str, body: Vec<u8>) -> Result<(), String> {
         let peer = self.peer(site)?;
         let body = &body;
-        let told = peer.addresses().await?.into_iter().map(|address| async move {
-            let told = timeout(TRY, async {
-                let mut call = self.open(site, peer, address).await?;
-                call.post(path, body.clone()).await?;
-                peer.keep(address, call);
-                Ok::<_, String>(())
+        let told = peer
+            .addresses()
+            .await?
+            .into_iter()
+            .map(|address| async move {
+                let told = timeout(TRY, async {
+                    let mut call = self.open(site, peer, address).await?;
+                    call.post(path, body.clone()).await?;
+                    peer.keep(address, call);
+                    Ok::<_, String>(())
+                });
+                let told = told.await.unwrap_or_else(|_| Err(late(TRY)));
+                told.map_err(|why| format!("{address}: {why}"))
             });
-            let told = told.await.unwrap_or_else(|_| Err(late(TRY)));
-            told.map_err(|why| format!("{address}: {why}"))
-        });
         let told = futures_util::future::join_all(told).await;
         told.into_iter().collect()
     }

@@ -17,8 +17,8 @@ mod scaling;
 mod switching;
 mod transaction;
 
-pub use hook::Hook;
 pub use doors::{Door, Doors};
+pub use hook::Hook;
 pub use peers::{Answering, PeerAnswer, PeerCall, PeerServices, Peers, Pulled, Pulling, States};
 pub use switching::Certificates;
 
@@ -38,12 +38,12 @@ use minato_control_store::keys::Keys;
 use minato_control_store::{Observed, Revision, SharedStore, StoreError};
 use mirroring::Mirroring;
 use saved::Saved;
-use switching::{Switching, Turned};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use switching::{Switching, Turned};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 

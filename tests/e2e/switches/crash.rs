@@ -1,7 +1,7 @@
 //! The machine that runs a switch is killed at one moment after another. It completes, or everything stays where it was; no request fails.
 
 use super::{Pair, number, until_operation};
-use crate::support::clock::{now, pause};
+use crate::support::clock::{now, pause, until};
 use std::time::Duration;
 
 /// Moments after the command, some of them in every phase: checks and start, the move, what comes after it.
@@ -14,7 +14,10 @@ fn a_runner_that_is_killed_leaves_a_switch_that_completes() {
     for moment in MOMENTS_MS {
         let load = pair.load(&pair.tokyo, "shared");
         load.wait_for(20);
-        let printed = pair.osaka.site.type_in(&["switch", "--to", "osaka", "--quiet", "1s", "--no-wait"]);
+        let printed =
+            pair.osaka
+                .site
+                .type_in(&["switch", "--to", "osaka", "--quiet", "1s", "--no-wait"]);
         let id = number(&printed);
         let began = now();
         while began.elapsed() < Duration::from_millis(moment) {
@@ -22,7 +25,10 @@ fn a_runner_that_is_killed_leaves_a_switch_that_completes() {
         }
         let answer = pair.osaka.site.api(&format!("/v1/operations/{id}"));
         let seen: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-        let phase = seen["steps"][0]["detail"].as_str().unwrap_or_default().to_owned();
+        let phase = seen["steps"][0]["detail"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let phase = phase.split(':').next().unwrap_or_default().to_owned();
         pair.osaka.site.crash();
         load.wait_for(60);
@@ -43,9 +49,19 @@ fn a_runner_that_is_killed_leaves_a_switch_that_completes() {
         ));
         report.nothing_failed();
         if moved {
-            let printed = pair.tokyo.site.type_in(&["switch", "--to", "tokyo", "--quiet", "0s"]);
+            let printed = pair
+                .tokyo
+                .site
+                .type_in(&["switch", "--to", "tokyo", "--quiet", "0s"]);
             assert!(printed.contains("safe to power off"), "{printed}");
             pair.until_serves("tokyo", "shared");
+            until("osaka's own store to have it", || {
+                let dry = pair
+                    .osaka
+                    .site
+                    .cli(&["switch", "--to", "osaka", "--dry-run"]);
+                dry.status.success().then_some(())
+            });
         }
     }
     eprintln!("{}", table.join("\n"));

@@ -75,12 +75,15 @@ impl Pair {
     pub(crate) fn until_serves(&self, site: &str, service: &str) {
         for cloud in [&self.tokyo, &self.osaka] {
             let mut last = String::new();
-            until(&format!("{service} to be served by {site} at {}", cloud.name), || {
-                let answer = get(cloud.site.gateway(), &format!("{service}.test"), "/who");
-                last = format!("{answer:?}");
-                let answer = answer.ok().filter(|it| it.status == 200)?;
-                (answer.text() == site).then_some(())
-            });
+            until(
+                &format!("{service} to be served by {site} at {}", cloud.name),
+                || {
+                    let answer = get(cloud.site.gateway(), &format!("{service}.test"), "/who");
+                    last = format!("{answer:?}");
+                    let answer = answer.ok().filter(|it| it.status == 200)?;
+                    (answer.text() == site).then_some(())
+                },
+            );
         }
     }
 
@@ -100,13 +103,21 @@ pub(crate) fn operation(cloud: &Cloud, id: u64) -> Value {
 
 /// Waits until it stands so.
 #[track_caller]
-pub(crate) fn until_operation(cloud: &Cloud, id: u64, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn until_operation(
+    cloud: &Cloud,
+    id: u64,
+    what: &str,
+    is_so: impl Fn(&Value) -> bool,
+) -> Value {
     let mut last = Value::Null;
-    until(&format!("operation {id} of {} to be {what}", cloud.name), || {
-        let answer = cloud.site.api(&format!("/v1/operations/{id}"));
-        last = serde_json::from_slice(&answer.body).ok()?;
-        is_so(&last).then(|| last.clone())
-    })
+    until(
+        &format!("operation {id} of {} to be {what}", cloud.name),
+        || {
+            let answer = cloud.site.api(&format!("/v1/operations/{id}"));
+            last = serde_json::from_slice(&answer.body).ok()?;
+            is_so(&last).then(|| last.clone())
+        },
+    )
 }
 
 pub(crate) fn has_moved(operation: &Value) -> bool {
@@ -120,18 +131,34 @@ pub(crate) fn has_moved(operation: &Value) -> bool {
 /// The number of what was begun, as the command says.
 #[track_caller]
 pub(crate) fn number(printed: &str) -> u64 {
-    let words = printed.split_whitespace().skip_while(|it| *it != "operation");
-    let number = words.skip(1).find_map(|it| it.trim_end_matches(':').parse().ok());
+    let words = printed
+        .split_whitespace()
+        .skip_while(|it| *it != "operation");
+    let number = words
+        .skip(1)
+        .find_map(|it| it.trim_end_matches(':').parse().ok());
     number.unwrap_or_else(|| panic!("no number in {printed}"))
 }
 
 #[track_caller]
 pub(crate) fn refused(output: &Output, words: &[&str]) {
     let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}{}", text(&output.stdout));
+    assert_eq!(
+        output.status.code(),
+        Some(3),
+        "{said}{}",
+        text(&output.stdout)
+    );
     for word in words {
         assert!(said.contains(word), "`{word}` is not in {said}");
     }
+}
+
+/// A time as an operator types it.
+pub(crate) fn in_a_month() -> String {
+    let mut date = std::process::Command::new("date");
+    let date = date.args(["-u", "-d", "+30 days", "+%Y-%m-%d 08:00 UTC"]);
+    text(&date.output().unwrap().stdout).trim().to_owned()
 }
 
 /// A client's longest wait, in words for the log of a test.

@@ -7,9 +7,18 @@ use crate::support::site::text;
 fn a_switch_that_cannot_work_is_refused_with_the_figure() {
     let pair = Pair::start(&["shared"], "");
     let (tokyo, osaka) = (&pair.tokyo.site, &pair.osaka.site);
-    refused(&tokyo.cli(&["switch", "--to", "kyoto"]), &["there is no site kyoto", "which knows osaka"]);
-    refused(&tokyo.cli(&["switch", "--to", "tokyo"]), &["nothing to move to tokyo"]);
-    refused(&tokyo.cli(&["switch", "--to", "osaka", "nothing"]), &["osaka: no service is called `nothing`"]);
+    refused(
+        &tokyo.cli(&["switch", "--to", "kyoto"]),
+        &["there is no site kyoto", "which knows osaka"],
+    );
+    refused(
+        &tokyo.cli(&["switch", "--to", "tokyo"]),
+        &["nothing to move to tokyo"],
+    );
+    refused(
+        &tokyo.cli(&["switch", "--to", "osaka", "nothing"]),
+        &["osaka: no service is called `nothing`"],
+    );
     for (at, words) in [
         (&["--at", "2030-01-01 08:00"][..], "has no time zone"),
         (&["--at", "2020-01-01 08:00 UTC"], "is in the past"),
@@ -35,10 +44,17 @@ fn a_switch_that_cannot_work_is_refused_with_the_figure() {
     });
     let tried = osaka.cli(&["switch", "--to", "osaka", "--dry-run"]);
     let printed = text(&tried.stdout);
-    assert!(printed.contains("fails") && printed.contains("3 wanted at tokyo: 46% of the work"), "{printed}");
+    assert!(
+        printed.contains("fails") && printed.contains("3 wanted at tokyo: 46% of the work"),
+        "{printed}"
+    );
     refused(
         &tokyo.cli(&["switch", "--to", "osaka"]),
-        &["osaka: 1 of", "shared: capacity: 1 of 1 up at osaka, 3 wanted at tokyo: 46% of the work", "--accept-overload"],
+        &[
+            "osaka: 1 of",
+            "shared: capacity: 1 of 1 up at osaka, 3 wanted at tokyo: 46% of the work",
+            "--accept-overload",
+        ],
     );
     osaka.type_in(&["switch", "--to", "osaka", "--dry-run", "--accept-overload"]);
     // Nothing of it was begun.
@@ -51,13 +67,20 @@ fn a_site_that_is_not_heard_is_no_site_to_switch_from() {
     let mut pair = Pair::start(&["shared"], "failover = \"ask\"\n");
     pair.tokyo.site.crash();
     let tried = pair.osaka.site.cli(&["switch", "--to", "osaka"]);
-    refused(&tried, &["shared: link: tokyo is not heard", "minato failover --to osaka"]);
+    refused(
+        &tried,
+        &[
+            "shared: link: tokyo is not heard",
+            "minato failover --to osaka",
+        ],
+    );
 }
 
 #[test]
 fn of_two_operators_at_once_one_wins_and_the_other_is_told_who() {
     let pair = Pair::start(&["shared"], "");
-    let typed = ["switch", "--to", "osaka", "--at", "2030-01-05 08:00 Asia/Tokyo"];
+    let at = super::in_a_month();
+    let typed = ["switch", "--to", "osaka", "--at", &at];
     let both = std::thread::scope(|scope| {
         let sites = [&pair.tokyo.site, &pair.osaka.site];
         let both = sites.map(|site| scope.spawn(move || site.cli(&typed)));
@@ -66,12 +89,28 @@ fn of_two_operators_at_once_one_wins_and_the_other_is_told_who() {
     let won: Vec<bool> = both.iter().map(|it| it.status.success()).collect();
     assert_eq!(won.iter().filter(|it| **it).count(), 1, "{both:?}");
     let loser = both.iter().find(|it| !it.status.success()).unwrap();
-    refused(loser, &["operation 1, switch of shared to osaka by", "is scheduled", "and has shared"]);
+    refused(
+        loser,
+        &[
+            "operation 1, switch of shared to osaka by",
+            "is scheduled",
+            "and has shared",
+        ],
+    );
     // What overlaps with it is refused, and it can be ended from either side.
-    let overlapping = pair.osaka.site.cli(&["wave", "--services", "shared", "--restart"]);
+    let overlapping = pair
+        .osaka
+        .site
+        .cli(&["wave", "--services", "shared", "--restart"]);
     assert_eq!(overlapping.status.code(), Some(3));
-    let printed = pair.tokyo.site.type_in(&["operation", "abort", "1", "--site", "osaka"]);
+    let printed = pair
+        .tokyo
+        .site
+        .type_in(&["operation", "abort", "1", "--site", "osaka"]);
     assert!(printed.contains("operation 1 is aborted"), "{printed}");
-    let printed = pair.tokyo.site.type_in(&["switch", "--to", "osaka", "--quiet", "1s"]);
+    let printed = pair
+        .tokyo
+        .site
+        .type_in(&["switch", "--to", "osaka", "--quiet", "1s"]);
     assert_eq!(number(&printed), 2);
 }

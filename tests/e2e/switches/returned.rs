@@ -8,17 +8,37 @@ use std::fs;
 #[test]
 fn a_drill_goes_back_by_itself() {
     let pair = Pair::start(&["shared"], "");
-    let printed = pair.tokyo.site.type_in(&["drill", "--to", "osaka", "--for", "4s", "--quiet", "1s", "--no-wait"]);
-    assert!(printed.contains("drill of shared to osaka") && printed.contains("return of shared after operation 1"), "{printed}");
+    let printed = pair.tokyo.site.type_in(&[
+        "drill",
+        "--to",
+        "osaka",
+        "--for",
+        "4s",
+        "--quiet",
+        "1s",
+        "--no-wait",
+    ]);
+    assert!(
+        printed.contains("drill of shared to osaka")
+            && printed.contains("return of shared after operation 1"),
+        "{printed}"
+    );
     let first = number(&printed);
     until_operation(&pair.osaka, first, "moved", has_moved);
     pair.until_serves("osaka", "shared");
     let back = until_operation(&pair.osaka, first + 1, "done", |it| it["state"] == "done");
     let reason = back["reason"].as_str().unwrap();
-    assert!(reason.contains("operation 1 of tokyo leads back"), "{reason}");
+    assert!(
+        reason.contains("operation 1 of tokyo leads back"),
+        "{reason}"
+    );
     pair.until_serves("tokyo", "shared");
     let there = until_operation(&pair.tokyo, 1, "done", |it| it["state"] == "done");
-    assert_eq!(there["who"].as_str().unwrap().matches(" at ").count(), 1, "{there}");
+    assert_eq!(
+        there["who"].as_str().unwrap().matches(" at ").count(),
+        1,
+        "{there}"
+    );
     // Asked for once, though it was asked again and again until it was known.
     let all = pair.tokyo.site.json("/v1/operations");
     assert_eq!(all["operations"].as_array().unwrap().len(), 1);
@@ -28,7 +48,10 @@ fn a_drill_goes_back_by_itself() {
 fn a_switch_that_is_ended_before_the_move_leaves_everything_where_it_was() {
     let pair = Pair::start(&["shared"], "");
     // No instance of osaka is up any more: it waits for them.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let file = format!(
         "endpoints = [\"{closed}\"]\nroutes = [\"shared.test\"]\nhealth = {{ kind = \"tcp\", interval = \"1s\", fast = \"200ms\", timeout = \"900ms\" }}\nsites = [\"tokyo\", \"osaka\"]\n"
     );
@@ -37,15 +60,27 @@ fn a_switch_that_is_ended_before_the_move_leaves_everything_where_it_was() {
         let status = pair.osaka.site.service("shared");
         (status["up"] == 0).then_some(())
     });
-    let printed = pair.osaka.site.type_in(&["switch", "--to", "osaka", "--no-wait"]);
+    let printed = pair
+        .osaka
+        .site
+        .type_in(&["switch", "--to", "osaka", "--no-wait"]);
     let id = number(&printed);
     until_operation(&pair.osaka, id, "warming", |it| {
-        it["steps"][0]["detail"].as_str().unwrap().contains("0 of 1 up")
+        it["steps"][0]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("0 of 1 up")
     });
-    let shown = pair.osaka.site.type_in(&["operation", "show", &id.to_string()]);
+    let shown = pair
+        .osaka
+        .site
+        .type_in(&["operation", "show", &id.to_string()]);
     assert!(shown.contains("warm"), "{shown}");
     pair.until_serves("tokyo", "shared");
-    let printed = pair.osaka.site.type_in(&["operation", "abort", &id.to_string()]);
+    let printed = pair
+        .osaka
+        .site
+        .type_in(&["operation", "abort", &id.to_string()]);
     assert!(printed.contains("aborted"), "{printed}");
     let ended = operation(&pair.osaka, id);
     assert_eq!(ended["steps"][0]["state"], "skipped", "{ended}");
@@ -73,9 +108,14 @@ fn names_lead_to_the_site_that_serves_before_the_old_one_is_called_safe() {
     pair.tokyo.until_told(&["link to osaka is up"]);
     let told = || fs::read_to_string(&heard).unwrap_or_default();
     // A hook stands for the whole site: as long as something stays it is not told.
-    pair.osaka.site.type_in(&["switch", "--to", "osaka", "library", "--quiet", "1s"]);
+    pair.osaka
+        .site
+        .type_in(&["switch", "--to", "osaka", "library", "--quiet", "1s"]);
     assert!(!told().contains("publish"), "{}", told());
-    let printed = pair.osaka.site.type_in(&["switch", "--to", "osaka", "--quiet", "1s"]);
+    let printed = pair
+        .osaka
+        .site
+        .type_in(&["switch", "--to", "osaka", "--quiet", "1s"]);
     assert!(printed.contains("safe to power off"), "{printed}");
     assert!(told().contains("publish web"), "{}", told());
 }

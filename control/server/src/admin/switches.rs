@@ -121,8 +121,8 @@ pub(super) async fn ask(
         if let Some((id, operation)) = known(world, &asked.asked_by) {
             return Ok(answer(world, to, id, operation, None, now));
         }
-        let made =
-            begin_switch(world, &asked, now).map_err(|it| Refusal::refused(it.why).hint(it.hint))?;
+        let made = begin_switch(world, &asked, now)
+            .map_err(|it| Refusal::refused(it.why).hint(it.hint))?;
         let looked = look(shared, world, &asked, &made, now).await;
         let mut answer = answer(world, to, made.id, &made.operation, made.back.as_ref(), now);
         answer.left_out = made
@@ -133,7 +133,10 @@ pub(super) async fn ask(
                 why: it.why.clone(),
             })
             .collect();
-        answer.checks = looked.iter().map(|(service, it)| line(service, it)).collect();
+        answer.checks = looked
+            .iter()
+            .map(|(service, it)| line(service, it))
+            .collect();
         if request.dry_run {
             answer.operation.id = 0;
             if let Some(back) = &mut answer.back {
@@ -147,9 +150,11 @@ pub(super) async fn ask(
         let documents = documents.chain(made.back.as_ref().map(|(id, it)| (*id, it)));
         for (id, document) in documents {
             let key = shared.admin.keys.text(&Key::Operation(id));
-            commit = commit
-                .when(Compare::Absent { key: key.clone() })
-                .and_put(key, crate::document(document)?, None);
+            commit = commit.when(Compare::Absent { key: key.clone() }).and_put(
+                key,
+                crate::document(document)?,
+                None,
+            );
         }
         match shared.admin.store.commit(commit).await {
             Ok(_) => {
@@ -244,7 +249,12 @@ fn asked(
     let quiet_ms = match request.quiet_ms {
         Some(it) if it <= MOST_QUIET => it,
         Some(_) => return Err(Refusal::bad("`quiet_ms` is at most a day")),
-        None => shared.admin.quiet.as_millis().try_into().unwrap_or(u64::MAX),
+        None => shared
+            .admin
+            .quiet
+            .as_millis()
+            .try_into()
+            .unwrap_or(u64::MAX),
     };
     let bears = |it: bool| match it {
         true => Bearing::Accepted,
@@ -408,7 +418,12 @@ pub(super) fn under_way(world: &World) -> BTreeMap<String, String> {
         let open = operation.steps.iter();
         let open = open.filter(|it| is_running && !it.state.has_ended() && !it.has_moved());
         for step in open {
-            let text = format!("operation {id}, {} by {}, is {}", operation.title(), operation.who, operation.state);
+            let text = format!(
+                "operation {id}, {} by {}, is {}",
+                operation.title(),
+                operation.who,
+                operation.state
+            );
             busy.insert(step.service.to_string(), text);
         }
     }
@@ -476,7 +491,14 @@ pub(super) async fn show_there(
     State(shared): State<Shared>,
     Path((site, id)): Path<(String, String)>,
 ) -> Result<Json<OperationStatus>, Refusal> {
-    there(&shared, &site, Method::GET, format!("operations/{id}"), None).await
+    there(
+        &shared,
+        &site,
+        Method::GET,
+        format!("operations/{id}"),
+        None,
+    )
+    .await
 }
 
 /// `POST /v1/sites/{site}/operations/{id}/{word}`
@@ -499,7 +521,10 @@ async fn there<T: DeserializeOwned>(
     let site = SiteId::parse(site).map_err(|it| Refusal::bad(it.to_string()))?;
     let is_plain = |it: char| it.is_ascii_alphanumeric() || it == '/';
     if !path.chars().all(is_plain) {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such operation"));
+        return Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "there is no such operation",
+        ));
     }
     let body = match body {
         Some(body) => body.map_err(|it| Refusal::new(it.status(), it.body_text()))?,

@@ -12,7 +12,7 @@ use minato_control::mirror::{
 use minato_control::{Event, EventKind, World};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, Compare, Revision, StoreError};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;

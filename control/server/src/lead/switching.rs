@@ -15,8 +15,8 @@ use http::Method;
 use minato_config::{OrderRecord, ServiceName, SiteId, Timestamp};
 use minato_control::operation::switch::{
     Asking, BackSeen, Cause, Entrance, Facts, Order, Ordered, Peer, Phase, Ready, Sight, Source,
-    StepSeen, Switch, SwitchState, SwitchesSeen, SwitchesTurn, Sync, checks, remaining, run,
-    source, start, up_and_wanted, way_back,
+    StepSeen, Switch, SwitchState, SwitchesSeen, SwitchesTurn, Sync as Syncing, checks, remaining,
+    run, source, start, up_and_wanted, way_back,
 };
 use minato_control::operation::{Operation, OperationState, OperationStep, StepState, Work};
 use minato_control::{OperationId, World};
@@ -325,7 +325,7 @@ impl Switching {
             answers: comes_first && up > 0,
             source,
             // No service has a command that moves data yet: see `carry_out`.
-            sync: Sync::None,
+            sync: Syncing::None,
             entrance: if doors.is_empty() {
                 Entrance::None
             } else {
@@ -500,14 +500,19 @@ fn problems(facts: &Facts<'_>, service: &ServiceName, switch: &Switch) -> Vec<St
     let unmet = unmet.filter(|it| !it.is_met);
     // What the machine itself says of a site that is (not) heard is said by it.
     let unmet = unmet.filter(|it| switch.cause == Cause::Planned || it.name != "link");
-    unmet.map(|it| format!("{}: {}", it.name, it.figure)).collect()
+    unmet
+        .map(|it| format!("{}: {}", it.name, it.figure))
+        .collect()
 }
 
 fn understood(site: &SiteId, answer: &super::peers::PeerAnswer) -> Result<String, String> {
     if answer.status.is_success() {
         let answer: crate::api::SwitchAnswer = serde_json::from_slice(&answer.body)
             .map_err(|it| format!("{site} answers what is not understood: {it}"))?;
-        return Ok(format!("operation {} of {site} leads back", answer.operation.id));
+        return Ok(format!(
+            "operation {} of {site} leads back",
+            answer.operation.id
+        ));
     }
     let error: crate::api::ApiError = serde_json::from_slice(&answer.body).unwrap_or_default();
     Err(format!("{site} refuses: {}", error.error))

@@ -75,7 +75,11 @@ pub fn begin_switch(
     let (mut services, mut left_out) = (Vec::new(), Vec::new());
     if asked.services.is_empty() {
         let mut all = world.services.keys();
-        services.extend(all.by_ref().filter(|it| start(world, &asked.to, it).is_ok()).cloned());
+        services.extend(
+            all.by_ref()
+                .filter(|it| start(world, &asked.to, it).is_ok())
+                .cloned(),
+        );
     } else {
         for service in chosen(world, &asked.services)? {
             match start(world, &asked.to, &service) {
@@ -93,13 +97,20 @@ pub fn begin_switch(
                 "there is nothing to move to {}: it comes first for every service whose `sites` list it",
                 asked.to
             ),
-            all => format!("nothing of it can be moved to {}: {}", asked.to, all.join("; ")),
+            all => format!(
+                "nothing of it can be moved to {}: {}",
+                asked.to,
+                all.join("; ")
+            ),
         };
         return refused(why, "minato status".to_owned());
     }
     if services.len() > MOST_SERVICES {
         return refused(
-            format!("{} services are more than the {MOST_SERVICES} of one operation", services.len()),
+            format!(
+                "{} services are more than the {MOST_SERVICES} of one operation",
+                services.len()
+            ),
             "name a part of them, like --services 'repo-a*'".to_owned(),
         );
     }

@@ -2,7 +2,7 @@
 
 use super::record::{Cause, Data};
 use super::run::Start;
-use super::seen::{up_and_wanted, source};
+use super::seen::{source, up_and_wanted};
 use crate::operation::{OperationId, Schedule, Work, local_text};
 use crate::plan::{Losses, plan_with};
 use crate::rollout::{RolloutStanding, rollout_standing};
@@ -166,9 +166,7 @@ fn link(facts: &Facts<'_>, start: &Start) -> Check {
     match (facts.cause, &facts.peer.states) {
         (Cause::Planned, Err(why)) => unmet(
             "link",
-            format!(
-                "{from} is not heard: {why}; if it is dead: minato failover --to {to}"
-            ),
+            format!("{from} is not heard: {why}; if it is dead: minato failover --to {to}"),
         ),
         (Cause::Lost, Err(why)) => met("link", format!("{from} is not heard: {why}")),
         (Cause::Lost, Ok(states)) => unmet(
@@ -182,14 +180,20 @@ fn link(facts: &Facts<'_>, start: &Start) -> Check {
         (Cause::Planned, Ok(states)) => {
             let delay = milliseconds(facts.peer.delay);
             if facts.peer.delay > SLOW {
-                return unmet("link", format!("{from} answers after {delay:.1} ms, more than {SLOW:?}"));
+                return unmet(
+                    "link",
+                    format!("{from} answers after {delay:.1} ms, more than {SLOW:?}"),
+                );
             }
             let far = states.iter().map(|it| it.now.0.abs_diff(facts.now.0)).max();
             let far = Duration::from_millis(far.unwrap_or(0));
             if far > CLOCKS {
                 return unmet(
                     "link",
-                    format!("the clocks of {from} and {to} differ by {} s: timedatectl at both", far.as_secs()),
+                    format!(
+                        "the clocks of {from} and {to} differ by {} s: timedatectl at both",
+                        far.as_secs()
+                    ),
                 );
             }
             let own = env!("CARGO_PKG_VERSION");
@@ -202,7 +206,10 @@ fn link(facts: &Facts<'_>, start: &Start) -> Check {
                     ),
                 );
             }
-            met("link", format!("{from} answers in {delay:.1} ms, {} gateways", states.len()))
+            met(
+                "link",
+                format!("{from} answers in {delay:.1} ms, {} gateways", states.len()),
+            )
         }
     }
 }
@@ -224,7 +231,10 @@ fn capacity(facts: &Facts<'_>, service: &ServiceName, start: &Start) -> Check {
     let Some(there) = there.filter(|it| *it > 0) else {
         return match here {
             0 => unmet("capacity", format!("no instance is wanted at {to}")),
-            _ => met("capacity", format!("{up} of {here} up at {to}; how many {from} has is not known")),
+            _ => met(
+                "capacity",
+                format!("{up} of {here} up at {to}; how many {from} has is not known"),
+            ),
         };
     };
     let percent = u64::from(here) * TRUST_PERCENT / u64::from(there);
@@ -246,7 +256,11 @@ fn capacity(facts: &Facts<'_>, service: &ServiceName, start: &Start) -> Check {
 
 /// Whether there is a place for every instance: a machine that is alive, with room, with what it runs on.
 fn room(facts: &Facts<'_>, service: &ServiceName) -> Check {
-    let record = facts.world.services.get(service).map(|it| &it.value.service);
+    let record = facts
+        .world
+        .services
+        .get(service)
+        .map(|it| &it.value.service);
     if let Some(Backend::Endpoints(all)) = record.map(|it| &it.backend) {
         return met("room", format!("{} fixed addresses", all.len()));
     }
@@ -258,7 +272,10 @@ fn room(facts: &Facts<'_>, service: &ServiceName) -> Check {
         }
         None => {
             let alive = world.nodes.len();
-            met("room", format!("{alive} machines of {} are alive", facts.to))
+            met(
+                "room",
+                format!("{alive} machines of {} are alive", facts.to),
+            )
         }
     }
 }
@@ -270,7 +287,9 @@ fn update(facts: &Facts<'_>, service: &ServiceName) -> Check {
         }
         RolloutStanding::Asked => unmet("update", "an update has just been asked for here"),
         RolloutStanding::Whole => met("update", "none under way here"),
-        RolloutStanding::Failed { .. } => met("update", "the last one failed, the old version runs"),
+        RolloutStanding::Failed { .. } => {
+            met("update", "the last one failed, the old version runs")
+        }
     }
 }
 
@@ -282,13 +301,16 @@ fn other(facts: &Facts<'_>, service: &ServiceName) -> Check {
             && operation.state == crate::operation::OperationState::Running
             && !matches!(operation.work, Work::Return(_));
         let mut steps = operation.steps.iter();
-        let has_it = steps.any(|it| {
-            it.service == *service && !it.state.has_ended() && !it.has_moved()
-        });
+        let has_it =
+            steps.any(|it| it.service == *service && !it.state.has_ended() && !it.has_moved());
         if is_busy && has_it {
             return unmet(
                 "operations",
-                format!("operation {id}, {} by {}, is under way with it", operation.title(), operation.who),
+                format!(
+                    "operation {id}, {} by {}, is under way with it",
+                    operation.title(),
+                    operation.who
+                ),
             );
         }
     }
@@ -300,7 +322,10 @@ fn drained(facts: &Facts<'_>, service: &ServiceName) -> Option<Check> {
     intent.drain.then(|| {
         unmet(
             "drain",
-            format!("{} took it out of traffic here: minato drain {service} --reset", intent.who),
+            format!(
+                "{} took it out of traffic here: minato drain {service} --reset",
+                intent.who
+            ),
         )
     })
 }
@@ -311,7 +336,11 @@ fn mirror(facts: &Facts<'_>, service: &ServiceName) -> Option<Check> {
     let Source::Mirror { home, .. } = &record.source else {
         return None;
     };
-    let mirrored = &facts.world.mirrors.get(&(home.clone(), service.clone()))?.value;
+    let mirrored = &facts
+        .world
+        .mirrors
+        .get(&(home.clone(), service.clone()))?
+        .value;
     let age = facts.now.since(mirrored.since).as_secs();
     Some(match &facts.peer.record {
         Some(theirs) if theirs.service != mirrored.record.service => unmet(
@@ -321,7 +350,10 @@ fn mirror(facts: &Facts<'_>, service: &ServiceName) -> Option<Check> {
             ),
         ),
         Some(_) => met("mirror", format!("as {home} has it, since {age} s")),
-        None => met("mirror", format!("of {home}, changed {age} s ago; {home} was not asked")),
+        None => met(
+            "mirror",
+            format!("of {home}, changed {age} s ago; {home} was not asked"),
+        ),
     })
 }
 
@@ -342,7 +374,10 @@ fn certificates(facts: &Facts<'_>) -> Option<Check> {
             format!("that of {what} ends {end_text}, before {needed_text}"),
         )
     } else {
-        met("certificate", format!("the next to end is that of {what}, {end_text}"))
+        met(
+            "certificate",
+            format!("the next to end is that of {what}, {end_text}"),
+        )
     })
 }
 
@@ -360,7 +395,9 @@ fn data(facts: &Facts<'_>, service: &ServiceName, start: &Start) -> Option<Check
                 start.from
             ),
         ),
-        (Cause::Lost, Bearing::Accepted, _) => met("data", "what was written last is given up: accepted"),
+        (Cause::Lost, Bearing::Accepted, _) => {
+            met("data", "what was written last is given up: accepted")
+        }
         (Cause::Planned, _, _) => unmet(
             "data",
             "its command moves data, which this version does not run yet",

@@ -76,6 +76,7 @@ pub fn run(
 ) -> SwitchesTurn {
     let mut look = Look {
         id,
+        title: operation.title(),
         now,
         seen,
         left,
@@ -106,6 +107,7 @@ pub fn run(
 
 struct Look<'a> {
     id: OperationId,
+    title: String,
     now: Timestamp,
     seen: &'a SwitchesSeen,
     left: &'a BTreeMap<SiteId, Vec<ServiceName>>,
@@ -123,8 +125,7 @@ impl Look<'_> {
                 it if it.is_empty() => "at once".to_owned(),
                 it => it,
             };
-            let reason =
-                format!("nobody led when its time came, {text}: nothing was moved");
+            let reason = format!("nobody led when its time came, {text}: nothing was moved");
             let hint = "begin it again with another --at".to_owned();
             return self.end(OperationState::Missed, reason, Level::Warn, Some(hint));
         }
@@ -340,11 +341,10 @@ impl Look<'_> {
     }
 
     fn tell(&mut self, level: Level, text: &str, hint: Option<String>) {
-        let title = self.turn.next.title();
         self.turn.news.push(News {
             level,
             kind: EventKind::Operation,
-            text: format!("operation {} ({title}): {text}", self.id),
+            text: format!("operation {} ({}): {text}", self.id, self.title),
             hint,
         });
     }

@@ -53,7 +53,10 @@ pub fn start(world: &World, to: &SiteId, service: &ServiceName) -> Result<Start,
     match sites.first(order) {
         Some(first) if first == to => {
             let by = order.map(|it| format!(", by {} (epoch {})", it.who, it.epoch));
-            Err(format!("is served by {to} already{}", by.unwrap_or_default()))
+            Err(format!(
+                "is served by {to} already{}",
+                by.unwrap_or_default()
+            ))
         }
         Some(first) => Ok(Start {
             from: first.clone(),

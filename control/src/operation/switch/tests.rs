@@ -35,7 +35,10 @@ fn record(text: &str, order: &[&str]) -> ServiceRecord {
         },
         service: Service {
             name: name(text),
-            backend: Backend::Endpoints(vec![([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()]),
+            backend: Backend::Endpoints(vec![
+                ([127, 0, 0, 1], 1).into(),
+                ([127, 0, 0, 1], 2).into(),
+            ]),
             replicas: 2,
             scale: None,
             routes: Vec::new(),
@@ -79,7 +82,9 @@ fn world() -> World {
         ("shop", &["tokyo", "osaka"]),
         ("wiki", &["tokyo"]),
     ] {
-        world.services.insert(name(text), stored(record(text, order)));
+        world
+            .services
+            .insert(name(text), stored(record(text, order)));
     }
     world
 }
@@ -113,13 +118,27 @@ fn refused(world: &World, asked: &AskedSwitch, expected: &str) {
 #[test]
 fn what_cannot_be_moved_is_refused_with_the_reason() {
     let mut world = world();
-    refused(&world, &asked(&["nothing"]), "no service is called `nothing`");
-    refused(&world, &asked(&["wiki"]), "wiki does not list osaka in its `sites` (tokyo)");
+    refused(
+        &world,
+        &asked(&["nothing"]),
+        "no service is called `nothing`",
+    );
+    refused(
+        &world,
+        &asked(&["wiki"]),
+        "wiki does not list osaka in its `sites` (tokyo)",
+    );
     let mut it = asked(&["library"]);
     it.size = 21;
     refused(&world, &it, "1 to 20 services");
-    world.orders.insert(name("library"), stored(order("osaka", 3)));
-    refused(&world, &asked(&["library"]), "is served by osaka already, by bob (epoch 3)");
+    world
+        .orders
+        .insert(name("library"), stored(order("osaka", 3)));
+    refused(
+        &world,
+        &asked(&["library"]),
+        "is served by osaka already, by bob (epoch 3)",
+    );
     world.orders.insert(name("shop"), stored(order("osaka", 1)));
     refused(&world, &asked(&[]), "there is nothing to move to osaka");
 }
@@ -127,7 +146,12 @@ fn what_cannot_be_moved_is_refused_with_the_reason() {
 #[test]
 fn without_a_name_it_is_everything_that_can_be_moved() {
     let made = begin_switch(&world(), &asked(&[]), NOW).unwrap();
-    let names: Vec<&str> = made.operation.steps.iter().map(|it| it.service.as_str()).collect();
+    let names: Vec<&str> = made
+        .operation
+        .steps
+        .iter()
+        .map(|it| it.service.as_str())
+        .collect();
     assert_eq!(names, ["library", "shop"]);
     assert_eq!(made.back, None);
     assert_eq!(made.operation.title(), "switch of 2 services to osaka");
@@ -142,7 +166,11 @@ fn of_two_operators_the_second_is_told_who_the_first_is() {
     world.operations.insert(made.id, stored(made.operation));
     let mut second = asked(&["*"]);
     second.who = "carol".to_owned();
-    refused(&world, &second, "operation 1, switch of library to osaka by alice, is scheduled and has library");
+    refused(
+        &world,
+        &second,
+        "operation 1, switch of library to osaka by alice, is scheduled and has library",
+    );
     let made = begin_switch(&world, &asked(&["shop"]), NOW).unwrap();
     assert_eq!(made.id, OperationId(2));
 }
@@ -155,9 +183,15 @@ fn an_end_is_a_return_that_is_scheduled_with_it() {
     "Asia/Tokyo".clone_into(&mut it.schedule.zone);
     let mut world = world();
     let made = begin_switch(&world, &it, NOW).unwrap();
-    assert_eq!(made.operation.schedule.until, None, "what is under way is not cut off");
+    assert_eq!(
+        made.operation.schedule.until, None,
+        "what is under way is not cut off"
+    );
     let (id, back) = made.back.clone().unwrap();
-    assert_eq!((id, back.schedule.at), (OperationId(2), Some(Timestamp(12_000_000))));
+    assert_eq!(
+        (id, back.schedule.at),
+        (OperationId(2), Some(Timestamp(12_000_000)))
+    );
     // Whatever comes in between would be led back over.
     world.operations.insert(made.id, stored(made.operation));
     world.operations.insert(id, stored(back));
@@ -208,7 +242,10 @@ fn check(edit: impl FnOnce(&mut World, &mut Peer, &mut Cause, &mut Accepted), ex
         ready: &ready,
         to: &site("osaka"),
         peer: &peer,
-        certificates: &[("www.example.org".to_owned(), NOW.after(Duration::from_secs(90_000)))],
+        certificates: &[(
+            "www.example.org".to_owned(),
+            NOW.after(Duration::from_secs(90_000)),
+        )],
         schedule: &schedule,
         cause,
         accepted,
@@ -255,7 +292,9 @@ fn checks_name_what_fails_and_by_how_much() {
     );
     check(
         |_, peer, _, _| peer.states = Ok(states(6)),
-        &["capacity: 0 of 2 up at osaka, 6 wanted at tokyo: 46% of the work; raise [at.osaka] replicas"],
+        &[
+            "capacity: 0 of 2 up at osaka, 6 wanted at tokyo: 46% of the work; raise [at.osaka] replicas",
+        ],
     );
     check(
         |_, peer, _, accepted| {
@@ -309,7 +348,9 @@ fn a_failover_is_for_a_site_that_is_not_heard() {
     let lost = |cause: &mut Cause| *cause = Cause::Lost;
     check(
         |_, _, cause, _| lost(cause),
-        &["link: tokyo is heard (1 gateways, 31.0 ms): it can let go in order; minato switch --to osaka"],
+        &[
+            "link: tokyo is heard (1 gateways, 31.0 ms): it can let go in order; minato switch --to osaka",
+        ],
     );
     check(
         |_, peer, cause, _| {
@@ -351,7 +392,11 @@ impl Story {
         let left = remaining(&self.world, &to);
         let mut seen = SwitchesSeen::new();
         for (n, step) in self.operation.steps.iter().enumerate() {
-            let order = self.world.orders.get(&step.service).map(|it| it.value.clone());
+            let order = self
+                .world
+                .orders
+                .get(&step.service)
+                .map(|it| it.value.clone());
             let epoch = order.as_ref().map_or(0, |it| it.epoch);
             let found = match step.state {
                 StepState::Waiting => match start(&self.world, &to, &step.service) {
@@ -360,7 +405,12 @@ impl Story {
                 },
                 StepState::Running => StepSeen::Under {
                     sight: Box::new(Sight {
-                        problems: self.problems.get(&step.service).cloned().into_iter().collect(),
+                        problems: self
+                            .problems
+                            .get(&step.service)
+                            .cloned()
+                            .into_iter()
+                            .collect(),
                         up: (2, 2),
                         epoch,
                         answers: order.as_ref().is_some_and(|it| it.first == to),
@@ -442,7 +492,9 @@ fn a_site_that_serves_more_is_not_called_safe() {
 #[test]
 fn what_fails_its_checks_stays_and_the_rest_waits_for_a_person() {
     let mut story = Story::new(&asked(&[]));
-    story.problems.insert(name("library"), "capacity: 46%".to_owned());
+    story
+        .problems
+        .insert(name("library"), "capacity: 46%".to_owned());
     story.until("held", |it| it.state == OperationState::Held);
     assert_eq!(story.states(), [StepState::Failed, StepState::Waiting]);
     assert!(story.operation.steps[0].detail.contains("capacity: 46%"));
@@ -473,11 +525,17 @@ fn ended_by_a_person_what_has_moved_stays_and_the_rest_is_given_back() {
 fn a_newer_word_takes_over_from_one_that_has_moved() {
     let mut story = Story::new(&asked(&["library"]));
     story.until("moved", |it| it.steps[0].has_moved());
-    story.world.orders.insert(name("library"), stored(order("tokyo", 2)));
+    story
+        .world
+        .orders
+        .insert(name("library"), stored(order("tokyo", 2)));
     story.until("over", |it| !it.state.is_open());
     assert_eq!(story.states(), [StepState::Skipped]);
     let detail = &story.operation.steps[0].detail;
-    assert!(detail.contains("tokyo comes first since epoch 2, by bob"), "{detail}");
+    assert!(
+        detail.contains("tokyo comes first since epoch 2, by bob"),
+        "{detail}"
+    );
 }
 
 #[test]
@@ -488,11 +546,18 @@ fn before_its_time_nothing_happens_and_after_it_it_is_missed() {
     for _ in 0..50 {
         story.turn();
     }
-    assert_eq!((story.operation.state, story.told.len()), (OperationState::Scheduled, 0));
+    assert_eq!(
+        (story.operation.state, story.told.len()),
+        (OperationState::Scheduled, 0)
+    );
     story.now = NOW.after(Duration::from_secs(1_000));
     story.turn();
     assert_eq!(story.operation.state, OperationState::Missed);
-    assert!(story.told[0].contains("nobody led when its time came"), "{:?}", story.told);
+    assert!(
+        story.told[0].contains("nobody led when its time came"),
+        "{:?}",
+        story.told
+    );
     assert_eq!(story.states(), [StepState::Waiting]);
 }
 
@@ -528,7 +593,9 @@ fn due(moved: bool) -> (World, OperationId, Operation) {
         switch.phase = Phase::Quiet;
         (step.state, step.switch) = (StepState::Running, Some(Box::new(switch)));
         made.operation.state = OperationState::Running;
-        world.orders.insert(name("library"), stored(order("osaka", 1)));
+        world
+            .orders
+            .insert(name("library"), stored(order("osaka", 1)));
     }
     world.operations.insert(made.id, stored(made.operation));
     let (id, back) = made.back.unwrap();
@@ -550,11 +617,25 @@ fn a_return_asks_the_site_that_served_until_it_takes_it_back() {
     assert_eq!(turn.ask, [expected]);
     let refuses = BackSeen::from([(site("tokyo"), Err("tokyo is not heard".to_owned()))]);
     let turn = way_back(id, &turn.next, &world, &refuses, now);
-    assert_eq!((turn.ask.len(), turn.next.state), (1, OperationState::Running));
-    assert!(turn.news[0].text.contains("tokyo is not heard"), "{:?}", turn.news);
+    assert_eq!(
+        (turn.ask.len(), turn.next.state),
+        (1, OperationState::Running)
+    );
+    assert!(
+        turn.news[0].text.contains("tokyo is not heard"),
+        "{:?}",
+        turn.news
+    );
     let again = way_back(id, &turn.next, &world, &refuses, now);
-    assert_eq!((again.news.len(), &again.next), (0, &turn.next), "told once");
-    let takes = BackSeen::from([(site("tokyo"), Ok("operation 4 of tokyo leads back".to_owned()))]);
+    assert_eq!(
+        (again.news.len(), &again.next),
+        (0, &turn.next),
+        "told once"
+    );
+    let takes = BackSeen::from([(
+        site("tokyo"),
+        Ok("operation 4 of tokyo leads back".to_owned()),
+    )]);
     let turn = way_back(id, &turn.next, &world, &takes, now);
     assert_eq!(turn.next.state, OperationState::Done);
     assert_eq!(turn.next.reason, "operation 4 of tokyo leads back");
@@ -570,12 +651,29 @@ fn what_was_not_moved_is_not_led_back() {
     assert_eq!(turn.next.state, OperationState::Aborted);
     // It went on to somebody else meanwhile.
     let (mut world, id, back) = due(true);
-    world.orders.insert(name("library"), stored(order("tokyo", 2)));
-    let turn = way_back(id, &back, &world, &BackSeen::new(), NOW.after(Duration::from_secs(61)));
-    assert_eq!((turn.next.state, turn.ask), (OperationState::Done, Vec::new()));
+    world
+        .orders
+        .insert(name("library"), stored(order("tokyo", 2)));
+    let turn = way_back(
+        id,
+        &back,
+        &world,
+        &BackSeen::new(),
+        NOW.after(Duration::from_secs(61)),
+    );
+    assert_eq!(
+        (turn.next.state, turn.ask),
+        (OperationState::Done, Vec::new())
+    );
     assert_eq!(turn.next.steps[0].state, StepState::Skipped);
     // Nobody led for too long.
     let (world, id, back) = due(true);
-    let turn = way_back(id, &back, &world, &BackSeen::new(), NOW.after(Duration::from_secs(1_000)));
+    let turn = way_back(
+        id,
+        &back,
+        &world,
+        &BackSeen::new(),
+        NOW.after(Duration::from_secs(1_000)),
+    );
     assert_eq!(turn.next.state, OperationState::Missed);
 }

@@ -55,7 +55,14 @@ pub fn way_back(
         let ended = first.filter(|it| !it.state.is_open());
         if ended.is_some_and(|it| !it.steps.iter().any(|it| it.has_moved())) {
             let reason = format!("operation {} moved nothing", work.of);
-            end(&mut turn, id, OperationState::Aborted, reason, Level::Info, now);
+            end(
+                &mut turn,
+                id,
+                OperationState::Aborted,
+                reason,
+                Level::Info,
+                now,
+            );
             return turn;
         }
         if operation.schedule.at.is_some_and(|at| now < at) {
@@ -64,7 +71,14 @@ pub fn way_back(
         if operation.schedule.is_missed(operation.asked, now) {
             let text = operation.schedule.text();
             let reason = format!("nobody led when its time came, {text}: nothing was led back");
-            end(&mut turn, id, OperationState::Missed, reason, Level::Error, now);
+            end(
+                &mut turn,
+                id,
+                OperationState::Missed,
+                reason,
+                Level::Error,
+                now,
+            );
             return turn;
         }
         turn.next = operation.turned(OperationState::Running, String::new(), now);
@@ -73,7 +87,14 @@ pub fn way_back(
     if turn.next.state != OperationState::Running {
         if turn.next.state == OperationState::Aborting {
             let reason = turn.next.reason.clone();
-            end(&mut turn, id, OperationState::Aborted, reason, Level::Info, now);
+            end(
+                &mut turn,
+                id,
+                OperationState::Aborted,
+                reason,
+                Level::Info,
+                now,
+            );
         }
         return turn;
     }
@@ -111,18 +132,47 @@ pub fn way_back(
     }
     let since = turn.next.since;
     if turn.next.steps.iter().all(|it| it.state.has_ended()) {
-        let done = turn.next.steps.iter().find(|it| it.state == StepState::Done);
+        let done = turn
+            .next
+            .steps
+            .iter()
+            .find(|it| it.state == StepState::Done);
         let reason = match done {
             Some(it) => it.detail.clone(),
             None => "there was nothing left to lead back".to_owned(),
         };
-        end(&mut turn, id, OperationState::Done, reason, Level::Info, now);
+        end(
+            &mut turn,
+            id,
+            OperationState::Done,
+            reason,
+            Level::Info,
+            now,
+        );
     } else if now.since(since) >= PATIENCE {
-        let why = asking.keys().map(SiteId::as_str).collect::<Vec<_>>().join(", ");
-        let reason = format!("{why} did not take it back in {} h", PATIENCE.as_secs() / 3600);
-        end(&mut turn, id, OperationState::Closed, reason, Level::Error, now);
+        let why = asking
+            .keys()
+            .map(SiteId::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
+        let reason = format!(
+            "{why} did not take it back in {} h",
+            PATIENCE.as_secs() / 3600
+        );
+        end(
+            &mut turn,
+            id,
+            OperationState::Closed,
+            reason,
+            Level::Error,
+            now,
+        );
     } else {
-        let waiting = turn.next.steps.iter().find(|it| it.state == StepState::Running);
+        let waiting = turn
+            .next
+            .steps
+            .iter()
+            .find(|it| it.state == StepState::Running);
         let reason = waiting.map(|it| it.detail.clone()).unwrap_or_default();
         if turn.next.reason != reason && reason != operation.reason {
             let hint = format!("minato operation abort {id} lets everything stay");
@@ -134,7 +184,9 @@ pub fn way_back(
             turn.next.reason = reason;
         }
         let asked = asking.into_iter();
-        turn.ask = asked.map(|(site, services)| Asking { site, services }).collect();
+        turn.ask = asked
+            .map(|(site, services)| Asking { site, services })
+            .collect();
     }
     turn
 }
