@@ -122,7 +122,7 @@ impl Way {
                     states.push(state);
                 }
                 Ok((state, _)) => {
-                    why = format!("who answers says that it is of site {}", state.site)
+                    why = format!("who answers says that it is of site {}", state.site);
                 }
                 Err(it) => why = it,
             }

@@ -30,7 +30,8 @@ fn under_load_a_switch_and_its_return_fail_no_request() {
     let first = number(&printed);
     until_operation(&pair.osaka, first, "moved", has_moved);
     pair.until_serves("osaka", "shared");
-    (at_tokyo.wait_for(100), at_osaka.wait_for(100));
+    at_tokyo.wait_for(100);
+    at_osaka.wait_for(100);
     // While somebody comes to tokyo nobody may switch it off.
     let shown =
         pair.tokyo
@@ -62,7 +63,8 @@ fn under_load_a_switch_and_its_return_fail_no_request() {
     let back = number(&printed);
     until_operation(&pair.tokyo, back, "moved", has_moved);
     pair.until_serves("tokyo", "shared");
-    (at_tokyo.wait_for(100), at_osaka.wait_for(100));
+    at_tokyo.wait_for(100);
+    at_osaka.wait_for(100);
     let here = at_osaka.stop();
     here.nothing_failed();
     // The command stays until it is over, and says so.

@@ -85,7 +85,7 @@ impl Api {
             view: view.clone(),
             peers: None,
             certificates: None,
-            quiet: Duration::from_secs(120),
+            quiet: std::time::Duration::from_secs(120),
         });
         let task = tokio::spawn(serve(listener, admin, site.stop.subscribe()));
         Self {

@@ -87,7 +87,7 @@ pub fn source(states: &[LinkState], service: &ServiceName) -> Option<Source> {
         .collect();
     let epoch = |it: &&minato_health::SharedService| it.decided.as_ref().map_or(0, |it| it.epoch);
     Some(Source {
-        epoch: told.iter().map(|it| epoch(it)).min()?,
+        epoch: told.iter().map(epoch).min()?,
         held: Held::No,
         in_flight: told.iter().map(|it| it.in_flight).sum(),
         // Quiet is what is quiet at all of them, since the last one was.

@@ -82,7 +82,7 @@ pub fn way_back(
             return turn;
         }
         turn.next = operation.turned(OperationState::Running, String::new(), now);
-        tell(&mut turn, id, Level::Info, "begins".to_owned(), None);
+        tell(&mut turn, id, Level::Info, "begins", None);
     }
     if turn.next.state != OperationState::Running {
         if turn.next.state == OperationState::Aborting {
@@ -179,7 +179,7 @@ pub fn way_back(
             let is_trouble = seen.values().any(Result::is_err);
             if is_trouble {
                 let text = format!("waits: {reason}");
-                tell(&mut turn, id, Level::Warn, text, Some(hint));
+                tell(&mut turn, id, Level::Warn, &text, Some(hint));
             }
             turn.next.reason = reason;
         }
@@ -205,10 +205,10 @@ fn end(
         (Level::Info, _) => None,
         _ => Some("minato switch --to SITE leads back by hand".to_owned()),
     };
-    tell(turn, id, level, text, hint);
+    tell(turn, id, level, &text, hint);
 }
 
-fn tell(turn: &mut BackTurn, id: OperationId, level: Level, text: String, hint: Option<String>) {
+fn tell(turn: &mut BackTurn, id: OperationId, level: Level, text: &str, hint: Option<String>) {
     let title = turn.next.title();
     turn.news.push(News {
         level,
