@@ -649,11 +649,19 @@ fn what_was_not_moved_is_not_led_back() {
     first.value.state = OperationState::Aborted;
     let turn = way_back(id, &back, &world, &BackSeen::new(), NOW);
     assert_eq!(turn.next.state, OperationState::Aborted);
-    // It went on to somebody else meanwhile.
+    // Somebody was faster.
     let (mut world, id, back) = due(true);
     world
         .orders
         .insert(name("library"), stored(order("tokyo", 2)));
+    let late = NOW.after(Duration::from_secs(61));
+    let turn = way_back(id, &back, &world, &BackSeen::new(), late);
+    assert_eq!(turn.next.steps[0].state, StepState::Done);
+    // It went on to somebody else meanwhile.
+    let (mut world, id, back) = due(true);
+    world
+        .orders
+        .insert(name("library"), stored(order("kyoto", 2)));
     let turn = way_back(
         id,
         &back,
