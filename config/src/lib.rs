@@ -29,7 +29,7 @@ pub use entrance::{
     DnsKey, DnsSettings, EntranceHook, EntranceSettings, Follow, HookTarget, KeyAlgorithm,
 };
 pub use id::{
-    DependencyName, EntranceName, GatewayId, Generation, InvalidId, NodeId, Run, ServiceName,
+    DependencyName, EntranceName, GatewayId, Generation, HookName, InvalidId, NodeId, Run, ServiceName,
     SiteId, SlotIndex,
 };
 pub use image::{
@@ -51,7 +51,7 @@ pub use service::{
 };
 pub use settings::{
     AgentSettings, ClientAuth, ControlSettings, DockerSettings, EtcdSettings, GatewaySettings,
-    HookSettings, HttpsListener, Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
+    HookCommand, HookSettings, HttpsListener, Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
 };
 pub use site::{
     AtSite, Base, Consent, GatewayAddress, LinkFiles, LinkSettings, PeerSettings, Sites, Standby,

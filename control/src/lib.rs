@@ -10,6 +10,7 @@ mod clock_text;
 mod dependency;
 pub mod entrance;
 mod event;
+pub mod hold;
 mod meta;
 pub mod mirror;
 mod node;
@@ -20,6 +21,7 @@ pub mod relay;
 mod restart;
 mod rollout;
 mod scale;
+pub mod sync;
 mod world;
 
 pub use clock_text::clock_text;

@@ -4,6 +4,7 @@
 //! the operator. Everything it decides takes effect on requests first and is reported after.
 
 use super::fleet::{Fleet, Update};
+use super::holding::{Holding, Turn as Hold};
 use super::last_good::{LastEndpoint, LastGood};
 use super::load::Loads;
 use super::member::{Member, WatchKey};
@@ -72,6 +73,7 @@ pub(crate) struct HealthLoop {
     records: BTreeMap<ServiceName, ServiceRecord>,
     changes: mpsc::Receiver<Report<WatchKey>>,
     loads: Loads,
+    holding: Holding,
     unsaved: Option<Instant>,
     /// One at a time: two would write the same file.
     saving: Option<JoinHandle<()>>,
@@ -89,6 +91,7 @@ impl HealthLoop {
             records: BTreeMap::new(),
             changes,
             loads: Loads::default(),
+            holding: Holding::default(),
             unsaved: None,
             saving: None,
         };
@@ -245,6 +248,48 @@ impl HealthLoop {
         let by_hand = world.intents.get(name);
         let drained = by_hand.is_some_and(|it| it.value.drain);
         self.update(&record.service, &wanted, intake(drained));
+        // After the order of sites: who goes on goes where it is served now.
+        self.follow_hold(world, name);
+    }
+
+    /// Whether requests of a service wait, as the store says.
+    fn follow_hold(&mut self, world: &World, name: &ServiceName) {
+        let record = world.holds.get(name).map(|it| &it.value);
+        let turn = (self.holding).turn(name, record, clock::now(), clock::wall());
+        self.hold(name, &turn);
+    }
+
+    fn hold(&mut self, name: &ServiceName, turn: &Hold) {
+        let table = self.options.table.load();
+        let Some(entry) = table.service(name) else {
+            return;
+        };
+        let queue = &entry.shared.queue;
+        let waiting = queue.waiting();
+        match turn {
+            Hold::Stays => return,
+            Hold::Hold(_) => {
+                queue.hold();
+                self.tell_held(name);
+            }
+            Hold::Release(..) => {
+                queue.release();
+                self.options.reports.remove_held(name);
+            }
+        }
+        if let Some(event) = news::held(name, turn, waiting, clock::wall()) {
+            self.tell(event);
+        }
+    }
+
+    /// Tells the store how many requests are being served of a service whose others wait.
+    fn tell_held(&mut self, name: &ServiceName) {
+        let table = self.options.table.load();
+        let in_flight = table.service(name);
+        let in_flight = in_flight.map_or(0, |it| it.shared.queue.in_flight());
+        if let Some(report) = self.holding.report(name, in_flight) {
+            self.options.reports.set_held(name, report);
+        }
     }
 
     /// Instances whose documents vanished while they ran stay until their slot ends or another takes their place.
@@ -332,6 +377,11 @@ impl HealthLoop {
     }
 
     fn forget(&mut self, name: &ServiceName) {
+        if let Some(entry) = self.options.table.load().service(name) {
+            entry.shared.queue.release();
+        }
+        self.holding.forget(name);
+        self.options.reports.remove_held(name);
         self.unroute(name);
         self.records.remove(name);
         self.options.orders.forget(name);
@@ -519,6 +569,12 @@ impl HealthLoop {
                 self.gone(&id);
                 self.dirty();
             }
+        }
+        for (name, turn) in self.holding.overdue(clock::now()) {
+            self.hold(&name, &turn);
+        }
+        for name in self.holding.held() {
+            self.tell_held(&name);
         }
         if !self.following.is_ours_to_save() {
             return;

@@ -6,6 +6,7 @@
 
 mod fleet;
 mod health_loop;
+mod holding;
 mod last_good;
 mod load;
 mod member;

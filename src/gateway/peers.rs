@@ -230,6 +230,7 @@ mod tests {
             standby,
             failover: Consent::Auto,
             failback: Consent::Auto,
+            sync: None,
             at: BTreeMap::new(),
             base: None,
         }

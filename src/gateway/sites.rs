@@ -122,6 +122,7 @@ mod tests {
             standby: Standby::Warm,
             failover,
             failback: Consent::Auto,
+            sync: None,
             at: BTreeMap::new(),
             base: None,
         })

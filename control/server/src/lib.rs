@@ -9,7 +9,9 @@ mod admin;
 pub mod api;
 mod claim;
 mod clock;
+mod copies;
 mod follow;
+mod holds;
 mod journal;
 mod lead;
 mod stop;
@@ -18,6 +20,10 @@ mod view;
 
 pub use admin::{About, Admin, answer_peer, serve};
 pub use claim::{ClaimOptions, claim_folder};
+pub use copies::{Copies, Copy};
+pub use holds::{
+    Everywhere, HoldAnswer, HoldAsk, HoldFailure, HoldWord, PeerHolds, carry_out_hold,
+};
 pub use journal::{EventCounts, Journal, JournalOptions};
 pub use lead::{
     Answering, Certificates, Door, Doors, Hook, LeadOptions, LeaderRecord, PeerAnswer, PeerCall,

@@ -9,5 +9,6 @@ mod node_lost;
 mod prefix;
 mod rebalance;
 mod site_cut;
+mod site_cut_peer;
 mod store_cut;
 mod two_leaders;

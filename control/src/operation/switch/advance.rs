@@ -9,7 +9,7 @@ use std::time::Duration;
 /// So long before the end of a hold nothing is moved any more: the commit of the move must come before requests are served again at
 /// the old site. A runner that is frozen for longer between its look and its commit, and still leads, is what this does not cover;
 /// services that must never write at two sites need a ticket, not a hold.
-const MARGIN: Duration = Duration::from_secs(2);
+pub(crate) const MARGIN: Duration = Duration::from_secs(2);
 
 /// What follows from one look. The document is written first, together with `Warm` and `First`; then the other orders are carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,7 +243,7 @@ impl Look<'_> {
                 self.orders.push(Order::Tell(epoch));
                 false
             }
-            Some(source) if source.held == Held::For(self.next.tries) => {
+            Some(source) if matches!(source.held, Held::For(_) | Held::Partly(_)) => {
                 self.orders.push(Order::Release);
                 false
             }
@@ -299,7 +299,7 @@ impl Look<'_> {
                 self.next.state = SwitchState::Aborted;
                 self.next.since = self.now;
             }
-            Some(Held::For(_)) => self.orders.push(Order::Release),
+            Some(Held::Partly(_) | Held::For(_)) => self.orders.push(Order::Release),
         }
     }
 }

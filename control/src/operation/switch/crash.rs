@@ -18,6 +18,8 @@ struct Away {
     epoch: u64,
     /// The try, and until when by its own clock.
     held: Option<(u32, u64)>,
+    /// Since when; its gateways follow a little later.
+    held_since: u64,
     /// Tries that are over.
     over: u32,
     expired: bool,
@@ -93,6 +95,7 @@ impl Pair {
     fn sight(&self) -> Sight {
         let heard = self.link && self.source.lives;
         let held = match self.source.held {
+            Some((run, _)) if self.now <= self.source.held_since + 100 => Held::Partly(run),
             Some((run, _)) => Held::For(run),
             None if self.source.expired => Held::Expired(self.source.over),
             None => Held::No,
@@ -144,6 +147,7 @@ impl Pair {
             {
                 let until = self.now + u64::try_from(limit.as_millis()).unwrap();
                 self.source.held = Some((*run, until));
+                self.source.held_since = self.now;
                 self.source.expired = false;
             }
             Order::Release if heard => {

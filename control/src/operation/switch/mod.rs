@@ -23,6 +23,7 @@ mod run;
 mod seen;
 mod way_back;
 
+pub(crate) use advance::MARGIN;
 pub use advance::{SwitchTurn, advance};
 pub use begin::{AskedSwitch, MadeSwitch, begin_switch};
 pub use check::{Accepted, Bearing, Check, Facts, Peer, Ready, checks};

@@ -244,11 +244,14 @@ pub struct Source {
 }
 
 /// Whether requests are held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Held {
     /// They are served.
     No,
-    /// They wait for this try of a switch.
+    /// It was ordered for this try; not all gateways are known to do so yet.
+    Partly(u32),
+    /// They wait for this try of a switch, at every gateway.
     For(u32),
     /// They waited for this try until its time was over, and are served again.
     Expired(u32),

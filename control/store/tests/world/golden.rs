@@ -47,6 +47,10 @@ fn a_golden_mirror_and_order_mean_what_they_say() {
     assert_eq!(mirror.record.service.clone().at(&tokyo).replicas, 2);
     let order = &world.orders[&service("library")].value;
     assert_eq!((&order.first, order.epoch), (&osaka, 4));
+    let hold = &world.holds[&service("library")].value;
+    assert_eq!((&hold.by.site, hold.by.operation.0, hold.run), (&osaka, 12, 1));
+    let held = &world.held[&(service("library"), gateway())].value;
+    assert_eq!((held.in_flight, held.held.run), (2, 1));
     assert!(
         !world.services.contains_key(&service("shop")),
         "only the leader says what it is here"

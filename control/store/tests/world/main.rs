@@ -93,6 +93,9 @@ fn documents() -> Vec<(&'static str, Key)> {
             Key::Mirror(SiteId::parse("osaka").unwrap(), service("shop")),
         ),
         ("order.json", Key::Order(service("library"))),
+        ("hold.json", Key::Hold(service("library"))),
+        ("sync.json", Key::Sync(service("library"))),
+        ("held.json", Key::Held(gateway(), service("library"))),
         ("operation.json", Key::Operation(OperationId(12))),
     ]
 }
@@ -123,6 +126,9 @@ fn count(world: &World) -> usize {
         + world.images.len()
         + world.mirrors.len()
         + world.orders.len()
+        + world.holds.len()
+        + world.syncs.len()
+        + world.held.len()
         + world.operations.len()
 }
 
