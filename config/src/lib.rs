@@ -29,8 +29,8 @@ pub use entrance::{
     DnsKey, DnsSettings, EntranceHook, EntranceSettings, Follow, HookTarget, KeyAlgorithm,
 };
 pub use id::{
-    DependencyName, EntranceName, GatewayId, Generation, HookName, InvalidId, NodeId, Run, ServiceName,
-    SiteId, SlotIndex,
+    DependencyName, EntranceName, GatewayId, Generation, HookName, InvalidId, NodeId, Run,
+    ServiceName, SiteId, SlotIndex,
 };
 pub use image::{
     Access, BRIDGE_NETWORK, Grant, HOST_NETWORK, Image, ImageReference, InvalidImage, Mount, Pull,
@@ -51,7 +51,8 @@ pub use service::{
 };
 pub use settings::{
     AgentSettings, ClientAuth, ControlSettings, DockerSettings, EtcdSettings, GatewaySettings,
-    HookCommand, HookSettings, HttpsListener, Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
+    HookCommand, HookSettings, HttpsListener, Overcommit, PortRange, Reaping, Role,
+    RuntimeSettings, Settings,
 };
 pub use site::{
     AtSite, Base, Consent, GatewayAddress, LinkFiles, LinkSettings, PeerSettings, Sites, Standby,

@@ -170,9 +170,7 @@ pub fn fits(predicted: Option<&Predicted>, hold: Duration) -> Result<String, Str
         None => Ok(format!(
             "how long the copy takes is not known; it has {window_text}"
         )),
-        Some(it) if it.takes <= window => {
-            Ok(format!("the copy takes {it}, and has {window_text}"))
-        }
+        Some(it) if it.takes <= window => Ok(format!("the copy takes {it}, and has {window_text}")),
         Some(it) => Err(format!(
             "the copy takes {it}, and requests cannot be held for longer than {window_text} of it: copy most of the data before, then try again"
         )),
@@ -212,7 +210,10 @@ mod tests {
         for (state, expected) in [
             (LocalState::Running, Sync::Running(2)),
             (LocalState::Done, Sync::Done(2)),
-            (LocalState::Failed("full".to_owned()), Sync::Failed(2, "full".to_owned())),
+            (
+                LocalState::Failed("full".to_owned()),
+                Sync::Failed(2, "full".to_owned()),
+            ),
         ] {
             assert_eq!(judged(Some(&here), Some(&local(2, state)), 1), expected);
         }
@@ -222,8 +223,13 @@ mod tests {
         assert_eq!(judged(Some(&here), Some(&before), 1), Sync::None);
         assert_eq!(judged(None, None, 1), Sync::None);
         let elsewhere = record(2, "b");
-        assert_eq!(judged(Some(&elsewhere), Some(&before), 29), Sync::Running(2));
-        assert!(matches!(judged(Some(&elsewhere), None, 30), Sync::Failed(2, why) if why.contains("on b")));
+        assert_eq!(
+            judged(Some(&elsewhere), Some(&before), 29),
+            Sync::Running(2)
+        );
+        assert!(
+            matches!(judged(Some(&elsewhere), None, 30), Sync::Failed(2, why) if why.contains("on b"))
+        );
     }
 
     #[test]
@@ -232,7 +238,11 @@ mod tests {
             obstacle(id(3), record, &node("a"), Timestamp(second * 1_000))
         };
         assert_eq!(begins(None, 0), None);
-        assert_eq!(begins(Some(&record(2, "a")), 0), None, "this machine sees for itself");
+        assert_eq!(
+            begins(Some(&record(2, "a")), 0),
+            None,
+            "this machine sees for itself"
+        );
         let why = begins(Some(&record(2, "b")), 25).unwrap();
         assert!(why.contains("on b for 5 s"), "{why}");
         assert_eq!(begins(Some(&record(2, "b")), 30), None);
@@ -247,17 +257,34 @@ mod tests {
             fits(predicted.as_ref(), seconds(10))
         };
         assert!(fits(None, &[]).unwrap().contains("not known"));
-        assert_eq!(fits(Some(8), &[90]).unwrap(), "the copy takes 8.0 s by its estimate, and has 8.0 s");
-        assert!(fits(None, &[1, 5, 3]).unwrap().contains("6.0 s by the 3 runs before"));
+        assert_eq!(
+            fits(Some(8), &[90]).unwrap(),
+            "the copy takes 8.0 s by its estimate, and has 8.0 s"
+        );
+        assert!(
+            fits(None, &[1, 5, 3])
+                .unwrap()
+                .contains("6.0 s by the 3 runs before")
+        );
         let why = fits(Some(9), &[]).unwrap_err();
-        assert!(why.contains("9.0 s by its estimate") && why.contains("8.0 s"), "{why}");
-        assert!(fits(None, &[7]).unwrap_err().contains("8.4 s by the run before"));
+        assert!(
+            why.contains("9.0 s by its estimate") && why.contains("8.0 s"),
+            "{why}"
+        );
+        assert!(
+            fits(None, &[7])
+                .unwrap_err()
+                .contains("8.4 s by the run before")
+        );
     }
 
     #[test]
     fn golden_document() {
         let text = r#"{"v":1,"id":{"operation":12,"try":2},"node":"a","since":0,"until":30000}"#;
         assert_eq!(serde_json::to_string(&record(2, "a")).unwrap(), text);
-        assert_eq!(serde_json::from_str::<SyncRecord>(text).unwrap(), record(2, "a"));
+        assert_eq!(
+            serde_json::from_str::<SyncRecord>(text).unwrap(),
+            record(2, "a")
+        );
     }
 }

@@ -60,7 +60,10 @@ impl Holding {
         wall: Timestamp,
     ) -> Turn {
         let Some(record) = record else {
-            return self.0.get_mut(service).map_or(Turn::Stays, |it| it.end(now));
+            return self
+                .0
+                .get_mut(service)
+                .map_or(Turn::Stays, |it| it.end(now));
         };
         let one = self.0.entry(service.clone()).or_default();
         let following = Following {
@@ -163,7 +166,8 @@ mod tests {
     /// released; `-` none; `?` only the clock goes on.
     #[track_caller]
     fn check(course: &[(u64, &str)], expected: &str) {
-        let (begin, mut holding, mut found) = (crate::clock::now(), Holding::default(), String::new());
+        let (begin, mut holding, mut found) =
+            (crate::clock::now(), Holding::default(), String::new());
         for (at, text) in course {
             let (now, wall) = (begin + Duration::from_millis(*at), Timestamp(*at));
             let turn = match *text {
@@ -190,18 +194,38 @@ mod tests {
     #[test]
     fn it_holds_as_long_as_the_document_says() {
         let one = "1/9000";
-        check(&[(0, one), (100, one), (900, "1/9000!"), (950, "1/9000!")], "h.r.");
-        check(&[(0, one), (8_999, one), (9_000, one), (9_001, one)], "h.l.");
+        check(
+            &[(0, one), (100, one), (900, "1/9000!"), (950, "1/9000!")],
+            "h.r.",
+        );
+        check(
+            &[(0, one), (8_999, one), (9_000, one), (9_001, one)],
+            "h.l.",
+        );
         check(&[(0, one), (5_000, "-"), (5_001, one)], "hr.");
         // Another try takes the place of this one, and nobody gets in between.
-        check(&[(0, one), (100, "2/9000"), (150, "2/9000"), (200, "2/9000!")], "hh.r");
+        check(
+            &[(0, one), (100, "2/9000"), (150, "2/9000"), (200, "2/9000!")],
+            "hh.r",
+        );
     }
 
     #[test]
     fn its_own_clock_ends_it_where_the_store_says_nothing() {
-        check(&[(0, "1/9000"), (8_999, "?"), (9_000, "?"), (9_100, "1/9000")], "h.l.");
+        check(
+            &[(0, "1/9000"), (8_999, "?"), (9_000, "?"), (9_100, "1/9000")],
+            "h.l.",
+        );
         // However late the document says that it ends.
-        check(&[(0, "1/99000"), (9_999, "?"), (10_000, "?"), (10_100, "1/99000")], "h.l.");
+        check(
+            &[
+                (0, "1/99000"),
+                (9_999, "?"),
+                (10_000, "?"),
+                (10_100, "1/99000"),
+            ],
+            "h.l.",
+        );
     }
 
     #[test]
@@ -215,7 +239,9 @@ mod tests {
         let (now, mut holding) = (crate::clock::now(), Holding::default());
         let mut told = |in_flight, record: &HoldRecord| {
             holding.turn(&name(), Some(record), now, Timestamp(0));
-            holding.report(&name(), in_flight).map(|it| (it.held.run, it.in_flight))
+            holding
+                .report(&name(), in_flight)
+                .map(|it| (it.held.run, it.in_flight))
         };
         let hold = record(1, 9_000, false);
         assert_eq!(told(3, &hold), Some((1, 3)));

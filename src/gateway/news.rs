@@ -71,7 +71,12 @@ pub(crate) fn of_peer(
 }
 
 /// Requests wait while their service moves, or go on; `waiting`: how many.
-pub(crate) fn held(service: &ServiceName, hold: &Hold, waiting: u32, at: Timestamp) -> Option<Event> {
+pub(crate) fn held(
+    service: &ServiceName,
+    hold: &Hold,
+    waiting: u32,
+    at: Timestamp,
+) -> Option<Event> {
     let event = match hold {
         Hold::Stays => return None,
         Hold::Hold(following) => {

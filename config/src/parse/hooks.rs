@@ -40,10 +40,7 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>, hooks: &mut H
     hooks.run = run.or(BTreeMap::new());
 }
 
-fn commands(
-    field: &Field<'_>,
-    report: &mut Report<'_>,
-) -> Option<BTreeMap<HookName, HookCommand>> {
+fn commands(field: &Field<'_>, report: &mut Report<'_>) -> Option<BTreeMap<HookName, HookCommand>> {
     const FORM: &str = "tables, one for each command, written [hooks.run.NAME]";
     let all = field.table(report, FORM, MOST_COMMANDS, |name, it, report| {
         let section = it.section(report, &format!("a table, written [hooks.run.{name}]"))?;

@@ -10,7 +10,9 @@ use minato_config::{HookCommand, HookName, NodeId, ServiceName, SiteId, Timestam
 use minato_control::operation::switch::Sync;
 use minato_control::sync::{Local, LocalState, SyncId, SyncRecord, fits, judge, obstacle, predict};
 use minato_control::{Event, EventKind, OperationId};
-use minato_control_hook::{Call, Ended, RunId, RunRecord, RunState, Runs, Started, Wanted, estimated, run};
+use minato_control_hook::{
+    Call, Ended, RunId, RunRecord, RunState, Runs, Started, Wanted, estimated, run,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -173,7 +175,9 @@ impl Copies {
                 run: copy.id.run,
             },
             command: command.command.clone(),
-            variables: variables.map(|(name, value)| (name.to_owned(), value)).into(),
+            variables: variables
+                .map(|(name, value)| (name.to_owned(), value))
+                .into(),
             timeout: command.timeout,
             now_ms: clock::wall().0,
         };

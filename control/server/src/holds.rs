@@ -91,7 +91,9 @@ pub async fn carry_out_hold(
 ) -> Result<HoldSeen, HoldFailure> {
     let failed = |cause| HoldFailure::Store(own.clone(), cause);
     let site = Site { store, keys };
-    site.check(own, asker, &ask.service).await.map_err(failed)??;
+    site.check(own, asker, &ask.service)
+        .await
+        .map_err(failed)??;
     let by = Holder {
         site: asker.clone(),
         operation: ask.operation,
@@ -133,7 +135,10 @@ impl Site<'_> {
         prefix: &str,
         of: impl Fn(Key) -> Option<GatewayId>,
     ) -> Result<BTreeMap<GatewayId, T>, StoreError> {
-        let listing = self.store.list(&format!("{}{prefix}/", self.keys.root())).await?;
+        let listing = self
+            .store
+            .list(&format!("{}{prefix}/", self.keys.root()))
+            .await?;
         let found = listing.entries.iter().filter_map(|entry| {
             let gateway = of(self.keys.parse(&entry.key)?)?;
             Some((gateway, serde_json::from_slice(&entry.value).ok()?))
@@ -208,7 +213,10 @@ impl Site<'_> {
                 Err(error) => return Err(error),
             }
         }
-        let text = format!("others write how {} is held at the same moment", ask.service);
+        let text = format!(
+            "others write how {} is held at the same moment",
+            ask.service
+        );
         Ok(Err(HoldFailure::Refused(text)))
     }
 

@@ -94,7 +94,8 @@ impl Place {
             in_flight,
         };
         let gateway = GatewayId::parse(gateway).unwrap();
-        self.put(&Key::Held(gateway, name("library")), &report).await;
+        self.put(&Key::Held(gateway, name("library")), &report)
+            .await;
     }
 
     async fn asked(&self, asker: &str, ask: &HoldAsk) -> Result<HoldSeen, HoldFailure> {
@@ -141,10 +142,17 @@ async fn it_is_held_once_every_gateway_says_so() {
     };
     let (empty, ()) = tokio::join!(tokyo.asked("osaka", &waiting), ends);
     assert!(empty.unwrap().is_empty());
-    let released = tokyo.asked("osaka", &ask(7, HoldWord::Release)).await.unwrap();
+    let released = tokyo
+        .asked("osaka", &ask(7, HoldWord::Release))
+        .await
+        .unwrap();
     assert_eq!(released.held, Held::No);
     let again = tokyo.asked("osaka", &ask(7, hold(1))).await.unwrap();
-    assert_eq!(again.held, Held::No, "a try that is over is never held again");
+    assert_eq!(
+        again.held,
+        Held::No,
+        "a try that is over is never held again"
+    );
     assert!(tokyo.record().await.unwrap().released);
 }
 
@@ -177,7 +185,9 @@ async fn of_many_at_once_one_holds() {
     let tokyo = Place::new("tokyo").await;
     let asks: Vec<HoldAsk> = (1..=12).map(|it| ask(it, hold(1))).collect();
     let all = futures_util::future::join_all(asks.iter().map(|it| tokyo.asked("osaka", it))).await;
-    let held = all.iter().filter(|it| matches!(it, Ok(seen) if seen.held == Held::Partly(1)));
+    let held = all
+        .iter()
+        .filter(|it| matches!(it, Ok(seen) if seen.held == Held::Partly(1)));
     assert_eq!(held.count(), 1, "{all:?}");
 }
 
@@ -196,7 +206,11 @@ impl PeerHolds for Link<'_> {
                 wait_ms: 0,
                 ..ask.clone()
             };
-            let seen = self.tokyo.asked("osaka", &ask).await.map_err(|it| it.to_string())?;
+            let seen = self
+                .tokyo
+                .asked("osaka", &ask)
+                .await
+                .map_err(|it| it.to_string())?;
             if matches!(ask.word, HoldWord::Hold { .. }) {
                 self.tokyo.follow("one", 0).await;
             }
@@ -205,7 +219,10 @@ impl PeerHolds for Link<'_> {
     }
 }
 
-async fn until(mut look: impl AsyncFnMut() -> HoldSeen, wanted: impl Fn(&HoldSeen) -> bool) -> HoldSeen {
+async fn until(
+    mut look: impl AsyncFnMut() -> HoldSeen,
+    wanted: impl Fn(&HoldSeen) -> bool,
+) -> HoldSeen {
     tokio::time::timeout(PATIENCE, async {
         loop {
             let seen = look().await;
@@ -250,7 +267,11 @@ async fn visitors_wait_where_they_come_in_before_the_old_site_is_held() {
     assert!(link.asked.lock().unwrap().is_empty());
     // It ended: now tokyo holds, too.
     osaka.follow("one", 0).await;
-    let whole = until(async || everywhere.hold(1, limit).await.unwrap(), HoldSeen::is_empty).await;
+    let whole = until(
+        async || everywhere.hold(1, limit).await.unwrap(),
+        HoldSeen::is_empty,
+    )
+    .await;
     assert_eq!(whole.held, Held::For(1));
     assert_eq!(everywhere.look().await.unwrap().held, Held::For(1));
     everywhere.release().await.unwrap();

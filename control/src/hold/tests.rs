@@ -36,7 +36,11 @@ fn check(orders: &str, expected: &str) {
         let (who, second) = text.split_once('@').unwrap();
         let now = at(second.parse().unwrap());
         let (number, run) = who[1..].split_once('.').unwrap();
-        let name = if who.starts_with('o') { "osaka" } else { "kyoto" };
+        let name = if who.starts_with('o') {
+            "osaka"
+        } else {
+            "kyoto"
+        };
         let by = by(name, number.parse().unwrap());
         let said = if is_release {
             release(current.as_ref(), &by, now)
@@ -70,7 +74,9 @@ fn a_try_is_held_once_and_one_switch_at_a_time() {
 
 #[test]
 fn nobody_is_held_for_longer_than_ten_seconds() {
-    let it = hold(None, &order(by("osaka", 1), 1), at(5)).unwrap().unwrap();
+    let it = hold(None, &order(by("osaka", 1), 1), at(5))
+        .unwrap()
+        .unwrap();
     assert_eq!((it.since, it.until), (at(5), at(15)));
     assert!(it.is_in_force(Timestamp(14_999)) && !it.is_in_force(at(15)));
     let brief = HoldOrder {
@@ -130,8 +136,14 @@ fn it_is_held_where_every_living_gateway_says_so() {
 #[test]
 fn what_is_over_or_anothers_is_not_held() {
     assert_eq!(said(|it| it.hold = None).held, Held::No);
-    assert_eq!(said(|it| it.hold.as_mut().unwrap().released = true).held, Held::No);
-    assert_eq!(said(|it| it.hold.as_mut().unwrap().by = by("kyoto", 12)).held, Held::No);
+    assert_eq!(
+        said(|it| it.hold.as_mut().unwrap().released = true).held,
+        Held::No
+    );
+    assert_eq!(
+        said(|it| it.hold.as_mut().unwrap().by = by("kyoto", 12)).held,
+        Held::No
+    );
     let it = standing();
     assert_eq!(seen(&it, &by("osaka", 12), at(20)).held, Held::Expired(1));
     assert_eq!(seen(&it, &by("osaka", 13), at(12)).held, Held::No);
@@ -152,7 +164,11 @@ fn several_sites_hold_together_or_not_at_all() {
     ] {
         let seen = |held| HoldSeen { held, in_flight: 2 };
         let found = seen(one).and(seen(other));
-        assert_eq!((found.held, found.in_flight), (both, 4), "{one:?} {other:?}");
+        assert_eq!(
+            (found.held, found.in_flight),
+            (both, 4),
+            "{one:?} {other:?}"
+        );
         assert_eq!(seen(other).and(seen(one)), found);
     }
 }

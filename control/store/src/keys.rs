@@ -174,9 +174,7 @@ impl Keys {
             ["orders", name] => Key::Order(service(name)?),
             ["holds", name] => Key::Hold(service(name)?),
             ["syncs", name] => Key::Sync(service(name)?),
-            ["held", gateway, name] => {
-                Key::Held(GatewayId::parse(gateway).ok()?, service(name)?)
-            }
+            ["held", gateway, name] => Key::Held(GatewayId::parse(gateway).ok()?, service(name)?),
             ["mirror", home, "services", name] => {
                 Key::Mirror(SiteId::parse(home).ok()?, service(name)?)
             }

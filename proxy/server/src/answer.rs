@@ -150,9 +150,7 @@ impl Reason {
             Self::BodyTooLarge => "Content Too Large",
             Self::NoRoute => "Not Found",
             Self::Redirect => "Permanent Redirect",
-            Self::Draining | Self::Full | Self::NoInstance | Self::Moving => {
-                "Service Unavailable"
-            }
+            Self::Draining | Self::Full | Self::NoInstance | Self::Moving => "Service Unavailable",
             Self::BadAnswer => "Bad Gateway",
             Self::Timeout => "Gateway Timeout",
             Self::NotShared => "Misdirected Request",

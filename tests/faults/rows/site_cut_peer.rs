@@ -34,7 +34,10 @@ impl Drop for Kept {
 fn instance(host: &Host, folder: &Path) -> Kept {
     let ledger = folder.join(format!("ledger-{}", host.name));
     let mut command = host.command(python());
-    command.arg(beside("service.py")).arg(PORT.to_string()).arg(ledger);
+    command
+        .arg(beside("service.py"))
+        .arg(PORT.to_string())
+        .arg(ledger);
     let child = command.env("BIND", "0.0.0.0").stdout(Stdio::null()).spawn();
     Kept(child.unwrap())
 }
@@ -56,7 +59,10 @@ fn haproxy(host: &Host, folder: &Path, first: &Host) -> Kept {
 }
 
 fn is_here() -> bool {
-    let found = Command::new("haproxy").arg("-v").stdout(Stdio::null()).status();
+    let found = Command::new("haproxy")
+        .arg("-v")
+        .stdout(Stdio::null())
+        .status();
     let here = found.is_ok_and(|it| it.success());
     let must = std::env::var_os("CI").is_some_and(|it| it == "true");
     assert!(here || !must, "haproxy is not installed");
@@ -79,7 +85,10 @@ fn a_peer_with_backup_servers_on_the_same_cut() {
         let osaka = network.far_host("osaka");
         let client = network.far_host("client");
         network.join(DELAY, LOSS);
-        let _instances = [instance(&tokyo, folder.path()), instance(&osaka, folder.path())];
+        let _instances = [
+            instance(&tokyo, folder.path()),
+            instance(&osaka, folder.path()),
+        ];
         let _proxy = haproxy(&osaka, folder.path(), &tokyo);
         let door = (osaka.address, DOOR).into();
         let served_by = |host: &Host| {

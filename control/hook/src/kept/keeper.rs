@@ -28,7 +28,9 @@ const PART: usize = 4_096;
 pub fn keep(folder: &Path) -> ExitCode {
     // Fails only for the leader of a process group, which nobody makes of it.
     let _ = rustix::process::setsid();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let kept = runtime.and_then(|it| it.block_on(Keeper::run(folder)));
     match kept {
         Ok(()) => ExitCode::SUCCESS,
@@ -110,8 +112,8 @@ impl Keeper<'_> {
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = child.wait().await;
-        while is_open && let Ok(Ok(count @ 1..)) =
-            tokio::time::timeout(LOOK, output.read(&mut piece)).await
+        while is_open
+            && let Ok(Ok(count @ 1..)) = tokio::time::timeout(LOOK, output.read(&mut piece)).await
         {
             self.hear(piece.get(..count).unwrap_or_default());
         }

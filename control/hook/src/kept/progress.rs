@@ -9,7 +9,14 @@ const MARK: &str = "minato: ";
 /// Letters of a line.
 const LONGEST: usize = 200;
 /// What secrets are called, before `=` or `:`.
-const SECRETS: [&str; 6] = ["password", "passwd", "secret", "token", "api_key", "authorization"];
+const SECRETS: [&str; 6] = [
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "api_key",
+    "authorization",
+];
 
 /// How far a command is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +55,11 @@ impl Progress {
         let rest = line.trim().strip_prefix(MARK)?.strip_prefix("progress ")?;
         let words: Vec<&str> = rest.split_whitespace().collect();
         match words.as_slice() {
-            [percent, "%"] => percent.parse().ok().filter(|it| *it <= 100).map(Self::Percent),
+            [percent, "%"] => percent
+                .parse()
+                .ok()
+                .filter(|it| *it <= 100)
+                .map(Self::Percent),
             [percent] => {
                 let percent = percent.strip_suffix('%')?.parse().ok();
                 percent.filter(|it| *it <= 100).map(Self::Percent)
@@ -65,7 +76,13 @@ impl Progress {
 
 /// `minato: seconds 4.2`, as an estimate says it; at most a day.
 pub fn estimated(line: &str) -> Option<Duration> {
-    let seconds: f64 = line.trim().strip_prefix(MARK)?.strip_prefix("seconds ")?.trim().parse().ok()?;
+    let seconds: f64 = line
+        .trim()
+        .strip_prefix(MARK)?
+        .strip_prefix("seconds ")?
+        .trim()
+        .parse()
+        .ok()?;
     let right = seconds.is_finite() && (0.0..=86_400.0).contains(&seconds);
     right.then(|| Duration::from_secs_f64(seconds))
 }
@@ -80,7 +97,8 @@ pub fn masked(line: &str) -> String {
     for word in line.split(' ') {
         if is_next_secret && !word.is_empty() {
             // `Authorization: Bearer X` has two words behind it.
-            is_next_secret = word.eq_ignore_ascii_case("bearer") || word.eq_ignore_ascii_case("basic");
+            is_next_secret =
+                word.eq_ignore_ascii_case("bearer") || word.eq_ignore_ascii_case("basic");
             words.push("***".to_owned());
             continue;
         }
@@ -122,7 +140,10 @@ mod tests {
         for (line, expected) in [
             ("minato: progress 40 %", "40 %"),
             ("  minato: progress 40%", "40 %"),
-            ("minato: progress 1000 of 5000 bytes", "1000 of 5000 bytes (20 %)"),
+            (
+                "minato: progress 1000 of 5000 bytes",
+                "1000 of 5000 bytes (20 %)",
+            ),
             ("minato: progress 7 of 0 bytes", "7 of 0 bytes (100 %)"),
             ("minato: progress 12 bytes", "12 bytes"),
             ("minato: progress 101 %", "-"),
@@ -162,7 +183,10 @@ mod tests {
             ("--password=hunter2 -v", "--password=*** -v"),
             ("PGPASSWORD=hunter2", "PGPASSWORD=***"),
             ("password: hunter2 next", "password: *** next"),
-            ("Authorization: Bearer abc end", "Authorization: *** *** end"),
+            (
+                "Authorization: Bearer abc end",
+                "Authorization: *** *** end",
+            ),
             ("a\u{1b}[2Jb\tc", "a [2Jb c"),
         ] {
             assert_eq!(masked(line), expected);

@@ -48,7 +48,10 @@ fn a_golden_mirror_and_order_mean_what_they_say() {
     let order = &world.orders[&service("library")].value;
     assert_eq!((&order.first, order.epoch), (&osaka, 4));
     let hold = &world.holds[&service("library")].value;
-    assert_eq!((&hold.by.site, hold.by.operation.0, hold.run), (&osaka, 12, 1));
+    assert_eq!(
+        (&hold.by.site, hold.by.operation.0, hold.run),
+        (&osaka, 12, 1)
+    );
     let held = &world.held[&(service("library"), gateway())].value;
     assert_eq!((held.in_flight, held.held.run), (2, 1));
     assert!(

@@ -38,8 +38,10 @@ async fn new_requests_wait_unread_and_those_under_way_end() {
     wait(&running, 1).await;
     let mut post = running.client().await;
     let length = 50_000_000;
-    post.send(format!("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n"))
-        .await;
+    post.send(format!(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n"
+    ))
+    .await;
     wait(&running, 2).await;
     // The body stays with the client: what the kernel's buffers hold, and not what it has.
     let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -57,9 +59,14 @@ async fn new_requests_wait_unread_and_those_under_way_end() {
     instance.send(OK).await;
     assert_eq!(before.answer().await.status, 200);
     running
-        .settles("what was under way to end", |it| it.shared.queue.in_flight() == 0)
+        .settles("what was under way to end", |it| {
+            it.shared.queue.in_flight() == 0
+        })
         .await;
-    assert!(origin.is_left_alone().await, "it was led on while it was held");
+    assert!(
+        origin.is_left_alone().await,
+        "it was led on while it was held"
+    );
     assert!(sent.load(std::sync::atomic::Ordering::Relaxed) < length / 2);
     running.shared.queue.release();
     // One of the two comes over the connection that is there, the other over a new one.
@@ -71,7 +78,9 @@ async fn new_requests_wait_unread_and_those_under_way_end() {
         peer.send(OK).await;
         peer
     };
-    let (_one, _other) = tokio::join!(serve(instance), async { serve(origin.accept().await).await });
+    let (_one, _other) = tokio::join!(serve(instance), async {
+        serve(origin.accept().await).await
+    });
     assert_eq!(get.answer().await.status, 200);
     drop(uploading.await.unwrap());
     use tokio::io::AsyncReadExt as _;
@@ -110,7 +119,9 @@ async fn past_a_thousand_visitors_are_told_to_come_back() {
     let mut waiting = Vec::new();
     let most = usize::try_from(HELD).unwrap();
     // Over few connections there is one request each; the rest of the places are taken by hand.
-    let taken: Vec<_> = (0..most - 1).map(|_| running.shared.queue.admit()).collect();
+    let taken: Vec<_> = (0..most - 1)
+        .map(|_| running.shared.queue.admit())
+        .collect();
     let mut client = running.client().await;
     client.send(GET).await;
     wait(&running, HELD).await;

@@ -511,7 +511,9 @@ fn while_requests_wait_status_says_so_and_for_how_long() {
         run: 1,
         limit_ms: 8_000,
     };
-    let mut record = hold(None, &order, Timestamp(NOW.0 - 2_000)).unwrap().unwrap();
+    let mut record = hold(None, &order, Timestamp(NOW.0 - 2_000))
+        .unwrap()
+        .unwrap();
     scene.world.holds.insert(library(), stored(record.clone()));
     let detail = |scene: &Scene| {
         let sources = Sources::new(&scene.world, &scene.traffic, &scene.endpoints, NOW);
