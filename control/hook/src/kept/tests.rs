@@ -42,6 +42,15 @@ fn wanted(run: u32, script: &str) -> Wanted {
     }
 }
 
+/// Between two looks.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one pause of a wait for a condition"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
+}
+
 #[track_caller]
 fn until(runs: &Runs, is: impl Fn(&RunRecord) -> bool) -> RunRecord {
     #[expect(clippy::disallowed_methods, reason = "a test's patience")]
@@ -52,7 +61,7 @@ fn until(runs: &Runs, is: impl Fn(&RunRecord) -> bool) -> RunRecord {
             return record;
         }
         assert!(begin.elapsed() < PATIENCE, "{record:?}");
-        std::thread::sleep(Duration::from_millis(10));
+        pause();
     }
 }
 
@@ -63,7 +72,7 @@ fn begin(runs: &Runs, wanted: &Wanted) {
     let begin = Instant::now();
     while let Started::Busy(other) = runs.start("library", wanted).unwrap() {
         assert!(other != wanted.id && begin.elapsed() < PATIENCE, "{other}");
-        std::thread::sleep(Duration::from_millis(10));
+        pause();
     }
     assert_eq!(runs.start("library", wanted).unwrap(), Started::Before);
 }
