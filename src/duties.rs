@@ -18,8 +18,9 @@ use minato_config_files::{Folder, Watcher};
 use minato_control::{Event, EventKind, Patience};
 use minato_control_agent::dependency::Dependencies;
 use minato_control_agent::{AgentError, AgentOptions, Figures, Stop};
+use minato_control_hook::Runs;
 use minato_control_server::{
-    About, Admin, ClaimOptions, Hook, Journal, JournalOptions, LeadOptions, Peers,
+    About, Admin, ClaimOptions, Copies, Hook, Journal, JournalOptions, LeadOptions, Peers,
 };
 use minato_control_store::keys::Keys;
 use minato_control_store::{Follower, Guard, SharedStore};
@@ -310,6 +311,7 @@ impl Charge {
             peers: self.peers(),
             certificates: Some(self.ends.clone()),
             quiet: self.quiet(),
+            copies: self.copies(),
         })
     }
 
@@ -334,8 +336,21 @@ impl Charge {
             peers: self.peers(),
             doors: Some(self.entrance.clone()),
             certificates: Some(self.ends.clone()),
+            copies: self.copies(),
             ..LeadOptions::new(self.keys.clone(), self.node.clone())
         }
+    }
+
+    /// What may copy data of services that move here; nothing where the data folder has no absolute path.
+    fn copies(&self) -> Option<Copies> {
+        let data = std::path::absolute(&self.settings.data).ok()?;
+        let keeper = vec![self.keeper.clone().into_os_string(), "hook".into()];
+        Some(Copies::new(
+            Runs::new(&data, keeper),
+            self.settings.hooks.run.clone(),
+            self.node.clone(),
+            self.settings.site.clone(),
+        ))
     }
 
     /// How long the entrance of a site that was left must be quiet: twice what answers of name servers live.

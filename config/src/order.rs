@@ -98,6 +98,7 @@ mod tests {
             standby,
             failover: Consent::Auto,
             failback: Consent::Auto,
+            sync: None,
             at: BTreeMap::new(),
             base: None,
         };

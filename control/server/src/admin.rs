@@ -28,7 +28,7 @@ mod upgrade;
 pub use peer::answer_peer;
 pub use serve::serve;
 
-use crate::{Certificates, Journal, Peers, View};
+use crate::{Certificates, Copies, Journal, Peers, View};
 use minato_config::{NodeId, SiteId, Timestamp};
 use minato_config_files::Folder;
 use minato_control::Event;
@@ -87,4 +87,6 @@ pub struct Admin {
     pub certificates: Option<Arc<dyn Certificates>>,
     /// How long an old entrance must be quiet where nobody says otherwise.
     pub quiet: Duration,
+    /// The commands that copy data of services that move here. `None`: this machine runs none.
+    pub copies: Option<Copies>,
 }

@@ -8,6 +8,7 @@ mod doors;
 mod election;
 mod hook;
 mod mirroring;
+mod moving;
 mod notes;
 mod operations;
 mod peers;
@@ -37,6 +38,7 @@ use minato_control::{
 use minato_control_store::keys::Keys;
 use minato_control_store::{Observed, Revision, SharedStore, StoreError};
 use mirroring::Mirroring;
+use moving::Moving;
 use saved::Saved;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -80,6 +82,8 @@ pub struct LeadOptions {
     pub doors: Option<Arc<dyn Doors>>,
     /// When certificates of this process end. Default: none is known.
     pub certificates: Option<Arc<dyn Certificates>>,
+    /// The commands that copy data of services that move here. Default: none.
+    pub copies: Option<crate::Copies>,
 }
 
 impl LeadOptions {
@@ -101,6 +105,7 @@ impl LeadOptions {
             peers: None,
             doors: None,
             certificates: None,
+            copies: None,
         }
     }
 }
@@ -168,6 +173,13 @@ pub async fn lead(
                 options.peers.as_ref(),
                 options.doors.clone(),
                 options.certificates.clone(),
+                Moving::begin(
+                    &options.site,
+                    &store,
+                    &options.keys,
+                    options.peers.as_ref(),
+                    options.copies.as_ref(),
+                ),
             ),
         };
         tokio::select! {

@@ -1,5 +1,6 @@
 //! Services that another site serves from then on: two sites as real processes, each with a store and an entrance of its own.
 
+mod copied;
 mod crash;
 mod planned;
 mod refused;

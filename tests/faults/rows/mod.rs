@@ -11,4 +11,5 @@ mod rebalance;
 mod site_cut;
 mod site_cut_peer;
 mod store_cut;
+mod switch_cut;
 mod two_leaders;

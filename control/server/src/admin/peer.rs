@@ -9,6 +9,7 @@ use super::change::Body;
 use super::state::Shared;
 use super::{operations, switches};
 use crate::api::SwitchRequest;
+use crate::holds::{HoldAsk, HoldFailure, carry_out_hold};
 use crate::lead::{PeerAnswer, PeerCall};
 use axum::extract::{Path, State};
 use http::{Method, StatusCode};
@@ -78,6 +79,16 @@ async fn handle(shared: &Shared, site: &SiteId, call: &PeerCall) -> Result<PeerA
             }
             let answer = switches::ask(shared, &request, own).await?;
             json(&answer)
+        }
+        (&Method::POST, ["holds"]) => {
+            let ask: HoldAsk = super::change::read(body)?;
+            let admin = &shared.admin;
+            let own = &admin.about.site;
+            let carried = carry_out_hold(&admin.store, &admin.keys, own, site, &ask).await;
+            json(&carried.map_err(|failure| match failure {
+                HoldFailure::Refused(why) => Refusal::refused(why),
+                failure @ HoldFailure::Store(..) => Refusal::unavailable(failure.to_string()),
+            })?)
         }
         (&Method::GET, ["busy"]) => {
             let observed = shared.look_now().await?;

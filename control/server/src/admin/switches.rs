@@ -312,12 +312,14 @@ async fn look(
             continue;
         };
         let peer = old.peer(world, service);
+        let copy = copied(shared, world, service, &begin.from, asked.timing).await;
         let facts = Facts {
             world,
             ready: &ready,
             to: &asked.to,
             peer: &peer,
             certificates: &ends,
+            copy: copy.as_ref(),
             schedule: &asked.schedule,
             cause,
             accepted: asked.accepted,
@@ -336,6 +338,23 @@ async fn look(
         }
     }
     all
+}
+
+/// Whether the data of a service can be copied while requests wait; `None` where no command does.
+async fn copied(
+    shared: &Shared,
+    world: &World,
+    service: &ServiceName,
+    from: &SiteId,
+    timing: Timing,
+) -> Option<Result<String, String>> {
+    let record = &world.services.get(service)?.value;
+    let hook = record.service.sites.as_ref()?.sync.as_ref()?;
+    let Some(copies) = &shared.admin.copies else {
+        return Some(Err(format!("this machine may not run {hook}")));
+    };
+    let hold = Duration::from_millis(timing.hold_ms);
+    Some(copies.foresee(service, hook, from, hold).await)
 }
 
 /// The site that serves now, as it answers.

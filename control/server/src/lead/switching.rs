@@ -7,6 +7,7 @@
 //! Not here: what follows from a look (`control::operation::switch`), links (the root package).
 
 use super::doors::{self, Asked, Door, Doors};
+use super::moving::{Moved, Moving};
 use super::operations::{event, unchanged};
 use super::peers::{PeerCall, Peers, States};
 use super::transaction::Transaction;
@@ -14,12 +15,13 @@ use crate::api::SwitchRequest;
 use http::Method;
 use minato_config::{OrderRecord, ServiceName, SiteId, Timestamp};
 use minato_control::operation::switch::{
-    Asking, BackSeen, Cause, Entrance, Facts, Order, Ordered, Peer, Phase, Ready, Sight, Source,
-    StepSeen, Switch, SwitchState, SwitchesSeen, SwitchesTurn, Sync as Syncing, checks, remaining,
-    run, source, start, up_and_wanted, way_back,
+    Asking, BackSeen, Cause, Data, Entrance, Facts, Order, Ordered, Peer, Phase, Ready, Sight,
+    Source, StepSeen, Switch, SwitchState, SwitchesSeen, SwitchesTurn, checks, remaining, run,
+    source, start, up_and_wanted, way_back,
 };
 use minato_control::operation::{Operation, OperationState, OperationStep, StepState, Work};
-use minato_control::{OperationId, World};
+use minato_control::sync::SyncRecord;
+use minato_control::{Event, OperationId, World};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, Compare, StoreError};
 use minato_health::LinkState;
@@ -106,6 +108,8 @@ pub(super) struct Switching {
     backs: Arc<Mutex<BTreeMap<OperationId, BTreeMap<SiteId, Back>>>>,
     under_way: Arc<Mutex<BTreeSet<(ServiceName, &'static str)>>>,
     tasks: JoinSet<()>,
+    /// What is held and copied for them.
+    moving: Moving,
 }
 
 /// When the certificates of this process end, by what they are for.
@@ -130,6 +134,7 @@ impl Switching {
         peers: Option<&Peers>,
         doors: Option<Arc<dyn Doors>>,
         certificates: Option<Arc<dyn Certificates>>,
+        moving: Moving,
     ) -> Self {
         let (wanted, wishes) = watch::channel(BTreeSet::new());
         let (told, heard) = watch::channel(AllHeard::new());
@@ -148,13 +153,19 @@ impl Switching {
             backs: Arc::default(),
             under_way: Arc::default(),
             tasks,
+            moving,
         }
     }
 
     /// Waits until a site has said something; for ever while none matters.
     pub(super) async fn heard(&mut self) {
-        if self.heard.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        tokio::select! {
+            changed = self.heard.changed() => {
+                if changed.is_err() {
+                    self.moving.heard().await;
+                }
+            }
+            () = self.moving.heard() => {}
         }
     }
 
@@ -168,6 +179,7 @@ impl Switching {
         let mut backs = self.backs.lock().unwrap_or_else(PoisonError::into_inner);
         backs.retain(|id, _| is_open(id));
         drop(backs);
+        self.moving.turn(is_open);
         let heard = self.heard.borrow_and_update().clone();
         let left = remaining(world, &self.site);
         let doors = self.doors.as_ref().map(|it| it.doors()).unwrap_or_default();
@@ -189,8 +201,17 @@ impl Switching {
                         now,
                     };
                     let seen = self.seen(&scene, *id, operation, &mut wanted);
-                    let turn = run(*id, operation, &seen, &left, now);
-                    turned.extend(switch_turned(world, keys, *id, stored.modified, turn, now));
+                    let mut turn = run(*id, operation, &seen, &left, now);
+                    let copies = self.copied(world, *id, &mut turn, now);
+                    turned.extend(switch_turned(
+                        world,
+                        keys,
+                        *id,
+                        stored.modified,
+                        turn,
+                        copies,
+                        now,
+                    ));
                 }
                 Work::Return(_) => {
                     let seen = self.back_seen(*id);
@@ -260,6 +281,19 @@ impl Switching {
                 (StepState::Running, Some(switch)) => {
                     wanted.insert(switch.from.clone());
                     let heard = scene.heard.get(&switch.from);
+                    let moved = Moved {
+                        id,
+                        service: &step.service,
+                        switch,
+                    };
+                    let copy = match (switch.data, switch.phase) {
+                        (Data::Hook, Phase::Check) => match self.moving.foresee(scene.world, moved)
+                        {
+                            None => continue,
+                            found => found,
+                        },
+                        _ => None,
+                    };
                     let problems = match (&ready, heard) {
                         (Some(ready), Some(heard)) if switch.phase == Phase::Check => {
                             let facts = Facts {
@@ -268,6 +302,7 @@ impl Switching {
                                 to: &work.to,
                                 peer: &heard.peer(),
                                 certificates: &ends,
+                                copy: copy.as_ref(),
                                 schedule: &operation.schedule,
                                 cause: switch.cause,
                                 accepted: work.accepted,
@@ -279,8 +314,7 @@ impl Switching {
                         _ => Vec::new(),
                     };
                     let known = heard.map_or(Known::Open, Heard::known);
-                    if let Some(sight) = self.sight(scene, &step.service, switch, &known, problems)
-                    {
+                    if let Some(sight) = self.sight(scene, moved, &known, problems) {
                         let order = scene.world.orders.get(&step.service);
                         seen.insert(
                             n,
@@ -301,16 +335,19 @@ impl Switching {
     fn sight(
         &mut self,
         scene: &Scene<'_>,
-        service: &ServiceName,
-        switch: &Switch,
+        moved: Moved<'_>,
         known: &Known<'_>,
         problems: Vec<String>,
     ) -> Option<Sight> {
         let source: Option<Source> = match known {
             Known::Open => return None,
             Known::Silent => None,
-            Known::Heard(states) => source(states, service),
+            Known::Heard(states) => source(states, moved.service),
         };
+        let source = source.map(|it| self.moving.source(scene.world, moved, it));
+        let Moved {
+            service, switch, ..
+        } = moved;
         let order = scene.world.orders.get(service).map(|it| &it.value);
         let (up, wanted) = up_and_wanted(scene.world, service);
         let comes_first = order.is_some_and(|it| it.first == switch.to);
@@ -324,14 +361,60 @@ impl Switching {
             epoch: order.map_or(0, |it| it.epoch),
             answers: comes_first && up > 0,
             source,
-            // No service has a command that moves data yet: see `carry_out`.
-            sync: Syncing::None,
+            sync: self.moving.sync(scene.world, moved, scene.now).0,
             entrance: if doors.is_empty() {
                 Entrance::None
             } else {
                 self.asked.seen(&doors)
             },
         })
+    }
+
+    /// What the copies of a turn need to begin, and how those stand that run: in words with their steps. Those that cannot begin now
+    /// are not ordered.
+    fn copied(
+        &mut self,
+        world: &World,
+        id: OperationId,
+        turn: &mut SwitchesTurn,
+        now: Timestamp,
+    ) -> Copied {
+        let mut copied = Copied::default();
+        turn.orders.retain(|it| {
+            if !matches!(it.order, Order::Sync(_)) {
+                return true;
+            }
+            let moved = Moved {
+                id,
+                service: &it.service,
+                switch: &it.switch,
+            };
+            match self.moving.record(world, moved, now) {
+                Ok(Some(record)) => drop(copied.records.insert(it.service.clone(), record)),
+                Ok(None) => {}
+                Err(why) => {
+                    tracing::warn!(service = %it.service, why, "a copy does not begin yet");
+                    return false;
+                }
+            }
+            true
+        });
+        for step in &mut turn.next.steps {
+            let (StepState::Running, Some(switch)) = (step.state, &step.switch) else {
+                continue;
+            };
+            let moved = Moved {
+                id,
+                service: &step.service,
+                switch,
+            };
+            copied.events.extend(self.moving.news(moved, now));
+            let (_, text) = self.moving.sync(world, moved, now);
+            if !text.is_empty() {
+                step.detail = format!("sync: {text}");
+            }
+        }
+        copied
     }
 
     fn doors_of(&self, scene: &Scene<'_>, service: &ServiceName, switch: &Switch) -> Vec<Door> {
@@ -395,9 +478,13 @@ impl Switching {
                 let who = format!("operation {id} of {who}");
                 self.asked.ask(all.as_ref(), &doors, &who);
             }
-            // Only services whose data moves are held, and none of those gets past its checks here.
             Order::Hold(..) | Order::Release | Order::Sync(_) => {
-                tracing::error!(%service, ?order, "nobody here can carry this out");
+                let moved = Moved {
+                    id,
+                    service,
+                    switch,
+                };
+                self.moving.carry_out(world, moved, order);
             }
         }
     }
@@ -481,6 +568,14 @@ impl Switching {
     }
 }
 
+/// What copies need and tell.
+#[derive(Default)]
+struct Copied {
+    /// To stand in the store before one begins.
+    records: BTreeMap<ServiceName, SyncRecord>,
+    events: Vec<Event>,
+}
+
 /// What a look is made from.
 struct Scene<'a> {
     world: &'a World,
@@ -524,6 +619,7 @@ fn switch_turned(
     id: OperationId,
     modified: u64,
     turn: SwitchesTurn,
+    copies: Copied,
     now: Timestamp,
 ) -> Option<Turned> {
     let before = world.operations.get(&id).map(|it| &it.value)?;
@@ -542,7 +638,8 @@ fn switch_turned(
             firsts.insert(it.service.clone(), record);
         }
     }
-    let transaction = (turn.next != *before).then(|| {
+    let is_due = turn.next != *before || !copies.records.is_empty();
+    let transaction = is_due.then(|| {
         let key = keys.text(&Key::Operation(id));
         let mut commit = Commit::default()
             .when(unchanged(key.clone(), modified))
@@ -557,7 +654,18 @@ fn switch_turned(
                 .when(as_seen)
                 .and_put(key, crate::document(record)?, None);
         }
-        let events = turn.news.iter().map(|it| event(it, now)).collect();
+        for (service, record) in &copies.records {
+            let key = keys.text(&Key::Sync(service.clone()));
+            let as_seen = match world.syncs.get(service) {
+                Some(it) => unchanged(key.clone(), it.modified),
+                None => Compare::Absent { key: key.clone() },
+            };
+            commit = commit
+                .when(as_seen)
+                .and_put(key, crate::document(record)?, None);
+        }
+        let events = turn.news.iter().map(|it| event(it, now));
+        let events = copies.events.into_iter().chain(events).collect();
         Ok(Transaction { commit, events })
     });
     let orders = turn.orders.into_iter().map(|it| {

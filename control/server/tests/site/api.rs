@@ -86,6 +86,7 @@ impl Api {
             peers: None,
             certificates: None,
             quiet: std::time::Duration::from_secs(120),
+            copies: None,
         });
         let task = tokio::spawn(serve(listener, admin, site.stop.subscribe()));
         Self {

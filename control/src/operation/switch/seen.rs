@@ -61,7 +61,11 @@ pub fn start(world: &World, to: &SiteId, service: &ServiceName) -> Result<Start,
         Some(first) => Ok(Start {
             from: first.clone(),
             epoch: order.map_or(0, |it| it.epoch),
-            data: Data::None,
+            // A command that the file names copies what was written last.
+            data: match sites.sync {
+                Some(_) => Data::Hook,
+                None => Data::None,
+            },
         }),
         None => Err("has no site at all in its `sites`".to_owned()),
     }
