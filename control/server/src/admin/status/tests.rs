@@ -525,5 +525,5 @@ fn while_requests_wait_status_says_so_and_for_how_long() {
     );
     record.released = true;
     scene.world.holds.insert(library(), stored(record));
-    assert!(!detail(&scene).contains("wait"));
+    assert!(!detail(&scene).contains("requests wait"));
 }
