@@ -47,6 +47,10 @@ if [ "${1:-}" = --tests ]; then
     need bird bird2 "the tests announce an address while the gateway is alive"
     need named bind9 "the tests publish addresses in it"
     need knotd knot "the same with another server"
+    # Beside the row that cuts a site off: what another proxy does.
+    need haproxy haproxy "one row compares with it"
+    # The data of a service that moves is copied by it.
+    need rsync rsync "a command in the tests copies with it"
     # Those of relays, which start servers of their own.
     need mariadbd mariadb-server "the tests follow the primary of a database"
     need mariadb mariadb-client "the tests speak to it"
@@ -101,7 +105,7 @@ fi
 # Debian starts servers when they are installed; what the tests start is their own. A policy that stands already stays.
 policy=/usr/sbin/policy-rc.d
 case "$packages" in
-*etcd-server* | *docker* | *mariadb-server* | *postgresql* | *bird2* | *bind9* | *knot*)
+*etcd-server* | *docker* | *mariadb-server* | *postgresql* | *bird2* | *bind9* | *knot* | *haproxy* | *rsync*)
     if [ ! -e "$policy" ]; then
         printf '#!/bin/sh\nexit 101\n' | $run tee "$policy" >/dev/null
         $run chmod 755 "$policy"
@@ -117,7 +121,8 @@ esac
         install --no-install-recommends $packages
 }
 # Nor at the next boot.
-for unit in etcd-server:etcd mariadb-server:mariadb postgresql:postgresql bird2:bird bind9:named knot:knot; do
+for unit in etcd-server:etcd mariadb-server:mariadb postgresql:postgresql bird2:bird bind9:named knot:knot haproxy:haproxy \
+    rsync:rsync; do
     case "$packages" in
     *"${unit%:*}"*) if has systemctl; then $run systemctl disable --quiet "${unit#*:}" 2>/dev/null || true; fi ;;
     esac

@@ -63,6 +63,12 @@ enum Command {
     Rollback(commands::update::RollbackArgs),
     /// Update or restart many services, wave after wave: one first, then more at a time, now or on schedule.
     Wave(commands::wave::WaveArgs),
+    /// Make another site serve: checked, started there, moved, watched until the old site is quiet. The way back is the same command.
+    Switch(commands::switch::SwitchArgs),
+    /// Make this site serve what one served that is not heard any more.
+    Failover(commands::switch::FailoverArgs),
+    /// A switch that goes back by itself after its time.
+    Drill(commands::switch::DrillArgs),
     /// Show, end or go on with what was started and outlives its command.
     #[command(subcommand)]
     Operation(commands::operation::OperationCommand),
@@ -133,6 +139,9 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Update(args) => commands::update::update(&args, &client, global).await,
             Command::Rollback(args) => commands::update::rollback(&args, &client, global).await,
             Command::Wave(args) => commands::wave::run(&args, &client, global).await,
+            Command::Switch(args) => commands::switch::switch(&args, &client, global).await,
+            Command::Failover(args) => commands::switch::failover(&args, &client, global).await,
+            Command::Drill(args) => commands::switch::drill(&args, &client, global).await,
             Command::Operation(command) => {
                 commands::operation::run(&command, &client, global).await
             }

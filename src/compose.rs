@@ -1,11 +1,14 @@
 //! Makes the parts of one process from its settings: the gateway with the table of before, its health loop, and what
 //! its duties are made from. Nothing listens and nothing is stored yet.
 
+use crate::certificates::Ends;
 use crate::clock;
 use crate::duties::Charge;
 use crate::entrance::Entrance;
-use crate::gateway::{GatewayView, HealthLoop, HealthLoopOptions, LastGood, Reports, Seen, Source};
-use crate::link::{Known, LinkNews, LinkView, Links, Shelf};
+use crate::gateway::{
+    GatewayView, HealthLoop, HealthLoopOptions, LastGood, Orders, Reports, Seen, Source, Visits,
+};
+use crate::link::{Desk, Known, LinkNews, LinkView, Links, Shelf, Told};
 use crate::listeners::{Listeners, Role as Listening};
 use crate::secure::Secure;
 use crate::upgrade::{Draining, Progress, Wanted};
@@ -42,8 +45,7 @@ pub(crate) struct Parts {
 /// Links to other sites, and where what they hear goes.
 struct Linked {
     links: Links,
-    shelf: Shelf,
-    table: Arc<ArcSwap<Table>>,
+    told: Told,
     news: mpsc::Sender<LinkNews>,
 }
 
@@ -59,13 +61,8 @@ impl Health {
     pub(crate) async fn run(self, stop: watch::Receiver<bool>) {
         let health = self.health.run(self.sources, self.evidence, stop.clone());
         match self.linked {
-            Some(Linked {
-                links,
-                shelf,
-                table,
-                news,
-            }) => {
-                tokio::join!(health, links.run(shelf, table, news, stop));
+            Some(Linked { links, told, news }) => {
+                tokio::join!(health, links.run(told, news, stop));
             }
             None => health.await,
         }
@@ -112,7 +109,8 @@ pub(crate) fn parts(
     let known = Known::open(settings, &node)
         .context("no thread for following the certificates of links")?;
     watch_certificates(&metrics, secure, known.as_ref())?;
-    let shelf = Shelf::default();
+    let (shelf, desk) = (Shelf::default(), Desk::default());
+    let (orders, visits) = (Orders::default(), Visits::default());
     let links = known.as_ref().filter(|_| is_gateway);
     let (links, link) = links
         .map(|it| Links::open(&it.identity, settings, &node))
@@ -141,8 +139,13 @@ pub(crate) fn parts(
     });
     let linked = links.map(|links| Linked {
         links,
-        shelf: shelf.clone(),
-        table: Arc::clone(&table),
+        told: Told {
+            table: Arc::clone(&table),
+            shelf: shelf.clone(),
+            orders: orders.clone(),
+            visits: visits.clone(),
+            desk: desk.clone(),
+        },
         news: link_news,
     });
     let health = is_gateway.then(|| {
@@ -156,6 +159,8 @@ pub(crate) fn parts(
             site: settings.site.clone(),
             links: link_heard,
             link_view: link_view.clone(),
+            orders,
+            visits,
         };
         Health {
             health: HealthLoop::new(options),
@@ -168,11 +173,17 @@ pub(crate) fn parts(
     let is_agent = settings.roles.contains(&Role::Agent);
     let dependencies = is_agent.then(|| dependencies(settings, listeners));
     let dependencies = dependencies.transpose()?.map(Arc::new);
+    let ends = Ends {
+        listeners: secure.map(|it| Arc::clone(&it.certificates)),
+        identity: known.as_ref().map(|it| Arc::clone(&it.identity)),
+    };
     let charge = Charge {
         settings: settings.clone(),
         node,
         known,
+        ends: Arc::new(ends),
         shelf,
+        desk,
         keys: Keys::new(&settings.site),
         since,
         listeners: [Listening::Http, Listening::Https]

@@ -4,10 +4,11 @@
 //! Taken up at the start, laid down at the stop or when another process takes over; taken up again where that comes to
 //! nothing. Not here: serving requests, which more than one process may do (`serving`, `gateway`).
 
+use crate::certificates::Ends;
 use crate::clock;
 use crate::entrance::Entrance;
 use crate::gateway::{GatewayView, LastGood, Reporter, Reports, Source};
-use crate::link::{Known, Shelf, Way};
+use crate::link::{Desk, Known, Shelf, Way};
 use crate::site_store::{self, SiteStore};
 use crate::upgrade::Progress;
 use crate::view::ProcessView;
@@ -17,8 +18,9 @@ use minato_config_files::{Folder, Watcher};
 use minato_control::{Event, EventKind, Patience};
 use minato_control_agent::dependency::Dependencies;
 use minato_control_agent::{AgentError, AgentOptions, Figures, Stop};
+use minato_control_hook::Runs;
 use minato_control_server::{
-    About, Admin, ClaimOptions, Hook, Journal, JournalOptions, LeadOptions, Peers,
+    About, Admin, ClaimOptions, Copies, Hook, Journal, JournalOptions, LeadOptions, Peers,
 };
 use minato_control_store::keys::Keys;
 use minato_control_store::{Follower, Guard, SharedStore};
@@ -41,8 +43,12 @@ pub(crate) struct Charge {
     pub(crate) node: NodeId,
     /// Who this machine is to other sites; `None` where it has no links.
     pub(crate) known: Option<Known>,
+    /// When its certificates end.
+    pub(crate) ends: Arc<Ends>,
     /// From which peers are told of this site's services.
     pub(crate) shelf: Shelf,
+    /// What the control of peers asks of this site's.
+    pub(crate) desk: Desk,
     pub(crate) keys: Keys,
     /// When this process began.
     pub(crate) since: Timestamp,
@@ -121,6 +127,7 @@ impl Duties {
             &events,
             folder.clone(),
         );
+        charge.desk.attach(Arc::clone(&about));
         admin.set_nonblocking(true)?;
         let admin = tokio::net::TcpListener::from_std(admin)?;
         // Without the gateway's role nothing is probed or reported: the store says what other gateways think.
@@ -213,6 +220,7 @@ impl Duties {
     /// Ends every part, the store last. `how`: what becomes of the instances.
     pub(crate) async fn lay_down(mut self, charge: &Charge, how: Stop) -> anyhow::Result<()> {
         charge.shelf.detach();
+        charge.desk.detach();
         let _ = self.agent_stop.send(how);
         let result = match self.agent {
             Some(_) => join(&mut self.agent).await,
@@ -310,6 +318,10 @@ impl Charge {
                     .map(|it| it.views())
                     .unwrap_or_default(),
             }),
+            peers: self.peers(),
+            certificates: Some(self.ends.clone()),
+            quiet: self.quiet(),
+            copies: self.copies(),
         })
     }
 
@@ -332,8 +344,32 @@ impl Charge {
             site: self.settings.site.clone(),
             decisions: Some(self.settings.data.join("decisions")),
             peers: self.peers(),
+            doors: Some(self.entrance.clone()),
+            certificates: Some(self.ends.clone()),
+            copies: self.copies(),
             ..LeadOptions::new(self.keys.clone(), self.node.clone())
         }
+    }
+
+    /// What may copy data of services that move here; nothing where the data folder has no absolute path.
+    fn copies(&self) -> Option<Copies> {
+        let data = std::path::absolute(&self.settings.data).ok()?;
+        let keeper = vec![self.keeper.clone().into_os_string(), "hook".into()];
+        Some(Copies::new(
+            Runs::new(&data, keeper),
+            self.settings.hooks.run.clone(),
+            self.node.clone(),
+            self.settings.site.clone(),
+        ))
+    }
+
+    /// How long the entrance of a site that was left must be quiet: twice what answers of name servers live.
+    fn quiet(&self) -> Duration {
+        let names = self.settings.entrance.dns.values();
+        names
+            .map(|it| it.ttl * 2)
+            .max()
+            .unwrap_or(Duration::from_secs(120))
     }
 
     /// Whose services are mirrored.

@@ -13,6 +13,7 @@ use minato_control_entrance::{Answering, Gate, NameState, NameView, Names, Publi
 use minato_control_server::api::{
     ChangeAnswer, DrainRequest, EntranceStatus, NameStatus, PublishAction, PublishRequest,
 };
+use minato_control_server::{Door, Doors};
 use minato_proxy_server::Gateway;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -202,6 +203,33 @@ impl Entrance {
             message,
             undo,
             number: None,
+        })
+    }
+}
+
+impl Doors for Entrance {
+    fn doors(&self) -> Vec<Door> {
+        let view = self.names.view().into_iter();
+        let door = |it: NameView| Door {
+            host: (self.settings.dns.get(&it.name)).map(|it| it.name.to_ascii_lowercase()),
+            trouble: match it.state {
+                NameState::Done => None,
+                NameState::Idle => Some("nobody has looked yet".to_owned()),
+                NameState::Trying => Some(format!("not so yet {}", it.detail).trim().to_owned()),
+                NameState::Refused => Some(format!("refused: {}", it.detail)),
+            },
+            name: it.name,
+            number: it.number,
+            since: it.since,
+        };
+        view.map(door).collect()
+    }
+
+    fn publish(&self, name: &EntranceName, who: &str) -> Result<u64, String> {
+        self.names.want(&Published {
+            name: name.clone(),
+            wish: Wish::Take { epoch: None },
+            who: who.to_owned(),
         })
     }
 }

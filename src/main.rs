@@ -4,6 +4,7 @@
 //! talk to it over the admin API. Nothing is decided here.
 
 mod asked;
+mod certificates;
 mod cli;
 mod client;
 mod clock;
@@ -34,6 +35,11 @@ fn main() -> ExitCode {
     match arguments.nth(1) {
         Some(it) if it == "shim" => {
             return minato_control_agent::shim::run(arguments.collect());
+        }
+        // The keeper of a command that must outlive whoever leads.
+        Some(it) if it == "hook" => {
+            let folder = arguments.next().unwrap_or_default();
+            return minato_control_hook::keep(folder.as_ref());
         }
         Some(it) if it == upgrade::launch::COMMAND => return upgrade::launch::run(arguments),
         _ => {}

@@ -33,6 +33,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+/// How long it is waited for the first word of other sites.
+const FIRST_WORD: Duration = Duration::from_millis(2_500);
+
 /// How long processes that drain may take beyond their own [`DRAIN`], at a stop.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -112,6 +115,7 @@ impl<'a> Process<'a> {
     pub(crate) async fn begin(mut self) -> anyhow::Result<()> {
         let (settings, node) = (self.charge.settings.clone(), self.charge.node.clone());
         let order = Order::read(&settings.data)?;
+        self.hear_of_other_sites().await;
         // A store that is away, or has to be filled first, keeps no request waiting. One that another process holds does.
         let (store, serving, copied) = if settings.etcd.is_some() || order.is_some() {
             let serving = self.serve()?;
@@ -133,6 +137,16 @@ impl<'a> Process<'a> {
         self.announce_copy(&duties, copied);
         self.supervisor.ready(&self.status());
         self.live(duties, serving).await
+    }
+
+    /// This site may have been away while another one was made first for its services: it hears of it before it serves. Connections wait
+    /// at the listeners meanwhile, for as long as one question to each site takes; nobody waits for a site that is not there.
+    async fn hear_of_other_sites(&self) {
+        if self.health.is_none() || self.charge.settings.sites.is_empty() {
+            return;
+        }
+        let tried = self.charge.gateway.links.all_tried();
+        let _ = tokio::time::timeout(FIRST_WORD, tried).await;
     }
 
     /// Says ready to the process before, and takes over its duties.

@@ -74,6 +74,10 @@ name!(
     EntranceName
 );
 name!(
+    /// A command that a service may ask for: NAME of `[hooks.run.NAME]`.
+    HookName
+);
+name!(
     /// One cloud or data centre with its own store.
     SiteId
 );

@@ -9,6 +9,7 @@ mod entrance;
 mod id;
 mod image;
 mod limit;
+mod order;
 mod parse;
 mod problem;
 mod route;
@@ -29,14 +30,15 @@ pub use entrance::{
     DnsKey, DnsSettings, EntranceHook, EntranceSettings, Follow, HookTarget, KeyAlgorithm,
 };
 pub use id::{
-    DependencyName, EntranceName, GatewayId, Generation, InvalidId, NodeId, Run, ServiceName,
-    SiteId, SlotIndex,
+    DependencyName, EntranceName, GatewayId, Generation, HookName, InvalidId, NodeId, Run,
+    ServiceName, SiteId, SlotIndex,
 };
 pub use image::{
     Access, BRIDGE_NETWORK, Grant, HOST_NETWORK, Image, ImageReference, InvalidImage, Mount, Pull,
     Resources, Secret, SecretForm,
 };
 pub use limit::{Limits, Timeouts};
+pub use order::OrderRecord;
 pub use parse::{
     Conflict, check_sites, find_conflicts, parse_service, parse_settings, salvage_service,
     salvage_settings,
@@ -50,7 +52,8 @@ pub use service::{
 };
 pub use settings::{
     AgentSettings, ClientAuth, ControlSettings, DockerSettings, EtcdSettings, GatewaySettings,
-    HookSettings, HttpsListener, Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
+    HookCommand, HookSettings, HttpsListener, Overcommit, PortRange, Reaping, Role,
+    RuntimeSettings, Settings,
 };
 pub use site::{
     AtSite, Base, Consent, GatewayAddress, LinkFiles, LinkSettings, PeerSettings, Sites, Standby,

@@ -1,7 +1,8 @@
 //! What `minato.toml` says about this process.
 
 use crate::{
-    Dependency, DependencyName, EntranceSettings, LinkSettings, NodeId, PeerSettings, SiteId,
+    Dependency, DependencyName, EntranceSettings, HookName, LinkSettings, NodeId, PeerSettings,
+    SiteId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,6 +150,24 @@ pub struct HookSettings {
     pub timeout: Duration,
     /// From one start of a command to the next, at least. Default 10 minutes.
     pub every: Duration,
+    /// `[hooks.run.NAME]`: what services may ask for by name. Default none.
+    pub run: BTreeMap<HookName, HookCommand>,
+}
+
+/// `[hooks.run.NAME]`: a command that services may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookCommand {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// How long it may take. Default [`HookCommand::TIMEOUT`].
+    pub timeout: Duration,
+    /// Program and arguments of what says beforehand how long it will take.
+    pub estimate: Option<Vec<String>>,
+}
+
+impl HookCommand {
+    /// Where nothing is said.
+    pub const TIMEOUT: Duration = Duration::from_secs(60);
 }
 
 impl Default for HookSettings {
@@ -157,6 +176,7 @@ impl Default for HookSettings {
             add_nodes: Vec::new(),
             timeout: Duration::from_secs(60),
             every: Duration::from_secs(600),
+            run: BTreeMap::new(),
         }
     }
 }

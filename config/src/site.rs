@@ -1,6 +1,6 @@
 //! Other sites: where their gateways are, who this gateway is to them, and in which order sites serve a service.
 
-use crate::SiteId;
+use crate::{HookName, SiteId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -72,6 +72,10 @@ pub struct Sites {
     /// Whether traffic goes back by itself.
     #[serde(default)]
     pub failback: Consent,
+    /// `[switch] sync`: the command, by its name in `[hooks.run.NAME]` of the site that shall serve, that copies what changed last.
+    /// What it copies is at one site at a time, so only a person moves visitors, and no site serves them but the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<HookName>,
     /// What differs at a site.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub at: BTreeMap<SiteId, AtSite>,

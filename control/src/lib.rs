@@ -10,24 +10,26 @@ mod clock_text;
 mod dependency;
 pub mod entrance;
 mod event;
+pub mod hold;
 mod meta;
 pub mod mirror;
 mod node;
 mod node_clock;
 mod node_version;
 pub mod operation;
-mod order;
 mod plan;
 pub mod relay;
 mod restart;
 mod rollout;
 mod scale;
+pub mod sync;
 mod world;
 
 pub use clock_text::clock_text;
 pub use dependency::{Standing, Standings, Usable};
 pub use event::{Event, EventInstance, EventKind, Level, Line};
 pub use meta::{Confirmation, Doubt, FORMAT, Meta, StoreState};
+pub use minato_config::OrderRecord;
 pub use node::{
     ADOPTION_PATIENCE, Left, LeftState, Moment, Node, NodeAction, PlaceKey, Refusal, RunName,
     START_DEADLINE,
@@ -35,12 +37,11 @@ pub use node::{
 pub use node_clock::Clocks;
 pub use node_version::{VersionNews, Versions};
 pub use operation::{Operation, OperationId};
-pub use order::OrderRecord;
 pub use plan::{
     Absence, AbsenceRecord, Absences, Action, Balancing, BalancingNext, Explanation, FAILED_PAUSE,
     Losses, NodeExplained, Object, Patience, Plan, REBALANCE_LIMIT, Rebalance, Relied, Room,
     STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, lacking_room, plan, plan_with,
-    settled, wanted, would_move,
+    settled, up, wanted, would_move,
 };
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
 pub use rollout::{

@@ -1,6 +1,8 @@
 //! What the planner sees: one revision of the store.
 
+use crate::hold::{HeldReport, HoldRecord};
 use crate::mirror::MirrorRecord;
+use crate::sync::SyncRecord;
 use crate::{
     AbsenceRecord, ImageReport, Meta, Object, Operation, OperationId, OrderRecord, Rebalance,
     RolloutRecord, ScaleRecord,
@@ -84,6 +86,12 @@ pub struct World {
     pub mirrors: BTreeMap<(SiteId, ServiceName), Stored<MirrorRecord>>,
     /// Which sites come first where that is not the order of the file.
     pub orders: BTreeMap<ServiceName, Stored<OrderRecord>>,
+    /// Requests that wait while their service moves.
+    pub holds: BTreeMap<ServiceName, Stored<HoldRecord>>,
+    /// Where commands run that copy data of services.
+    pub syncs: BTreeMap<ServiceName, Stored<SyncRecord>>,
+    /// What gateways say of those that wait.
+    pub held: BTreeMap<(ServiceName, GatewayId), Stored<HeldReport>>,
     /// What people started that outlives processes. A document that is gone is an operation that ended where it was.
     pub operations: BTreeMap<OperationId, Stored<Operation>>,
     /// Documents that are gone although nobody ended them: records that did not say `removed`, and intents and rollouts of services

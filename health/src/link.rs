@@ -1,6 +1,6 @@
 //! What gateways of one site tell those of another about the services that they share.
 
-use minato_config::{NodeId, ServiceName, SiteId, Timestamp};
+use minato_config::{NodeId, OrderRecord, ServiceName, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -19,6 +19,9 @@ pub struct LinkState {
     pub now: Timestamp,
     /// The services whose `sites` name both sites.
     pub services: BTreeMap<ServiceName, SharedService>,
+    /// Whether it follows what other sites decide about which comes first.
+    #[serde(default)]
+    pub follows_orders: bool,
 }
 
 /// One service at the site that speaks.
@@ -33,4 +36,13 @@ pub struct SharedService {
     /// An operator took it out there.
     #[serde(default)]
     pub draining: bool,
+    /// Which site comes first, where that was decided; what this gateway follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<OrderRecord>,
+    /// Requests that this gateway is serving.
+    #[serde(default)]
+    pub in_flight: u64,
+    /// Since when nobody has come to this gateway for it; `None` while somebody does, or where nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_since: Option<Timestamp>,
 }

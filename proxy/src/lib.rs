@@ -27,7 +27,7 @@ mod table;
 pub use endpoint::{Checks, Connection, Endpoint, EndpointId, InFlight, Reach, Standing};
 pub use outcome::{AttemptEnd, classify};
 pub use pick::{PANIC_INSTANCES, PANIC_PERCENT, Scope, pick};
-pub use queue::{Admission, Permit, Queue, Ticket};
+pub use queue::{Admission, HELD, Permit, Queue, Ticket};
 pub use retry::{Budget, RetryDecision, RetryGuard, Sent, Situation, decide_retry};
 pub use serial::Serial;
 pub use service::{Intake, ServiceEntry, Shared, StandingChange};

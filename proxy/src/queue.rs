@@ -1,5 +1,9 @@
 //! Admission: a limit on requests in flight, a bounded queue behind it, then shedding. First in, first out.
 //!
+//! While a service moves to another site its queue is *held*: nobody new gets in, limit or not, and at most [`HELD`] wait. That is
+//! one bit of the word that counts, in the half whose being zero lets a request in at once: a service that is not held pays nothing,
+//! and from the step that sets the bit on, what is in flight can only become less.
+//!
 //! Below the limit nothing locks: one compare-and-set to enter, one subtraction and one load to leave. The mutex over
 //! the waiting line is only taken where the limit is reached: to wait, to stop waiting, to let the next one in. It
 //! is held for a lookup in the line, never while a waker runs.
@@ -36,13 +40,23 @@ struct Counts(AtomicU64);
 
 const IN_FLIGHT: u64 = 1;
 const WAITING: u64 = 1 << 32;
+/// The highest bit of the upper half.
+const HELD_BIT: u64 = 1 << 63;
+
+/// Requests that may wait while a service is held, at one gateway.
+pub const HELD: u32 = 1_000;
 
 fn in_flight(word: u64) -> u32 {
     (word % WAITING) as u32
 }
 
 fn waiting(word: u64) -> u32 {
-    (word / WAITING) as u32
+    (word % HELD_BIT / WAITING) as u32
+}
+
+/// Nobody waits, and nobody has to.
+fn is_open(word: u64) -> bool {
+    word < WAITING
 }
 
 /// Those who wait, by number, oldest first. A ticket that is not in here and was not taken owns a place in flight.
@@ -106,15 +120,15 @@ impl Queue {
         if self.change(|word| self.enter(word)) {
             return Admission::Permit(Permit(Arc::clone(self)));
         }
-        if self.waiting() >= self.room.load(Ordering::Relaxed) {
+        let word = self.counts.0.load(Ordering::Relaxed);
+        if waiting(word) >= self.room(word) {
             return Admission::Shed;
         }
         let mut line = self.line();
         loop {
             let word = self.counts.0.load(Ordering::Acquire);
-            let room = self.room.load(Ordering::Relaxed);
             let entered = self.enter(word);
-            let joined = (waiting(word) < room).then_some(word + WAITING);
+            let joined = (waiting(word) < self.room(word)).then_some(word + WAITING);
             let Some(next) = entered.or(joined) else {
                 return Admission::Shed;
             };
@@ -138,6 +152,28 @@ impl Queue {
         })
     }
 
+    /// Lets nobody in from now on; those in flight go on. True where it was not so already.
+    pub fn hold(&self) -> bool {
+        // Under the mutex, as all that changes the upper half.
+        let _line = self.line();
+        self.counts.0.fetch_or(HELD_BIT, Ordering::AcqRel) & HELD_BIT == 0
+    }
+
+    /// Lets in again, oldest first, as far as there is room. True where it was held.
+    pub fn release(&self) -> bool {
+        let mut line = self.line();
+        let was_held = self.counts.0.fetch_and(!HELD_BIT, Ordering::AcqRel) & HELD_BIT != 0;
+        let ready = self.let_in(&mut line);
+        drop(line);
+        ready.into_iter().for_each(Waker::wake);
+        was_held
+    }
+
+    /// Whether nobody is let in.
+    pub fn is_held(&self) -> bool {
+        self.counts.0.load(Ordering::Acquire) & HELD_BIT != 0
+    }
+
     /// Requests in flight, counting those that were let in and have not been polled yet.
     pub fn in_flight(&self) -> u32 {
         in_flight(self.counts.0.load(Ordering::Relaxed))
@@ -148,13 +184,20 @@ impl Queue {
         waiting(self.counts.0.load(Ordering::Relaxed))
     }
 
+    fn room(&self, word: u64) -> u32 {
+        match word & HELD_BIT {
+            0 => self.room.load(Ordering::Relaxed),
+            _ => HELD,
+        }
+    }
+
     fn has_room(&self, word: u64) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         limit == 0 || in_flight(word) < limit
     }
 
     fn enter(&self, word: u64) -> Option<u64> {
-        (waiting(word) == 0 && self.has_room(word)).then_some(word + IN_FLIGHT)
+        (is_open(word) && self.has_room(word)).then_some(word + IN_FLIGHT)
     }
 
     /// One step of the counts; false where `to` allows none.
@@ -178,7 +221,7 @@ impl Queue {
     fn let_in(&self, line: &mut Line) -> Vec<Waker> {
         let mut ready = Vec::new();
         let pass = |word| {
-            let passes = waiting(word) > 0 && self.has_room(word);
+            let passes = waiting(word) > 0 && word & HELD_BIT == 0 && self.has_room(word);
             passes.then(|| word - WAITING + IN_FLIGHT)
         };
         while self.change(pass) {

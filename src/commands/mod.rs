@@ -14,6 +14,7 @@ pub(crate) mod replay;
 pub(crate) mod route;
 pub(crate) mod status;
 pub(crate) mod store;
+pub(crate) mod switch;
 mod terminal;
 pub(crate) mod update;
 pub(crate) mod upgrade;

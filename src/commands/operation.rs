@@ -18,7 +18,7 @@ const AWAY: Duration = Duration::from_secs(60);
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum OperationCommand {
     /// Show every operation, the newest first.
-    List,
+    List(ListArgs),
     /// Show one, with its steps.
     Show(ShowArgs),
     /// End one: nothing more begins, and what is under way comes to its end.
@@ -28,9 +28,19 @@ pub(crate) enum OperationCommand {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// Those of another site, over the link.
+    #[arg(long, value_name = "SITE")]
+    site: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
     /// Its number.
     id: u64,
+    /// It is one of another site, over the link.
+    #[arg(long, value_name = "SITE")]
+    site: Option<String>,
     /// Stay until it has ended. Exit 1 where it did not come true whole.
     #[arg(long, short)]
     follow: bool,
@@ -40,6 +50,9 @@ pub(crate) struct ShowArgs {
 pub(crate) struct WordArgs {
     /// Its number.
     id: u64,
+    /// It is one of another site, over the link.
+    #[arg(long, value_name = "SITE")]
+    site: Option<String>,
     /// Return at once.
     #[arg(long)]
     no_wait: bool,
@@ -51,10 +64,12 @@ pub(crate) async fn run(
     global: &Global,
 ) -> anyhow::Result<ExitCode> {
     match command {
-        OperationCommand::List => list(client, global).await,
-        OperationCommand::Show(args) if args.follow => follow(args.id, client, global).await,
+        OperationCommand::List(args) => list(args, client, global).await,
+        OperationCommand::Show(args) if args.follow => {
+            follow(args.id, args.site.as_deref(), client, global).await
+        }
         OperationCommand::Show(args) => {
-            let it: OperationStatus = client.get(&path(args.id)).await?;
+            let it: OperationStatus = client.get(&path(args.id, args.site.as_deref())).await?;
             show(&it, global)?;
             Ok(ExitCode::SUCCESS)
         }
@@ -63,12 +78,19 @@ pub(crate) async fn run(
     }
 }
 
-fn path(id: u64) -> String {
-    format!("/v1/operations/{}", encode(&id.to_string()))
+fn path(id: u64, site: Option<&str>) -> String {
+    format!("{}/{}", all(site), encode(&id.to_string()))
 }
 
-async fn list(client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
-    let found: Operations = client.get("/v1/operations").await?;
+fn all(site: Option<&str>) -> String {
+    match site {
+        None => "/v1/operations".to_owned(),
+        Some(site) => format!("/v1/sites/{}/operations", encode(site)),
+    }
+}
+
+async fn list(args: &ListArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
+    let found: Operations = client.get(&all(args.site.as_deref())).await?;
     if global.json {
         print(&format!("{}\n", serde_json::to_string(&found)?))?;
         return Ok(ExitCode::SUCCESS);
@@ -101,7 +123,10 @@ async fn word(
 ) -> anyhow::Result<ExitCode> {
     let request = OperationRequest { who: who() };
     let answer: OperationAnswer = client
-        .post(&format!("{}/{verb}", path(args.id)), &request)
+        .post(
+            &format!("{}/{verb}", path(args.id, args.site.as_deref())),
+            &request,
+        )
         .await?;
     let it = &answer.operation;
     if args.no_wait || it.ended {
@@ -118,7 +143,7 @@ async fn word(
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let it = watch(args.id, client, global).await?;
+    let it = watch(args.id, args.site.as_deref(), client, global).await?;
     if it.state != "aborted" {
         return end(&it, global);
     }
@@ -128,18 +153,28 @@ async fn word(
 }
 
 /// Shows how it goes until it rests. Exit 0 where all came true.
-pub(super) async fn follow(id: u64, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
-    let it = watch(id, client, global).await?;
+pub(super) async fn follow(
+    id: u64,
+    site: Option<&str>,
+    client: &Client,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
+    let it = watch(id, site, client, global).await?;
     end(&it, global)
 }
 
 /// Shows how it goes until it has ended, is held or waits for a later window.
-async fn watch(id: u64, client: &Client, global: &Global) -> anyhow::Result<OperationStatus> {
+async fn watch(
+    id: u64,
+    site: Option<&str>,
+    client: &Client,
+    global: &Global,
+) -> anyhow::Result<OperationStatus> {
     let began = crate::clock::now();
     let mut shown: BTreeMap<String, (String, String)> = BTreeMap::new();
     let mut heard = began;
     loop {
-        let it: OperationStatus = match client.get(&path(id)).await {
+        let it: OperationStatus = match client.get(&path(id, site)).await {
             Ok(it) => it,
             Err(error) if crate::clock::now() < heard + AWAY => {
                 tracing::debug!(%error, "no answer, tried again");
@@ -179,11 +214,13 @@ fn changes(
         if !is_news {
             continue;
         }
+        let wave = match it.kind.as_str() {
+            "wave" => format!(" wave {}/{}", step.wave, it.waves),
+            _ => String::new(),
+        };
         print(&format!(
-            "{:>4}s wave {}/{}  {} {} {}\n",
+            "{:>4}s{wave}  {} {} {}\n",
             after.as_secs(),
-            step.wave,
-            it.waves,
             step.service,
             paint(&step.state, tone(&step.state)),
             safe(&step.detail)
@@ -199,10 +236,19 @@ fn told(it: &OperationStatus, global: &Global) -> anyhow::Result<()> {
         let state = paint(&it.state, tone(&it.state));
         print(&format!(
             "operation {} is {state}: {}\n",
-            it.id, it.progress
+            it.id,
+            outcome(it)
         ))?;
     }
     Ok(())
+}
+
+/// What came of it; the sentence of one that moved services has its progress in it.
+fn outcome(it: &OperationStatus) -> String {
+    if it.ended && it.kind != "wave" && !it.reason.is_empty() {
+        return safe(&it.reason);
+    }
+    it.progress.clone()
 }
 
 fn end(it: &OperationStatus, global: &Global) -> anyhow::Result<ExitCode> {

@@ -124,5 +124,5 @@ pub(crate) async fn run(
         print(&format!("look at it: minato operation show {}\n", begun.id))?;
         return Ok(ExitCode::SUCCESS);
     }
-    follow(begun.id, client, global).await
+    follow(begun.id, None, client, global).await
 }

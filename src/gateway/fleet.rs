@@ -232,6 +232,16 @@ impl Fleet {
             .collect()
     }
 
+    /// The same service with its sites in another order; its new entry for the table where it is in it.
+    pub(super) fn reorder(&mut self, service: &Service) -> Option<ServiceEntry> {
+        let mut known = self.services.remove(&service.name)?;
+        known.service = Arc::new(service.clone());
+        self.meet(&mut known);
+        let entry = known.routed.then(|| known.entry());
+        self.services.insert(service.name.clone(), known);
+        entry
+    }
+
     /// Services that several sites serve.
     pub(super) fn of_several_sites(&self) -> Vec<ServiceName> {
         let all = self.services.iter();

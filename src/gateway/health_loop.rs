@@ -4,19 +4,22 @@
 //! the operator. Everything it decides takes effect on requests first and is reported after.
 
 use super::fleet::{Fleet, Update};
+use super::holding::{Holding, Turn as Hold};
 use super::last_good::{LastEndpoint, LastGood};
 use super::load::Loads;
 use super::member::{Member, WatchKey};
 use super::news;
+use super::orders::Orders;
 use super::reports::Reports;
 use super::source::{Following, News, Source};
 use super::telling::Telling;
 use super::view::{Seen, Thought};
+use super::visits::Visits;
 use super::wanted::{FIXED, Use, Wanted, wanted};
 use crate::clock;
-use crate::link::{LinkNews, LinkView};
+use crate::link::{Heard, LinkNews, LinkView};
 use arc_swap::ArcSwap;
-use minato_config::{Backend, Service, ServiceName, ServiceRecord, SiteId};
+use minato_config::{Backend, OrderRecord, Service, ServiceName, ServiceRecord, SiteId};
 use minato_control::{Event, World};
 use minato_control_store::Touched;
 use minato_health::{Change, Verdict, VerdictReport};
@@ -55,6 +58,9 @@ pub(crate) struct HealthLoopOptions {
     /// What is heard of other sites; nothing where there are none.
     pub(crate) links: mpsc::Receiver<LinkNews>,
     pub(crate) link_view: LinkView,
+    /// What peers are told of as well.
+    pub(crate) orders: Orders,
+    pub(crate) visits: Visits,
 }
 
 /// See the module.
@@ -67,6 +73,7 @@ pub(crate) struct HealthLoop {
     records: BTreeMap<ServiceName, ServiceRecord>,
     changes: mpsc::Receiver<Report<WatchKey>>,
     loads: Loads,
+    holding: Holding,
     unsaved: Option<Instant>,
     /// One at a time: two would write the same file.
     saving: Option<JoinHandle<()>>,
@@ -84,6 +91,7 @@ impl HealthLoop {
             records: BTreeMap::new(),
             changes,
             loads: Loads::default(),
+            holding: Holding::default(),
             unsaved: None,
             saving: None,
         };
@@ -191,6 +199,9 @@ impl HealthLoop {
     /// The table of before, with the verdicts of before, until the store and the probes say more.
     fn take_saved(&mut self, good: LastGood) {
         self.fleet.remember(&good.endpoints);
+        for (name, order) in &good.orders {
+            self.options.orders.take(name, order);
+        }
         for record in good.services {
             let of_service = good.endpoints.iter();
             let wanted: Vec<Wanted> = of_service
@@ -222,6 +233,11 @@ impl HealthLoop {
         };
         let record = &record.value;
         self.records.insert(name.clone(), record.clone());
+        if let Some(order) = world.orders.get(name)
+            && self.options.orders.take(name, &order.value)
+        {
+            self.tell(news::led(name, &order.value, clock::wall()));
+        }
         if record.removed {
             self.unroute(name);
             return;
@@ -232,6 +248,48 @@ impl HealthLoop {
         let by_hand = world.intents.get(name);
         let drained = by_hand.is_some_and(|it| it.value.drain);
         self.update(&record.service, &wanted, intake(drained));
+        // After the order of sites: who goes on goes where it is served now.
+        self.follow_hold(world, name);
+    }
+
+    /// Whether requests of a service wait, as the store says.
+    fn follow_hold(&mut self, world: &World, name: &ServiceName) {
+        let record = world.holds.get(name).map(|it| &it.value);
+        let turn = (self.holding).turn(name, record, clock::now(), clock::wall());
+        self.hold(name, &turn);
+    }
+
+    fn hold(&mut self, name: &ServiceName, turn: &Hold) {
+        let table = self.options.table.load();
+        let Some(entry) = table.service(name) else {
+            return;
+        };
+        let queue = &entry.shared.queue;
+        let waiting = queue.waiting();
+        match turn {
+            Hold::Stays => return,
+            Hold::Hold(_) => {
+                queue.hold();
+                self.tell_held(name);
+            }
+            Hold::Release(..) => {
+                queue.release();
+                self.options.reports.remove_held(name);
+            }
+        }
+        if let Some(event) = news::held(name, turn, waiting, clock::wall()) {
+            self.tell(event);
+        }
+    }
+
+    /// Tells the store how many requests are being served of a service whose others wait.
+    fn tell_held(&mut self, name: &ServiceName) {
+        let table = self.options.table.load();
+        let in_flight = table.service(name);
+        let in_flight = in_flight.map_or(0, |it| it.shared.queue.in_flight());
+        if let Some(report) = self.holding.report(name, in_flight) {
+            self.options.reports.set_held(name, report);
+        }
     }
 
     /// Instances whose documents vanished while they ran stay until their slot ends or another takes their place.
@@ -269,6 +327,7 @@ impl HealthLoop {
 
     /// Makes one service what it should be, in the fleet and then in the table.
     fn update(&mut self, service: &Service, wanted: &[Wanted], intake: Intake) {
+        let service = &self.options.orders.applied(service);
         let name = &service.name;
         let routes_before = self.fleet.service(name).map(|it| route_texts(&it.service));
         let Some(Update { entry, gone }) = self.fleet.update(service, wanted, intake) else {
@@ -318,8 +377,15 @@ impl HealthLoop {
     }
 
     fn forget(&mut self, name: &ServiceName) {
+        if let Some(entry) = self.options.table.load().service(name) {
+            entry.shared.queue.release();
+        }
+        self.holding.forget(name);
+        self.options.reports.remove_held(name);
         self.unroute(name);
         self.records.remove(name);
+        self.options.orders.forget(name);
+        self.options.visits.forget(name);
         for id in self.fleet.forget(name) {
             self.gone(&id);
             self.options.metrics.forget_slot(&id.service, id.slot);
@@ -346,7 +412,10 @@ impl HealthLoop {
     fn told(&mut self, news: LinkNews) {
         let changed = match news {
             LinkNews::Tell(event) => return self.tell(event),
+            LinkNews::Tried(key) => return self.options.link_view.tried(&key),
+            LinkNews::Order(site, name, order) => return self.ordered(&site, &name, &order),
             LinkNews::Sight(key, sight) => {
+                self.adopt(&key.site, &sight.heard);
                 for event in self.options.link_view.take(&key, &sight, clock::wall()) {
                     self.tell(event);
                 }
@@ -369,6 +438,42 @@ impl HealthLoop {
             }
             self.share_out(&name);
         }
+    }
+
+    /// What another site has decided, as far as it is newer than what is known here.
+    fn adopt(&mut self, site: &SiteId, heard: &Heard) {
+        let Heard::Up(state) = heard else { return };
+        for (name, shared) in &state.services {
+            if let Some(order) = &shared.decided {
+                self.ordered(site, name, order);
+            }
+        }
+    }
+
+    /// `site` says which site comes first. It counts for services that list both, and only where it is newer.
+    fn ordered(&mut self, site: &SiteId, name: &ServiceName, order: &OrderRecord) {
+        let Some(record) = self.records.get(name) else {
+            return;
+        };
+        let lists = |sites: &minato_config::Sites| {
+            [site, &self.options.site, &order.first]
+                .iter()
+                .all(|it| sites.place(it).is_some())
+        };
+        let is_shared = record.service.sites.as_deref().is_some_and(lists);
+        if !is_shared || !self.options.orders.take(name, order) {
+            return;
+        }
+        let service = self.options.orders.applied(&record.service);
+        if let Some(entry) = self.fleet.reorder(&service) {
+            let changes = entry.settle(&|id| self.fleet.opinion(id));
+            let table = self.options.table.load().with(entry);
+            self.options.table.store(Arc::new(table));
+            self.settled(&changes, None);
+        }
+        self.tell(news::led(name, order, clock::wall()));
+        self.share_out(name);
+        self.dirty();
     }
 
     /// Shares visitors out among the sites of a service, where it has several.
@@ -465,6 +570,12 @@ impl HealthLoop {
                 self.dirty();
             }
         }
+        for (name, turn) in self.holding.overdue(clock::now()) {
+            self.hold(&name, &turn);
+        }
+        for name in self.holding.held() {
+            self.tell_held(&name);
+        }
         if !self.following.is_ours_to_save() {
             return;
         }
@@ -490,8 +601,23 @@ impl HealthLoop {
         }
         for name in self.fleet.of_several_sites() {
             self.share_out(&name);
+            self.count_visits(&name);
         }
         self.measure();
+    }
+
+    /// Looks whether somebody comes to this gateway for a service that other sites serve too.
+    fn count_visits(&self, name: &ServiceName) {
+        let table = self.options.table.load();
+        let Some(entry) = table.service(name) else {
+            return self.options.visits.forget(name);
+        };
+        let queue = &entry.shared.queue;
+        let begun = queue.in_flight().saturating_add(queue.waiting());
+        let ended = self.options.metrics.traffic(name).requests;
+        self.options
+            .visits
+            .count(name, begun.into(), ended, clock::wall());
     }
 
     /// Tells the load of services that follow it.
@@ -532,6 +658,7 @@ impl HealthLoop {
         let drained = self.fleet.services().filter(|(_, it)| it.is_drained());
         let drained = drained.map(|(name, _)| name.clone());
         LastGood::new(services.collect(), endpoints.collect(), drained.collect())
+            .led(self.options.orders.saved())
     }
 
     fn tell(&mut self, event: Event) {

@@ -3,10 +3,11 @@
 use super::member::Past;
 use super::wanted::{Use, Wanted};
 use anyhow::Context as _;
-use minato_config::{Generation, Run, ServiceName, ServiceRecord, SlotIndex};
+use minato_config::{Generation, OrderRecord, Run, ServiceName, ServiceRecord, SlotIndex};
 use minato_health::Verdict;
 use minato_proxy::{Endpoint, EndpointId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ pub(crate) struct LastGood {
     /// Services that an operator had drained.
     #[serde(default)]
     pub(crate) drained: Vec<ServiceName>,
+    /// Which sites come first, where that was decided.
+    #[serde(default)]
+    pub(crate) orders: BTreeMap<ServiceName, OrderRecord>,
 }
 
 /// One endpoint with the verdict it had.
@@ -93,7 +97,13 @@ impl LastGood {
             services,
             endpoints,
             drained,
+            orders: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn led(mut self, orders: BTreeMap<ServiceName, OrderRecord>) -> Self {
+        self.orders = orders;
+        self
     }
 
     /// Where it is kept.

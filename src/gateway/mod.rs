@@ -6,10 +6,12 @@
 
 mod fleet;
 mod health_loop;
+mod holding;
 mod last_good;
 mod load;
 mod member;
 mod news;
+mod orders;
 mod peers;
 mod places;
 mod reports;
@@ -17,10 +19,13 @@ mod sites;
 mod source;
 mod telling;
 mod view;
+mod visits;
 mod wanted;
 
 pub(crate) use health_loop::{HealthLoop, HealthLoopOptions};
 pub(crate) use last_good::LastGood;
+pub(crate) use orders::Orders;
 pub(crate) use reports::{Reporter, Reports};
 pub(crate) use source::Source;
 pub(crate) use view::{GatewayView, Seen};
+pub(crate) use visits::Visits;

@@ -1,11 +1,21 @@
 //! What the operator reads when a standing changes. Pure.
 
-use minato_config::{ServiceName, SiteId, Timestamp};
+use super::holding::{End, Turn as Hold};
+use minato_config::{OrderRecord, ServiceName, SiteId, Timestamp};
 use minato_control::{Event, EventKind};
 use minato_control_store::StoreError;
 use minato_health::Failure;
 use minato_health::site::{BACK, LEAVE_DEGRADED, LEAVE_GONE, SWINGS, Turn};
 use minato_proxy::{EndpointId, Standing, StandingChange};
+
+/// Another site comes first.
+pub(crate) fn led(name: &ServiceName, order: &OrderRecord, at: Timestamp) -> Event {
+    let OrderRecord {
+        first, epoch, who, ..
+    } = order;
+    let text = format!("visitors of {name} go to {first} first (epoch {epoch}, by {who})");
+    Event::info(at, EventKind::Link, text).of(name)
+}
 
 /// The event for a changed standing; `None` where others tell it.
 pub(crate) fn of(
@@ -58,6 +68,35 @@ pub(crate) fn of_peer(
             .of(&id.service)
             .hint(format!("minato status {}", id.service)),
     )
+}
+
+/// Requests wait while their service moves, or go on; `waiting`: how many.
+pub(crate) fn held(
+    service: &ServiceName,
+    hold: &Hold,
+    waiting: u32,
+    at: Timestamp,
+) -> Option<Event> {
+    let event = match hold {
+        Hold::Stays => return None,
+        Hold::Hold(following) => {
+            let message = format!("new requests wait: it moves ({})", following.by);
+            Event::info(at, EventKind::Link, message)
+        }
+        Hold::Release(following, waited, end) => {
+            let seconds = waited.as_secs_f64();
+            let message = format!("{waiting} requests go on that waited, {seconds:.1} s at most");
+            match end {
+                End::Told => Event::info(at, EventKind::Link, message),
+                End::Late => {
+                    let by = &following.by;
+                    let message = format!("{message}: {by} did not end its move in time");
+                    Event::warn(at, EventKind::Link, message).hint("minato operation list")
+                }
+            }
+        }
+    };
+    Some(event.of(service))
 }
 
 /// Visitors of a service go elsewhere, or a person has to say that they do.

@@ -231,6 +231,7 @@ mod tests {
             standby,
             failover: Consent::Auto,
             failback: Consent::Auto,
+            sync: None,
             at: BTreeMap::new(),
             base: None,
         }
@@ -287,6 +288,9 @@ mod tests {
                 wanted: 2,
                 up,
                 draining,
+                decided: None,
+                in_flight: 0,
+                quiet_since: None,
             };
             Heard::Up(Arc::new(LinkState {
                 v: 1,
@@ -295,6 +299,7 @@ mod tests {
                 version: String::new(),
                 now: Timestamp(0),
                 services: BTreeMap::from([(name.clone(), shared)]),
+                follows_orders: true,
             }))
         };
         let other = ServiceName::parse("other").expect("a name");

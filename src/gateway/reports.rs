@@ -1,7 +1,8 @@
-//! Tells the store what this gateway thinks: its own liveness, one verdict for each instance, and the load of services
-//! that follow it, all on one lease.
+//! Tells the store what this gateway thinks: its own liveness, one verdict for each instance, the load of services
+//! that follow it, and whose requests wait, all on one lease.
 
 use minato_config::{GatewayId, ServiceName, SlotIndex, Timestamp};
+use minato_control::hold::HeldReport;
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, LeaseId, SharedStore, StoreError};
 use minato_health::{GatewayAlive, ServiceLoad, VerdictReport};
@@ -20,6 +21,7 @@ const BATCH: usize = 100;
 enum Subject {
     Verdict(ServiceName, SlotIndex),
     Load(ServiceName),
+    Held(ServiceName),
 }
 
 /// A document.
@@ -28,6 +30,7 @@ enum Subject {
 enum Said {
     Verdict(VerdictReport),
     Load(ServiceLoad),
+    Held(HeldReport),
 }
 
 /// What should be said; the health loop's end. Never waits for the store.
@@ -72,6 +75,16 @@ impl Reports {
         self.end(Subject::Load(service.clone()));
     }
 
+    /// To be said soon.
+    pub(crate) fn set_held(&self, service: &ServiceName, report: HeldReport) {
+        self.say(Subject::Held(service.clone()), Said::Held(report));
+    }
+
+    /// They go on.
+    pub(crate) fn remove_held(&self, service: &ServiceName) {
+        self.end(Subject::Held(service.clone()));
+    }
+
     fn say(&self, subject: Subject, said: Said) {
         let mut state = self.state();
         state.current.insert(subject.clone(), said);
@@ -95,10 +108,10 @@ impl Reports {
     fn take(&self) -> Vec<(Subject, Option<Said>)> {
         let mut state = self.state();
         // Verdicts come first and by themselves: whatever refuses a load must not hold them up.
-        let is_load = |it: &Subject| matches!(it, Subject::Load(_));
-        let first = state.unsaid.first().map(is_load);
+        let kind = std::mem::discriminant::<Subject>;
+        let first = state.unsaid.first().map(kind);
         let alike = state.unsaid.iter();
-        let alike = alike.take_while(|it| Some(is_load(it)) == first);
+        let alike = alike.take_while(|it| Some(kind(it)) == first);
         let subjects: Vec<Subject> = alike.take(BATCH).cloned().collect();
         subjects
             .into_iter()
@@ -232,6 +245,7 @@ impl Reporter {
         match subject {
             Subject::Verdict(service, slot) => Key::Verdict(gateway, service.clone(), *slot),
             Subject::Load(service) => Key::Load(gateway, service.clone()),
+            Subject::Held(service) => Key::Held(gateway, service.clone()),
         }
     }
 }

@@ -137,6 +137,7 @@ mod tests {
             standby: Standby::Warm,
             failover,
             failback: Consent::Auto,
+            sync: None,
             at: BTreeMap::new(),
             base: None,
         })

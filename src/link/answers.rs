@@ -1,16 +1,22 @@
-//! What this gateway answers to gateways of other sites. Read-only.
+//! What this gateway answers to gateways of other sites, and takes in from them: which site comes first, and what their control asks
+//! of this one's.
 
+use super::desk::Desk;
 use super::idle::Idle;
+use super::known::LinkNews;
 use super::services::Shelf;
+use crate::gateway::{Orders, Visits};
 use arc_swap::ArcSwap;
+use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Query, State};
-use axum::http::StatusCode;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{any, get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
-use minato_config::{NodeId, SiteId};
+use minato_config::{NodeId, OrderRecord, ServiceName, SiteId};
+use minato_control_server::{PeerAnswer, PeerCall};
 use minato_health::{LinkState, SharedService};
 use minato_link::LinkProtocol;
 use minato_proxy::{ServiceEntry, Standing, Table};
@@ -31,6 +37,8 @@ const MOST_CONNECTIONS: usize = 512;
 const MOST_OF_SITE: usize = 128;
 /// Peers ask twice a second; one that has not for so long is gone, however its connection looks from here.
 const IDLE: Duration = Duration::from_secs(30);
+/// Bytes of a question.
+const MOST_BODY: usize = 64 << 10;
 
 /// What answers are made from.
 #[derive(Debug, Clone)]
@@ -39,6 +47,11 @@ pub(super) struct Answers {
     pub(super) node: NodeId,
     pub(super) table: Arc<ArcSwap<Table>>,
     pub(super) shelf: Shelf,
+    pub(super) orders: Orders,
+    pub(super) visits: Visits,
+    pub(super) desk: Desk,
+    /// To the health loop.
+    pub(super) news: mpsc::Sender<LinkNews>,
 }
 
 /// Which site asks.
@@ -51,6 +64,9 @@ impl Answers {
         let app = Router::new()
             .route("/v1/state", get(state))
             .route("/v1/services", get(services))
+            .route("/v1/orders", post(order))
+            .route("/v1/control/{*path}", any(control))
+            .layer(DefaultBodyLimit::max(MOST_BODY))
             .with_state(Arc::new(self))
             .into_make_service_with_connect_info::<Asker>();
         let accepted = Accepted {
@@ -75,6 +91,7 @@ impl Answers {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: crate::clock::wall(),
             services: shared.collect(),
+            follows_orders: true,
         }
     }
 
@@ -85,11 +102,15 @@ impl Answers {
         sites.place(asker)?;
         let own = entry.endpoints.iter().filter(|it| it.site().is_none());
         let up = own.filter(|it| it.standing() <= Standing::Suspect).count();
+        let queue = &entry.shared.queue;
         Some(SharedService {
             order: sites.order.clone(),
             wanted: entry.service.replicas.into(),
             up: u32::try_from(up).unwrap_or(u32::MAX),
             draining: entry.draining,
+            decided: self.orders.of(&entry.service.name),
+            in_flight: u64::from(queue.in_flight()) + u64::from(queue.waiting()),
+            quiet_since: self.visits.quiet_since(&entry.service.name),
         })
     }
 }
@@ -99,6 +120,48 @@ async fn state(
     ConnectInfo(Asker(site)): ConnectInfo<Asker>,
 ) -> Json<LinkState> {
     Json(answers.state(&site))
+}
+
+/// `POST /v1/orders`: which site comes first for a service, as the site that decided it tells.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct ToldOrder {
+    pub(super) service: ServiceName,
+    pub(super) order: OrderRecord,
+}
+
+async fn order(
+    State(answers): State<Arc<Answers>>,
+    ConnectInfo(Asker(site)): ConnectInfo<Asker>,
+    body: Bytes,
+) -> Response {
+    let told: ToldOrder = match serde_json::from_slice(&body) {
+        Ok(it) => it,
+        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    };
+    // Whether it counts decides the health loop, which knows the services; the state tells what came of it.
+    let news = LinkNews::Order(site, told.service, told.order);
+    match answers.news.try_send(news) {
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// What the control of another site asks of this one's.
+async fn control(
+    State(answers): State<Arc<Answers>>,
+    ConnectInfo(Asker(site)): ConnectInfo<Asker>,
+    Path(path): Path<String>,
+    method: Method,
+    body: Bytes,
+) -> Response {
+    let call = PeerCall {
+        method,
+        path,
+        body: body.to_vec(),
+    };
+    let PeerAnswer { status, body } = answers.desk.answer(&site, &call).await;
+    let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
+    (status, json, body).into_response()
 }
 
 /// What a question for services names.

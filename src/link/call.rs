@@ -1,8 +1,8 @@
 //! One connection to a gateway of another site, kept for questions.
 
 use super::services::ServicesAnswer;
-use http::StatusCode;
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use minato_config::SiteId;
@@ -27,11 +27,13 @@ const LONGEST_WHY: usize = 200;
 
 /// Bytes of the version that a gateway says it is of.
 const LONGEST_VERSION: usize = 64;
+/// Bytes of an answer of another site's control: an operation of a thousand services.
+const MOST_CONTROL: usize = 2 << 20;
 
 /// Dropping it closes the connection.
 #[derive(Debug)]
 pub(super) struct Call {
-    sender: SendRequest<Empty<bytes::Bytes>>,
+    sender: SendRequest<Full<bytes::Bytes>>,
     driver: JoinHandle<()>,
 }
 
@@ -98,10 +100,46 @@ impl Call {
         })
     }
 
-    async fn get(&mut self, path: &str, most: usize) -> Result<(StatusCode, bytes::Bytes), String> {
-        let request = http::Request::get(path)
+    /// Says something; an answer that is no 2xx is an error.
+    pub(super) async fn post(&mut self, path: &str, body: Vec<u8>) -> Result<(), String> {
+        let (status, text) = self.send(Method::POST, path, body, MOST_CONTROL).await?;
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(refused(status, &text))
+    }
+
+    /// Whatever another site's control answers.
+    pub(super) async fn control(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, bytes::Bytes), String> {
+        let path = format!("/v1/control/{path}");
+        self.send(method, &path, body, MOST_CONTROL).await
+    }
+
+    async fn get(
+        &mut self,
+        path: &str,
+        most: usize,
+    ) -> Result<(StatusCode, bytes::Bytes), String> {
+        self.send(Method::GET, path, Vec::new(), most).await
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        most: usize,
+    ) -> Result<(StatusCode, bytes::Bytes), String> {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
             .header("host", "link")
-            .body(Empty::new())
+            .body(Full::from(body))
             .map_err(|it| it.to_string())?;
         let answer = self
             .sender

@@ -157,7 +157,12 @@ impl One {
         loop {
             every.tick().await;
             let asked = self.ask().await;
-            let Some(heard) = self.judge(asked) else {
+            let heard = self.judge(asked);
+            let is_first = self.past.len() == 1;
+            let Some(heard) = heard else {
+                if is_first {
+                    let _ = self.news.send(LinkNews::Tried(self.key.clone())).await;
+                }
                 continue;
             };
             let sight = Sight {
@@ -169,6 +174,9 @@ impl One {
             let news = LinkNews::Sight(self.key.clone(), sight);
             if self.news.send(news).await.is_err() {
                 return;
+            }
+            if is_first {
+                let _ = self.news.send(LinkNews::Tried(self.key.clone())).await;
             }
         }
     }

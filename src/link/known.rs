@@ -1,6 +1,6 @@
 //! What is known of the gateways of other sites. Plain values.
 
-use minato_config::SiteId;
+use minato_config::{OrderRecord, ServiceName, SiteId};
 use minato_control::Event;
 use minato_health::LinkState;
 use std::net::SocketAddr;
@@ -40,8 +40,12 @@ pub(crate) struct Sight {
 pub(crate) enum LinkNews {
     /// The latest of one gateway, after every question.
     Sight(GatewayKey, Sight),
+    /// It has been asked for the first time, and what it answered was told before.
+    Tried(GatewayKey),
     /// Its address is not looked up to any more.
     Gone(GatewayKey),
+    /// A site says which comes first for a service, without having been asked.
+    Order(SiteId, ServiceName, OrderRecord),
     /// For the journal.
     Tell(Event),
 }

@@ -7,16 +7,21 @@
 mod answers;
 mod call;
 mod caller;
+mod desk;
 mod idle;
 mod known;
 mod services;
 mod view;
+mod way;
 
+pub(crate) use desk::Desk;
 pub(crate) use known::{GatewayKey, Heard, LinkNews};
-pub(crate) use services::{Shelf, Way};
+pub(crate) use services::Shelf;
 pub(crate) use view::LinkView;
+pub(crate) use way::Way;
 
 use crate::clock;
+use crate::gateway::{Orders, Visits};
 use answers::Answers;
 use arc_swap::ArcSwap;
 use caller::Caller;
@@ -84,6 +89,16 @@ impl Known {
     }
 }
 
+/// What peers are answered from.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) table: Arc<ArcSwap<Table>>,
+    pub(crate) shelf: Shelf,
+    pub(crate) orders: Orders,
+    pub(crate) visits: Visits,
+    pub(crate) desk: Desk,
+}
+
 impl Links {
     /// With what the engine needs of them.
     pub(crate) fn open(
@@ -109,11 +124,10 @@ impl Links {
         (this, link)
     }
 
-    /// Asks and answers until `stop` says true. `table` and `shelf`: what is told to peers; `news`: what is heard of them.
+    /// Asks and answers until `stop` says true. `told`: what peers are answered from; `news`: what is heard of them.
     pub(crate) async fn run(
         self,
-        shelf: Shelf,
-        table: Arc<ArcSwap<Table>>,
+        told: Told,
         news: mpsc::Sender<LinkNews>,
         mut stop: watch::Receiver<bool>,
     ) {
@@ -130,8 +144,12 @@ impl Links {
         let answers = Answers {
             site: self.identity.site().clone(),
             node: self.node,
-            table,
-            shelf,
+            table: told.table,
+            shelf: told.shelf,
+            orders: told.orders,
+            visits: told.visits,
+            desk: told.desk,
+            news: news.clone(),
         };
         parts.spawn(answers.serve(self.streams));
         parts.spawn(tell_trouble(self.identity, news.clone()));

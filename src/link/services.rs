@@ -2,27 +2,22 @@
 //!
 //! Not here: what an answer means (`control::mirror`), when a peer is asked (`control/server`).
 
-use super::call::Call;
 use crate::clock;
 use arc_swap::ArcSwapOption;
-use minato_config::{GatewayAddress, PeerSettings, ServiceName, ServiceRecord, SiteId, Source};
+use minato_config::{OrderRecord, ServiceName, ServiceRecord, SiteId, Source};
 use minato_control::mirror::SharedServices;
-use minato_control_server::{PeerServices, Pulled, Pulling};
+use minato_control_server::Pulled;
 use minato_control_store::SharedStore;
 use minato_control_store::keys::{Key, Keys};
-use minato_link::Identity;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 /// The version of an answer.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 /// Bytes of a peer's revision.
 const LONGEST_REVISION: usize = 64;
 /// Characters of why a record is not understood.
@@ -31,13 +26,11 @@ const LONGEST_WHY: usize = 200;
 const FRESH: Duration = Duration::from_millis(500);
 /// How long the store may take: less than who asks waits, so that a store that hangs is told of and not taken for a site that is gone.
 const READING: Duration = Duration::from_millis(1_000);
-/// How long one gateway of a peer may take to connect and answer.
-const TRY: Duration = Duration::from_millis(1_500);
 
 /// The answer to `GET /v1/services?known=REVISION` over a link; 304 where nothing changed since.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ServicesAnswer {
-    v: u32,
+    pub(super) v: u32,
     /// To name in the next question; means nothing else.
     revision: String,
     /// The records whose order names the asker, as the store has them.
@@ -45,6 +38,9 @@ pub(super) struct ServicesAnswer {
     /// Services of this site that are not shared with the asker.
     #[serde(default)]
     elsewhere: BTreeSet<String>,
+    /// Which sites come first, where this site knows of a decision; of services that name the asker.
+    #[serde(default)]
+    orders: BTreeMap<String, serde_json::Value>,
 }
 
 /// Where a running process has its site's store, for as long as it has it.
@@ -72,6 +68,9 @@ struct Shelved {
     document: serde_json::Value,
     /// Empty where it does not decode: then nobody is told of it.
     order: Option<Vec<SiteId>>,
+    /// It is for its home to tell of all but who comes first.
+    is_mirrored: bool,
+    decided: Option<(u64, serde_json::Value)>,
 }
 
 impl Shelf {
@@ -105,11 +104,21 @@ impl Shelf {
             revision: String::new(),
             services: BTreeMap::new(),
             elsewhere: BTreeSet::new(),
+            orders: BTreeMap::new(),
         };
         let mut hash = DefaultHasher::new();
         for it in all.iter() {
             let Some(order) = &it.order else { continue };
             (&it.name, it.modified).hash(&mut hash);
+            it.decided.as_ref().map(|it| it.0).hash(&mut hash);
+            if order.contains(asker)
+                && let Some((_, decided)) = &it.decided
+            {
+                answer.orders.insert(it.name.clone(), decided.clone());
+            }
+            if it.is_mirrored {
+                continue;
+            }
             if order.contains(asker) {
                 answer.services.insert(it.name.clone(), it.document.clone());
             } else {
@@ -134,33 +143,50 @@ impl Open {
         let listing = timeout(READING, self.store.list(&prefix)).await;
         let listing = listing.map_err(|_| format!("the store does not answer in {READING:?}"))?;
         let listing = listing.map_err(|it| it.to_string())?;
+        let mut decided = self.orders().await?;
         let shelved = listing.entries.iter().filter_map(|entry| {
             let Some(Key::Service(name)) = self.keys.parse(&entry.key) else {
                 return None;
             };
             let document: serde_json::Value = serde_json::from_slice(&entry.value).ok()?;
             let record = ServiceRecord::deserialize(&document).ok();
-            // What this site mirrors itself is for its home to tell.
-            if matches!(&record, Some(it) if !matches!(it.source, Source::File { .. })) {
-                return None;
-            }
+            let is_mirrored =
+                matches!(&record, Some(it) if !matches!(it.source, Source::File { .. }));
             let order = record.map(|it| it.service.sites.map(|it| it.order).unwrap_or_default());
             Some(Shelved {
+                decided: decided.remove(&name),
                 name: name.to_string(),
                 modified: entry.modified.0,
                 document,
                 order,
+                is_mirrored,
             })
         });
         let all = Arc::new(shelved.collect());
         *last = Some((now, Arc::clone(&all)));
         Ok(all)
     }
+
+    /// Which sites come first, with the commits that said so.
+    async fn orders(&self) -> Result<BTreeMap<ServiceName, (u64, serde_json::Value)>, String> {
+        let prefix = format!("{}orders/", self.keys.root());
+        let listing = timeout(READING, self.store.list(&prefix)).await;
+        let listing = listing.map_err(|_| format!("the store does not answer in {READING:?}"))?;
+        let listing = listing.map_err(|it| it.to_string())?;
+        let orders = listing.entries.iter().filter_map(|entry| {
+            let Some(Key::Order(name)) = self.keys.parse(&entry.key) else {
+                return None;
+            };
+            let document = serde_json::from_slice(&entry.value).ok()?;
+            Some((name, (entry.modified.0, document)))
+        });
+        Ok(orders.collect())
+    }
 }
 
 impl ServicesAnswer {
     /// One service that does not decode hides no other.
-    fn decode(self) -> Result<Pulled, String> {
+    pub(super) fn decode(self) -> Result<Pulled, String> {
         let revision = &self.revision;
         if revision.is_empty()
             || revision.len() > LONGEST_REVISION
@@ -192,6 +218,12 @@ impl ServicesAnswer {
         shared.elsewhere = elsewhere
             .filter_map(|it| ServiceName::parse(it).ok())
             .collect();
+        // One that does not decode is a newer version's; gateways of it are told of by an event.
+        let orders = self.orders.into_iter().filter_map(|(name, document)| {
+            let order = OrderRecord::deserialize(&document).ok()?;
+            Some((ServiceName::parse(&name).ok()?, order)).filter(|it| it.1.v == 1)
+        });
+        shared.orders = orders.collect();
         Ok(Pulled::New {
             revision: self.revision,
             services: shared,
@@ -203,103 +235,6 @@ impl ServicesAnswer {
 fn brief(why: &str) -> String {
     let plain = |it: char| if it.is_control() { ' ' } else { it };
     why.chars().take(LONGEST_WHY).map(plain).collect()
-}
-
-/// The way to peers' gateways, one kept connection to each peer.
-#[derive(Debug)]
-pub(crate) struct Way {
-    identity: Arc<Identity>,
-    peers: BTreeMap<SiteId, Peer>,
-}
-
-#[derive(Debug)]
-struct Peer {
-    gateways: Vec<GatewayAddress>,
-    call: Mutex<Option<Call>>,
-    /// Which address is tried next, after one failed.
-    turn: AtomicUsize,
-}
-
-impl Way {
-    pub(crate) fn new(identity: Arc<Identity>, peers: &BTreeMap<SiteId, PeerSettings>) -> Self {
-        let peer = |it: &PeerSettings| Peer {
-            gateways: it.gateways.clone(),
-            call: Mutex::default(),
-            turn: AtomicUsize::new(0),
-        };
-        Self {
-            identity,
-            peers: peers
-                .iter()
-                .map(|(site, it)| (site.clone(), peer(it)))
-                .collect(),
-        }
-    }
-
-    async fn ask(&self, site: &SiteId, known: Option<&str>) -> Result<Pulled, String> {
-        let peer = self.peers.get(site).ok_or("it is no peer of this site")?;
-        let kept = peer
-            .call
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let asked = timeout(TRY, async {
-            let mut call = match kept {
-                Some(call) => call,
-                None => Call::open(&self.identity, site, peer.address().await?).await?,
-            };
-            let answer = call.services(known).await?;
-            Ok::<_, String>((call, answer))
-        });
-        let asked = asked.await;
-        let (call, answer) = asked
-            .unwrap_or_else(|_| Err(format!("no answer in {TRY:?}")))
-            .inspect_err(|_| peer.turn_on())?;
-        let pulled = match answer {
-            Ok(None) => Ok(Pulled::Same),
-            Ok(Some(it)) if it.v == VERSION => it.decode(),
-            Ok(Some(it)) => Err(format!(
-                "it answers in version {}, and this minato reads {VERSION}; bring both sites to the same version",
-                it.v
-            )),
-            Err(why) => Err(why),
-        };
-        Ok(match pulled {
-            Ok(pulled) => {
-                *peer.call.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
-                pulled
-            }
-            Err(why) => {
-                // Another gateway of it may be able to.
-                peer.turn_on();
-                Pulled::Unable(why)
-            }
-        })
-    }
-}
-
-impl Peer {
-    /// The next time another one is asked.
-    fn turn_on(&self) {
-        self.turn.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The next address of the next gateway.
-    async fn address(&self) -> Result<SocketAddr, String> {
-        let turn = self.turn.load(Ordering::Relaxed);
-        let all = self.gateways.len().max(1);
-        let gateway = self.gateways.get(turn % all).ok_or("it has no gateways")?;
-        let found = lookup_host((gateway.host.as_str(), gateway.port)).await;
-        let found: Vec<SocketAddr> = found.map_err(|it| format!("{gateway}: {it}"))?.collect();
-        let address = found.get((turn / all) % found.len().max(1)).copied();
-        address.ok_or_else(|| format!("{gateway} has no address"))
-    }
-}
-
-impl PeerServices for Way {
-    fn pull<'a>(&'a self, site: &'a SiteId, known: Option<&'a str>) -> Pulling<'a> {
-        Box::pin(self.ask(site, known))
-    }
 }
 
 #[cfg(test)]
@@ -315,6 +250,7 @@ mod tests {
                 .map(|(name, document)| ((*name).to_owned(), document.clone()))
                 .collect(),
             elsewhere: BTreeSet::new(),
+            orders: BTreeMap::new(),
         }
     }
 

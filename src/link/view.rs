@@ -6,6 +6,7 @@ use minato_control::{Event, EventKind};
 use minato_control_server::api::LinkStatus;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// A wall clock that is this far off makes certificates and schedules go wrong.
 const CLOCK_OFF_MS: i64 = 5_000;
@@ -15,7 +16,11 @@ const QUIET_MS: u64 = 600_000;
 
 /// Shared by the health loop and the admin API.
 #[derive(Debug, Clone)]
-pub(crate) struct LinkView(Arc<Mutex<Lines>>);
+pub(crate) struct LinkView {
+    lines: Arc<Mutex<Lines>>,
+    /// By site: how many gateways the settings name, and how many have been asked.
+    asked: Arc<watch::Sender<BTreeMap<SiteId, (usize, usize)>>>,
+}
 
 type Lines = BTreeMap<SiteId, BTreeMap<GatewayKey, Line>>;
 
@@ -37,7 +42,33 @@ impl LinkView {
     /// With every peer, so that one of which nothing was heard is shown too.
     pub(crate) fn new(peers: &BTreeMap<SiteId, PeerSettings>) -> Self {
         let sites = peers.keys().map(|it| (it.clone(), BTreeMap::new()));
-        Self(Arc::new(Mutex::new(sites.collect())))
+        let asked = peers
+            .iter()
+            .map(|(site, it)| (site.clone(), (it.gateways.len(), 0)));
+        Self {
+            lines: Arc::new(Mutex::new(sites.collect())),
+            asked: Arc::new(watch::Sender::new(asked.collect())),
+        }
+    }
+
+    /// A gateway has been asked for the first time.
+    pub(crate) fn tried(&self, key: &GatewayKey) {
+        let answers = (self.all().get(&key.site))
+            .and_then(|it| it.get(key))
+            .is_some_and(|it| is_up(&it.sight));
+        self.asked.send_modify(|all| {
+            if let Some((named, asked)) = all.get_mut(&key.site) {
+                // One that answers speaks for its site.
+                *asked = if answers { *named } else { *asked + 1 };
+            }
+        });
+    }
+
+    /// Until every other site has answered, or all of its gateways have been asked in vain.
+    pub(crate) async fn all_tried(&self) {
+        let mut asked = self.asked.subscribe();
+        let is_over = |all: &BTreeMap<SiteId, (usize, usize)>| all.values().all(|it| it.1 >= it.0);
+        let _ = asked.wait_for(is_over).await;
     }
 
     /// Takes in the latest; returns what people should hear.
@@ -153,7 +184,7 @@ impl LinkView {
     }
 
     fn all(&self) -> MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

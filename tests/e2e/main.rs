@@ -34,6 +34,7 @@ mod scale;
 mod stop;
 mod store_copy;
 mod support;
+mod switches;
 mod tls;
 mod upgrade;
 mod waves;

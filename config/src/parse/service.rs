@@ -42,6 +42,7 @@ pub(super) const KEYS: Keys = Keys {
         "failover",
         "failback",
         "at",
+        "switch",
     ],
     later: &[],
     below: &[
@@ -53,6 +54,7 @@ pub(super) const KEYS: Keys = Keys {
         ("resources", &image::RESOURCE_KEYS),
         ("replicas", &replicas::KEYS),
         ("update", &update::KEYS),
+        ("switch", &sites::SWITCH_KEYS),
         ("[[route]]", &route::KEYS),
     ],
 };

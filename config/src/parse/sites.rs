@@ -1,16 +1,19 @@
-//! `sites`, `standby`, `failover`, `failback` and `[at.X]` of a service file.
+//! `sites`, `standby`, `failover`, `failback`, `[at.X]` and `[switch]` of a service file.
 
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use crate::{AtSite, Backend, Consent, Role, Service, Settings, SiteId, Sites, Standby};
+use crate::{AtSite, Backend, Consent, HookName, Role, Service, Settings, SiteId, Sites, Standby};
 use std::collections::BTreeMap;
 
 /// Of `[at.X]`.
 pub(super) const AT_KEYS: Keys = Keys::known(&["replicas"]);
 
+/// Of `[switch]`.
+pub(super) const SWITCH_KEYS: Keys = Keys::known(&["sync"]);
+
 /// Keys that say nothing without `sites`.
-const OF_SITES: [&str; 4] = ["standby", "failover", "failback", "at"];
+const OF_SITES: [&str; 5] = ["standby", "failover", "failback", "at", "switch"];
 const MOST_SITES: usize = 8;
 const MOST_REPLICAS: u64 = 1_000;
 
@@ -31,6 +34,25 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Option<Opt
     let failover = section.read(report, "failover", consent);
     let failback = section.read(report, "failback", consent);
     let at = section.read(report, "at", |it, to| at(it, to, &order));
+    let sync = section.read(report, "switch", switch);
+    if let Given::Right(Some(_)) = &sync {
+        let by_itself = |given: &Given<Consent>| *given == Given::Right(Consent::Auto);
+        for (key, is_wrong) in [
+            ("failover", by_itself(&failover)),
+            ("failback", by_itself(&failback)),
+        ] {
+            if let (true, Some(field)) = (is_wrong, section.get(report, key)) {
+                let message = "must be \"ask\" (the default with `switch.sync`): what the command copies is at one site at a time, and no other has what was written last";
+                field.problem::<()>(report, message);
+            }
+        }
+        if let (Given::Right(Standby::Active), Some(field)) =
+            (&standby, section.get(report, "standby"))
+        {
+            let message = "must be \"warm\" or \"cold\" with `switch.sync`: only the site that has the data serves";
+            field.problem::<()>(report, message);
+        }
+    }
     if order.is_absent() {
         for key in OF_SITES {
             if let Some(field) = section.get(report, key) {
@@ -43,11 +65,36 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Option<Opt
     Some(Some(Sites {
         order: order.right()?,
         standby: standby.in_force(Standby::default())?,
-        failover: failover.in_force(Consent::default())?,
-        failback: failback.in_force(Consent::default())?,
+        failover: failover.in_force(consent_of(&sync))?,
+        failback: failback.in_force(consent_of(&sync))?,
+        sync: sync.in_force(None)?,
         at: at.in_force(BTreeMap::new())?,
         base: None,
     }))
+}
+
+/// Where nothing is said: what only one site has moves by a person's word alone.
+fn consent_of(sync: &Given<Option<HookName>>) -> Consent {
+    match sync {
+        Given::Right(Some(_)) => Consent::Ask,
+        _ => Consent::default(),
+    }
+}
+
+fn switch(field: &Field<'_>, report: &mut Report<'_>) -> Option<Option<HookName>> {
+    let section = field.section(report, "a table, written [switch]")?;
+    SWITCH_KEYS.check(&section, report);
+    let sync = section.read(report, "sync", |it, report| {
+        let text = it.text(report, "the NAME of a [hooks.run.NAME] of minato.toml")?;
+        match HookName::parse(text) {
+            Ok(name) => Some(name),
+            Err(error) => it.problem(report, error.to_string()),
+        }
+    });
+    match sync {
+        Given::Wrong => None,
+        it => Some(it.right()),
+    }
 }
 
 fn order(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<SiteId>> {
@@ -140,6 +187,15 @@ pub(super) fn check(
             );
             field.problem::<()>(report, message);
         }
+    }
+    if let (Some(sync), Some(field)) = (&sites.sync, root.get(report, "switch"))
+        && settings.roles.contains(&Role::Control)
+        && !settings.hooks.run.contains_key(sync)
+    {
+        let message = format!(
+            "names the command {sync}, which this machine does not allow: the way back needs it here, too; add [hooks.run.{sync}] with its `command` to minato.toml"
+        );
+        field.problem::<()>(report, message);
     }
     if let (Backend::Endpoints(_), Some(field)) = (&service.backend, root.get(report, "at"))
         && sites.at.values().any(|it| it.replicas.is_some())

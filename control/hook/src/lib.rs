@@ -1,7 +1,14 @@
 //! Runs one command of the operator's: no shell, a group of processes of its own, a limit of time, output kept short.
 //!
 //! What may run stands in this machine's own settings; nothing that a store or a network says becomes part of the command but
-//! by variables and input. Not here: when it runs, and what its end means.
+//! by variables and input. [`run`] is for what may end with this process; [`Runs`] for what must not, and must be found again.
+//! Not here: when it runs, and what its end means.
+
+mod kept;
+
+pub use kept::{
+    Progress, RunId, RunRecord, RunState, Runs, Started, Wanted, estimated, keep, masked,
+};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::VecDeque;

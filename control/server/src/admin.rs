@@ -13,6 +13,7 @@ mod metrics;
 mod nodes;
 mod operations;
 mod page;
+mod peer;
 mod rebalance;
 mod release;
 mod restored;
@@ -21,11 +22,13 @@ mod serve;
 mod settle;
 mod state;
 mod status;
+mod switches;
 mod upgrade;
 
+pub use peer::answer_peer;
 pub use serve::serve;
 
-use crate::{Journal, View};
+use crate::{Certificates, Copies, Journal, Peers, View};
 use minato_config::{NodeId, SiteId, Timestamp};
 use minato_config_files::Folder;
 use minato_control::Event;
@@ -34,6 +37,7 @@ use minato_control_store::{Guard, SharedStore};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 /// What does not change while this process lives.
@@ -77,4 +81,12 @@ pub struct Admin {
     pub folder: watch::Receiver<Arc<Folder>>,
     /// This process's gateway and agent.
     pub view: Arc<dyn View>,
+    /// Other sites. `None`: there are none.
+    pub peers: Option<Peers>,
+    /// When certificates of this process end.
+    pub certificates: Option<Arc<dyn Certificates>>,
+    /// How long an old entrance must be quiet where nobody says otherwise.
+    pub quiet: Duration,
+    /// The commands that copy data of services that move here. `None`: this machine runs none.
+    pub copies: Option<Copies>,
 }

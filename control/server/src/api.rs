@@ -15,6 +15,7 @@ mod operation;
 mod rebalance;
 mod restored;
 mod service;
+mod switch;
 mod upgrade;
 
 pub use change::{
@@ -34,6 +35,7 @@ pub use restored::{ConfirmRequest, RestoredStatus};
 pub use service::{
     ByHand, InstanceStatus, ReleaseStatus, RolloutStatus, Scaled, ServiceState, ServiceStatus,
 };
+pub use switch::{CheckStatus, SwitchAnswer, SwitchRequest};
 pub use upgrade::{CopiedStatus, UpgradeRequest, UpgradeState, UpgradeStatus};
 
 /// `GET /v1/status`: this process and everything it knows.

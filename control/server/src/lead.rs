@@ -4,18 +4,24 @@
 //! A conflict means that the world moved: plan again. An error of the store is told once, then tried again with
 //! backoff. Deciding is `control`'s; this file only carries.
 
+mod doors;
 mod election;
 mod hook;
 mod mirroring;
+mod moving;
 mod notes;
 mod operations;
+mod peers;
 mod rollouts;
 mod saved;
 mod scaling;
+mod switching;
 mod transaction;
 
+pub use doors::{Door, Doors};
 pub use hook::Hook;
-pub use mirroring::{PeerServices, Peers, Pulled, Pulling};
+pub use peers::{Answering, PeerAnswer, PeerCall, PeerServices, Peers, Pulled, Pulling, States};
+pub use switching::Certificates;
 
 use crate::clock;
 use crate::follow::Follower;
@@ -32,11 +38,14 @@ use minato_control::{
 use minato_control_store::keys::Keys;
 use minato_control_store::{Observed, Revision, SharedStore, StoreError};
 use mirroring::Mirroring;
+use moving::Moving;
 use saved::Saved;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use switching::{Switching, Turned};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -67,8 +76,14 @@ pub struct LeadOptions {
     pub site: SiteId,
     /// Folder for what plans that take something away were made from. Default: they are not saved.
     pub decisions: Option<PathBuf>,
-    /// Other sites, whose services are mirrored. Default: none.
+    /// Other sites, whose services are mirrored, and moved here. Default: none.
     pub peers: Option<Peers>,
+    /// The names that lead visitors here. Default: none.
+    pub doors: Option<Arc<dyn Doors>>,
+    /// When certificates of this process end. Default: none is known.
+    pub certificates: Option<Arc<dyn Certificates>>,
+    /// The commands that copy data of services that move here. Default: none.
+    pub copies: Option<crate::Copies>,
 }
 
 impl LeadOptions {
@@ -88,6 +103,9 @@ impl LeadOptions {
             site: SiteId::local(),
             decisions: None,
             peers: None,
+            doors: None,
+            certificates: None,
+            copies: None,
         }
     }
 }
@@ -153,6 +171,19 @@ pub async fn lead(
             rollouts: Rollouts::default(),
             saved: Saved::new(options.decisions.clone(), options.site.clone()),
             mirroring: Mirroring::begin(options.peers.as_ref()),
+            switching: Switching::begin(
+                &options.site,
+                options.peers.as_ref(),
+                options.doors.clone(),
+                options.certificates.clone(),
+                Moving::begin(
+                    &options.site,
+                    &store,
+                    &options.keys,
+                    options.peers.as_ref(),
+                    options.copies.as_ref(),
+                ),
+            ),
         };
         tokio::select! {
             why = leader.run() => {
@@ -205,6 +236,8 @@ struct Leader<'a> {
     saved: Saved,
     /// What peers say in this term.
     mirroring: Mirroring,
+    /// What is seen of services that are moved here.
+    switching: Switching,
 }
 
 impl Leader<'_> {
@@ -220,6 +253,7 @@ impl Leader<'_> {
                 _ = keep_alive.tick() => self.keep().await,
                 seen = follower.next() => seen,
                 () = self.mirroring.heard() => Ok(()),
+                () = self.switching.heard() => Ok(()),
                 _ = tick.tick() => Ok(()),
             };
             let acted = match seen {
@@ -326,6 +360,22 @@ impl Leader<'_> {
         for it in operations::work(world, &self.options.keys, now) {
             match self.commit(it).await {
                 Ok(()) => written = Written::Changed,
+                Err(error) if self.is_about_one_service(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for it in self.switching.turn(world, &self.options.keys, now) {
+            let Turned { transaction, then } = it;
+            let committed = match transaction {
+                Some(it) => {
+                    written = Written::Changed;
+                    self.commit(it).await
+                }
+                None => Ok(()),
+            };
+            match committed {
+                Ok(()) => self.switching.carry_out(world, then),
+                // Somebody's word came between: the next look sees it.
                 Err(error) if self.is_about_one_service(&error) => {}
                 Err(error) => return Err(error),
             }

@@ -9,17 +9,26 @@ mod admin;
 pub mod api;
 mod claim;
 mod clock;
+mod copies;
 mod follow;
+mod holds;
 mod journal;
 mod lead;
 mod stop;
 mod trouble;
 mod view;
 
-pub use admin::{About, Admin, serve};
+pub use admin::{About, Admin, answer_peer, serve};
 pub use claim::{ClaimOptions, claim_folder};
+pub use copies::{Copies, Copy};
+pub use holds::{
+    Everywhere, HoldAnswer, HoldAsk, HoldFailure, HoldWord, PeerHolds, carry_out_hold,
+};
 pub use journal::{EventCounts, Journal, JournalOptions};
-pub use lead::{Hook, LeadOptions, LeaderRecord, PeerServices, Peers, Pulled, Pulling, lead};
+pub use lead::{
+    Answering, Certificates, Door, Doors, Hook, LeadOptions, LeaderRecord, PeerAnswer, PeerCall,
+    PeerServices, Peers, Pulled, Pulling, States, lead,
+};
 pub use view::{EndpointView, ServiceTraffic, View};
 
 /// A document as it is stored.

@@ -5,12 +5,14 @@
 //! then treat it as any other service.
 //! Not here: asking peers (`control/server`), the order of sites (`orders/<service>`).
 
+mod adopt;
 mod record;
 mod stand;
 mod take;
 #[cfg(test)]
 mod tests;
 
+pub use adopt::{AdoptStep, adopt};
 pub use record::{MirrorRecord, SharedServices};
 pub use stand::{COOL_DOWN, Reach, Stand, StandStep, UNREACHABLE, conflicts, stand};
 pub use take::{MirrorStep, Taken, take};

@@ -1,6 +1,6 @@
 //! What is kept of services of other sites.
 
-use minato_config::{ServiceName, ServiceRecord, SiteId, Timestamp};
+use minato_config::{OrderRecord, ServiceName, ServiceRecord, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,4 +26,6 @@ pub struct SharedServices {
     pub elsewhere: BTreeSet<ServiceName>,
     /// What this version does not understand, and why: it stays as it is.
     pub undecodable: BTreeMap<ServiceName, String>,
+    /// Which sites come first, as that site knows it; of all services that name both sites, its own or not.
+    pub orders: BTreeMap<ServiceName, OrderRecord>,
 }

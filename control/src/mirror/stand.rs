@@ -211,7 +211,8 @@ fn mode(
     })
 }
 
-/// Whether a cold service should have instances here: somebody made this site the first, or it is, or nobody before it is there.
+/// Whether a cold service should have instances here: it is about to be moved here, somebody made this site the first, or it is, or
+/// nobody before it is there.
 fn is_asked(
     world: &World,
     site: &SiteId,
@@ -221,6 +222,9 @@ fn is_asked(
     reach: &BTreeMap<SiteId, Reach>,
 ) -> bool {
     let name = &mirrored.record.service.name;
+    if crate::operation::switch::is_warmed(world, name) {
+        return true;
+    }
     if let Some(order) = world.orders.get(name) {
         return order.value.first == *site
             || (sites.failover == Consent::Auto && is_gone(&order.value.first, reach));

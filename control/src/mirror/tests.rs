@@ -50,6 +50,7 @@ fn record(text: &str, standby: Standby) -> ServiceRecord {
                 standby,
                 failover: Consent::Auto,
                 failback: Consent::Auto,
+                sync: None,
                 at: BTreeMap::new(),
                 base: None,
             })),

@@ -27,7 +27,7 @@ pub struct Turn {
     pub news: Vec<News>,
 }
 
-/// One look at an operation. `now` is the wall clock of who leads.
+/// One look at a wave. `now` is the wall clock of who leads.
 pub fn advance(id: OperationId, operation: &Operation, sights: &Sights, now: Timestamp) -> Turn {
     let mut run = Run {
         id,
@@ -175,7 +175,9 @@ impl Run {
     }
 
     fn is_too_much(&self) -> bool {
-        let Work::Wave(wave) = &self.turn.next.work;
+        let Work::Wave(wave) = &self.turn.next.work else {
+            return false;
+        };
         let failed = self.turn.next.count(StepState::Failed);
         failed.saturating_sub(usize::from(wave.forgiven)) >= usize::from(wave.stop_after)
     }

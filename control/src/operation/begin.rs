@@ -122,6 +122,7 @@ pub fn begin(world: &World, asked: &Asked, now: Timestamp) -> Result<Made, Refus
             since: Timestamp::default(),
             number: None,
             detail: String::new(),
+            switch: None,
         });
     let last = world.operations.keys().next_back().map_or(0, |it| it.0);
     Ok(Made {
@@ -161,7 +162,7 @@ fn waves(count: usize, size: u16) -> Vec<u16> {
 }
 
 /// The services that are named, each once, in the order of the names; those of one pattern by name.
-fn chosen(world: &World, patterns: &[String]) -> Result<Vec<ServiceName>, Refused> {
+pub(super) fn chosen(world: &World, patterns: &[String]) -> Result<Vec<ServiceName>, Refused> {
     let mut seen = BTreeSet::new();
     let mut chosen = Vec::new();
     for pattern in patterns.iter().map(|it| it.trim()) {
@@ -234,7 +235,7 @@ fn unfit(world: &World, service: &ServiceName, change: &WaveChange) -> Option<St
 }
 
 /// Another operation that may be under way with some of these services at the same time.
-fn overlapping(
+pub(super) fn overlapping(
     world: &World,
     services: &[ServiceName],
     schedule: &Schedule,
@@ -246,7 +247,9 @@ fn overlapping(
         if !other.state.is_open() || !schedule.overlaps(&other.schedule, now) {
             continue;
         }
-        let open = other.steps.iter().filter(|it| !it.state.has_ended());
+        // What has been moved is only being watched: the way back is open.
+        let open = other.steps.iter();
+        let open = open.filter(|it| !it.state.has_ended() && !it.has_moved());
         let shared: Vec<&str> = open
             .filter(|it| services.contains(&it.service))
             .map(|it| it.service.as_str())

@@ -1,4 +1,5 @@
-//! What a person started and what outlives processes: an update of many services in waves, with a schedule.
+//! What a person started and what outlives processes: an update of many services in waves, with a schedule; services that another site
+//! serves from then on (`switch`).
 //!
 //! An operation is a document ([`Operation`]) with persisted steps. [`advance`] is one look at it: from the document, what is
 //! seen of its steps ([`sights`]) and the wall clock follow the next document and the orders that are committed together with it,
@@ -20,7 +21,7 @@ pub use advance::{Turn, advance};
 pub use begin::{Asked, LeftOut, Made, Refused, begin};
 pub use record::{
     MOST_ENDED, MOST_SERVICES, MOST_SIZE, Operation, OperationId, OperationState, OperationStep,
-    StepState, Wave, WaveChange, Work,
+    Return, StepState, SwitchKind, Switches, Wave, WaveChange, Work,
 };
 pub use schedule::{GRACE, Moment, Repeat, Schedule, local_text};
 pub use sight::{Offer, Sights, StepSight, sights};

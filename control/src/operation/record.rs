@@ -1,7 +1,8 @@
 //! The document at `operations/<id>`.
 
 use super::schedule::Schedule;
-use minato_config::{ImageReference, ServiceName, Timestamp};
+use super::switch::{Accepted, Switch, Timing};
+use minato_config::{ImageReference, ServiceName, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -65,6 +66,70 @@ pub struct Operation {
 pub enum Work {
     /// Another version of many services, wave after wave.
     Wave(Wave),
+    /// Services are served by another site from then on.
+    Switch(Box<Switches>),
+    /// What a switch moved is moved back.
+    Return(Return),
+}
+
+/// Services that this site shall serve. It lives at that site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switches {
+    /// This site.
+    pub to: SiteId,
+    /// How it was asked for.
+    pub kind: SwitchKind,
+    /// Services between their begin and their move at once.
+    pub size: u16,
+    /// With so many failures it is held.
+    pub stop_after: u16,
+    /// Failures that a person has seen and gone on after.
+    #[serde(default)]
+    pub forgiven: u16,
+    /// How patient it is.
+    pub timing: Timing,
+    /// What a person bears with.
+    #[serde(default)]
+    pub accepted: Accepted,
+    /// The return of another site that asked for it, `osaka/13`: it asks again where it does not know. May be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub asked_by: String,
+}
+
+/// How a switch was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwitchKind {
+    /// Who serves lets go in order.
+    Switch,
+    /// Who served is not heard any more.
+    Failover,
+    /// As a switch, and back by itself.
+    Drill,
+}
+
+impl SwitchKind {
+    /// One word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Switch => "switch",
+            Self::Failover => "failover",
+            Self::Drill => "drill",
+        }
+    }
+}
+
+/// The return that was scheduled with a switch. It lives where the switch does, and asks the site that is gone back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Return {
+    /// The switch.
+    pub of: OperationId,
+    /// The site that leads back to, as long as it does.
+    pub from: SiteId,
+    /// For the switch back.
+    pub size: u16,
+    /// For the switch back.
+    pub timing: Timing,
 }
 
 /// Many services, a few at a time.
@@ -170,6 +235,16 @@ pub struct OperationStep {
     /// One sentence; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+    /// How far the service is, where it is moved to another site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<Box<Switch>>,
+}
+
+impl OperationStep {
+    /// Whether its service has been moved to another site by it, and is being watched there.
+    pub fn has_moved(&self) -> bool {
+        self.switch.as_ref().is_some_and(|it| it.has_moved())
+    }
 }
 
 fn is_never(at: &Timestamp) -> bool {
@@ -229,10 +304,17 @@ impl Operation {
 
     /// What it does, for people: `restart of 12 services`.
     pub fn title(&self) -> String {
-        let Work::Wave(wave) = &self.work;
-        let services = match self.steps.len() {
-            1 => "1 service".to_owned(),
-            n => format!("{n} services"),
+        let services = match self.steps.as_slice() {
+            [one] if !matches!(self.work, Work::Wave(_)) => one.service.to_string(),
+            [_] => "1 service".to_owned(),
+            all => format!("{} services", all.len()),
+        };
+        let wave = match &self.work {
+            Work::Wave(wave) => wave,
+            Work::Switch(it) => return format!("{} of {services} to {}", it.kind.as_str(), it.to),
+            Work::Return(it) => {
+                return format!("return of {services} after operation {}", it.of);
+            }
         };
         match &wave.change {
             WaveChange::Restart => format!("restart of {services}"),
@@ -249,17 +331,37 @@ impl Operation {
             self.count(StepState::Done),
             self.steps.len()
         );
+        let moved = self.steps.iter();
+        let moved = moved.filter(|it| it.state == StepState::Running && it.has_moved());
+        let moved = moved.count();
+        if moved > 0 {
+            text.push_str(&format!(", {moved} moved"));
+        }
         for (state, word) in [
             (StepState::Failed, "failed"),
             (StepState::Skipped, "skipped"),
             (StepState::Running, "under way"),
         ] {
-            let count = self.count(state);
+            let mut count = self.count(state);
+            if state == StepState::Running {
+                count = count.saturating_sub(moved);
+            }
             if count > 0 {
                 text.push_str(&format!(", {count} {word}"));
             }
         }
         text
+    }
+}
+
+impl Work {
+    /// One word: `wave`, `switch`, `failover`, `drill` or `return`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Wave(_) => "wave",
+            Self::Switch(it) => it.kind.as_str(),
+            Self::Return(_) => "return",
+        }
     }
 }
 

@@ -52,7 +52,9 @@ pub struct Offer {
 
 /// Looks at every step that is under way and, where steps may begin, at those of the current wave. `now` is that of a new intent.
 pub fn sights(world: &World, id: OperationId, operation: &Operation, now: Timestamp) -> Sights {
-    let Work::Wave(wave) = &operation.work;
+    let Work::Wave(wave) = &operation.work else {
+        return Sights::new();
+    };
     let current = operation.current_wave();
     let matters = |it: &OperationStep| match it.state {
         StepState::Running => true,

@@ -144,6 +144,7 @@ fn wave(count: usize, stop_after: u16, schedule: Schedule) -> Operation {
         since: Timestamp::default(),
         number: None,
         detail: String::new(),
+        switch: None,
     });
     Operation {
         v: 1,

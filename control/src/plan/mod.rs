@@ -38,7 +38,7 @@ pub(crate) use rolling::{RollSlot, Rolling};
 pub use room::{Room, lacking_room};
 pub(crate) use room::{Sights, Standing};
 pub(crate) use settled::settled_each;
-pub use settled::{Settled, settled, wanted};
+pub use settled::{Settled, settled, up, wanted};
 
 use crate::World;
 use minato_config::{ServiceName, Slot, SlotIndex, Timestamp};

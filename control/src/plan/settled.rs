@@ -3,7 +3,8 @@
 use super::condition::Condition;
 use super::seen::{Instances, Seen, SlotSeen, replicas};
 use crate::World;
-use minato_config::{Backend, ServiceName};
+use minato_config::{Backend, ServiceName, SlotIndex};
+use minato_health::{Combined, Verdict, combine};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Problems that a text names; the rest is a number.
@@ -29,6 +30,33 @@ pub fn wanted(world: &World, service: &ServiceName) -> u16 {
         Backend::Command(_) => replicas(world, record),
         Backend::Endpoints(_) => record.service.replicas,
     }
+}
+
+/// Instances that are up: of fixed endpoints those that live gateways agree on, of a command those that gateways send requests to.
+pub fn up(world: &World, service: &ServiceName) -> u16 {
+    let Some(record) = world.services.get(service).map(|it| &it.value) else {
+        return 0;
+    };
+    let count = match &record.service.backend {
+        Backend::Command(_) => {
+            let instances = Instances::of(world);
+            let seen = Seen::of(world, &instances, service);
+            let wanted = seen.wanted();
+            let ready = |it: &&&SlotSeen<'_>| it.condition.rank() >= Condition::Disputed.rank();
+            wanted.iter().filter(ready).count().min(seen.goal.slots)
+        }
+        Backend::Endpoints(_) => {
+            let mut by_slot: BTreeMap<SlotIndex, Vec<Verdict>> = BTreeMap::new();
+            for ((name, slot, gateway), report) in &world.verdicts {
+                if name == service && world.gateways.contains_key(gateway) {
+                    by_slot.entry(*slot).or_default().push(report.value.verdict);
+                }
+            }
+            let is_up = |it: &&Vec<Verdict>| combine(it, None) == Combined::Up;
+            by_slot.values().filter(is_up).count()
+        }
+    };
+    u16::try_from(count).unwrap_or(u16::MAX)
 }
 
 /// Whether all wanted slots are ready as the newest command and restart want them, and nothing else is left.

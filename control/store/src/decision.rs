@@ -163,6 +163,10 @@ impl Documents<'_> {
             operations: _,
             mirrors,
             orders,
+            // How requests wait moves nothing.
+            holds: _,
+            held: _,
+            syncs: _,
             vanished: _,
         } = world;
         let mut to = Documents {

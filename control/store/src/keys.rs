@@ -48,6 +48,12 @@ pub enum Key {
     Image(NodeId, ServiceName),
     /// `orders/<service>`
     Order(ServiceName),
+    /// `holds/<service>`
+    Hold(ServiceName),
+    /// `syncs/<service>`
+    Sync(ServiceName),
+    /// `held/<gateway>/<service>`
+    Held(GatewayId, ServiceName),
     /// `mirror/<home>/services/<service>`
     Mirror(SiteId, ServiceName),
     /// `operations/<id>`
@@ -115,6 +121,9 @@ impl Keys {
             Key::Rollout(service) => format!("{root}rollouts/{service}"),
             Key::Image(node, service) => format!("{root}images/{node}/{service}"),
             Key::Order(service) => format!("{root}orders/{service}"),
+            Key::Hold(service) => format!("{root}holds/{service}"),
+            Key::Sync(service) => format!("{root}syncs/{service}"),
+            Key::Held(gateway, service) => format!("{root}held/{gateway}/{service}"),
             Key::Mirror(home, service) => format!("{root}mirror/{home}/services/{service}"),
             Key::Operation(id) => format!("{root}operations/{id}"),
             Key::Leader => format!("{root}leader"),
@@ -167,6 +176,9 @@ impl Keys {
             ["rollouts", name] => Key::Rollout(service(name)?),
             ["images", node, name] => Key::Image(NodeId::parse(node).ok()?, service(name)?),
             ["orders", name] => Key::Order(service(name)?),
+            ["holds", name] => Key::Hold(service(name)?),
+            ["syncs", name] => Key::Sync(service(name)?),
+            ["held", gateway, name] => Key::Held(GatewayId::parse(gateway).ok()?, service(name)?),
             ["mirror", home, "services", name] => {
                 Key::Mirror(SiteId::parse(home).ok()?, service(name)?)
             }

@@ -75,7 +75,11 @@ impl TouchedSet {
             // Load and what follows from it change often, and only slots follow from that.
             // What becomes of these here is written where services stand.
             Key::Mirror(..) => {}
-            Key::Order(service) => drop(self.services.insert(service.clone())),
+            Key::Order(service) | Key::Hold(service) => {
+                self.services.insert(service.clone());
+            }
+            // Whoever moves a service asks for them.
+            Key::Held(..) | Key::Sync(_) => {}
             Key::Meta
             | Key::Leader
             | Key::Load(..)
@@ -241,6 +245,11 @@ pub(crate) fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), Stri
             world.images.insert((node, service), decode(entry)?);
         }
         Key::Order(service) => drop(world.orders.insert(service, decode(entry)?)),
+        Key::Hold(service) => drop(world.holds.insert(service, decode(entry)?)),
+        Key::Sync(service) => drop(world.syncs.insert(service, decode(entry)?)),
+        Key::Held(gateway, service) => {
+            world.held.insert((service, gateway), decode(entry)?);
+        }
         Key::Mirror(home, service) => {
             world.mirrors.insert((home, service), decode(entry)?);
         }
@@ -315,6 +324,12 @@ fn delete(world: &mut World, key: &Key) {
         Key::Image(node, service) => drop(world.images.remove(&(node, service))),
         // Who came first last stays so: sites must not swing because a key is gone.
         Key::Order(_) => {}
+        // It only delays; without it requests are served again.
+        Key::Hold(service) => drop(world.holds.remove(&service)),
+        Key::Sync(service) => drop(world.syncs.remove(&service)),
+        Key::Held(gateway, service) => {
+            world.held.remove(&(service, gateway));
+        }
         // What runs stands at its own key, and the next answer of its home writes this one again.
         Key::Mirror(home, service) => drop(world.mirrors.remove(&(home, service))),
         // Nothing more follows from it, and whatever it began goes its way.

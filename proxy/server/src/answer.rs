@@ -60,6 +60,8 @@ pub(crate) enum Reason {
     NotShared,
     /// It went over more links between sites than one.
     Loop,
+    /// It waited while the service moved, or another site serves it now.
+    Moving,
 }
 
 impl From<&Refusal> for Reason {
@@ -76,7 +78,7 @@ impl From<&Refusal> for Reason {
 
 impl Reason {
     /// In order.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Malformed,
         Self::SlowRequest,
         Self::HeadTooLarge,
@@ -93,6 +95,7 @@ impl Reason {
         Self::Timeout,
         Self::NotShared,
         Self::Loop,
+        Self::Moving,
     ];
 
     pub(crate) fn status(self) -> u16 {
@@ -106,7 +109,7 @@ impl Reason {
             Self::BodyTooLarge => 413,
             Self::NoRoute => 404,
             Self::Redirect => 308,
-            Self::Draining | Self::Full | Self::NoInstance => 503,
+            Self::Draining | Self::Full | Self::NoInstance | Self::Moving => 503,
             Self::BadAnswer => 502,
             Self::Timeout => 504,
             Self::NotShared => 421,
@@ -132,6 +135,7 @@ impl Reason {
             Self::Timeout => "timeout",
             Self::NotShared => "not_shared",
             Self::Loop => "loop",
+            Self::Moving => "moving",
         }
     }
 
@@ -146,7 +150,7 @@ impl Reason {
             Self::BodyTooLarge => "Content Too Large",
             Self::NoRoute => "Not Found",
             Self::Redirect => "Permanent Redirect",
-            Self::Draining | Self::Full | Self::NoInstance => "Service Unavailable",
+            Self::Draining | Self::Full | Self::NoInstance | Self::Moving => "Service Unavailable",
             Self::BadAnswer => "Bad Gateway",
             Self::Timeout => "Gateway Timeout",
             Self::NotShared => "Misdirected Request",
@@ -157,7 +161,7 @@ impl Reason {
     /// When a client should come back.
     fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Full => Some(Duration::from_secs(2)),
+            Self::Full | Self::Moving => Some(Duration::from_secs(2)),
             Self::NoInstance => Some(Duration::from_secs(5)),
             Self::Draining => Some(Duration::from_secs(60)),
             _ => None,
@@ -181,7 +185,7 @@ impl Reason {
                 "421 this site does not serve that service for the site that asks: see `sites` of the service at both\n"
             }
             Self::Loop => "508 the request has gone from site to site already\n",
-            Self::Draining | Self::Full | Self::NoInstance => "",
+            Self::Draining | Self::Full | Self::NoInstance | Self::Moving => "",
         }
     }
 }

@@ -25,7 +25,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A request waits no longer than this while its service moves: as long as services are held, and a little for the way on.
+const HELD_FOR: Duration = Duration::from_secs(12);
 
 /// How the client's connection stands after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,11 +217,17 @@ impl Exchange<'_> {
         }
         let (_permit, entry) = match entry.shared.queue.admit() {
             Admission::Permit(permit) => (permit, entry),
-            Admission::Shed => return self.refuse(Reason::Full, None).await,
+            Admission::Shed => return self.refuse(full(&entry), None).await,
             Admission::Ticket(ticket) => match self.wait(&entry, ticket).await {
-                // Who waited is served by what is up now.
-                Waited::Permit(permit) => (permit, self.core.gateway.current(&entry)),
-                Waited::TooLong => return self.refuse(Reason::Full, None).await,
+                Waited::Permit(permit) => {
+                    // Who waited is served by what is up now, and where it is served now.
+                    let entry = self.core.gateway.current(&entry);
+                    if let Some(reason) = link::refusal(self.core, self.peer, request, &entry) {
+                        return self.refuse(reason, None).await;
+                    }
+                    (permit, entry)
+                }
+                Waited::TooLong => return self.refuse(full(&entry), None).await,
                 Waited::ClientGone => {
                     self.record.note = Note::ClientGone;
                     return Outlook::Cut;
@@ -244,8 +253,12 @@ impl Exchange<'_> {
     }
 
     /// Waits for a place. A client that ends or resets its connection meanwhile leaves the queue.
+    ///
+    /// While the service is held it waits for longer than its queue has it, at most [`HELD_FOR`].
     async fn wait(&mut self, entry: &ServiceEntry, mut ticket: Ticket) -> Waited {
-        self.timer.set(entry.service.limits.queue_timeout);
+        let limit = entry.service.limits.queue_timeout;
+        self.timer.set(limit);
+        let mut held = HELD_FOR.saturating_sub(limit);
         poll_fn(|context| {
             if let Poll::Ready(permit) = Pin::new(&mut ticket).poll(context) {
                 return Poll::Ready(Waited::Permit(permit));
@@ -255,7 +268,12 @@ impl Exchange<'_> {
                 return Poll::Ready(Waited::ClientGone);
             }
             if self.timer.is_due(context) {
-                return Poll::Ready(Waited::TooLong);
+                if !entry.shared.queue.is_held() || held.is_zero() {
+                    return Poll::Ready(Waited::TooLong);
+                }
+                self.timer.set(std::mem::take(&mut held));
+                // Also makes the next end of the time wake this.
+                let _ = self.timer.is_due(context);
             }
             Poll::Pending
         })
@@ -364,6 +382,15 @@ fn forward_path<'a>(route: &TableRoute, request: &'a RequestHead) -> Forward<'a>
         }
         RouteAction::Forward { strip: true } => Forward::Path(Cow::Owned(format!("/{rest}"))),
         RouteAction::Redirect { to } => Forward::Location(format!("{to}{rest}{}", request.query())),
+    }
+}
+
+/// Why there is no place.
+fn full(entry: &ServiceEntry) -> Reason {
+    if entry.shared.queue.is_held() {
+        Reason::Moving
+    } else {
+        Reason::Full
     }
 }
 

@@ -172,12 +172,18 @@ pub(crate) fn refusal(
         return Some(Reason::Loop);
     }
     let link = core.gateway.link.as_ref()?;
-    let is_shared = || {
+    let own = link.identity.site();
+    let shared = || {
         let sites = entry.service.sites.as_ref()?;
-        sites.place(link.identity.site())?;
-        sites.place(link.peers.get(usize::from(place))?)
+        sites.place(link.peers.get(usize::from(place))?)?;
+        Some((sites, sites.place(own)?))
     };
-    is_shared().is_none().then_some(Reason::NotShared)
+    match shared() {
+        None => Some(Reason::NotShared),
+        // Its data went on to another site, and the site that asks has not heard of it.
+        Some((sites, 1..)) if sites.sync.is_some() => Some(Reason::Moving),
+        Some(_) => None,
+    }
 }
 
 /// Whether it has gone over no more links than it may: this one is the first.

@@ -88,3 +88,19 @@ fn a_limit_that_rises_lets_in_whoever_joins_meanwhile() {
         assert!(is_empty(&queue));
     });
 }
+
+/// What a gateway says of a held service rests on this: once it is held, what was seen in flight only becomes less.
+#[test]
+fn after_it_is_held_nobody_slips_in() {
+    loom::model(|| {
+        let queue = Queue::new(&limits(0, 2));
+        let other = Arc::clone(&queue);
+        let comes = thread::spawn(move || pass(&other));
+        queue.hold();
+        let seen = queue.in_flight();
+        assert!(queue.in_flight() <= seen);
+        queue.release();
+        comes.join().unwrap();
+        assert!(is_empty(&queue));
+    });
+}

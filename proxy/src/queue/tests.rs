@@ -196,6 +196,49 @@ fn nobody_passes_those_who_wait() {
     assert!(poll(&mut older, &waker).is_some());
 }
 
+#[test]
+fn while_it_is_held_nobody_gets_in_and_then_all_do_in_their_order() {
+    // Without a limit, and with one that has room left.
+    for most in [0, 3] {
+        let queue = Queue::new(&limits(most, 1));
+        let before = permit(&queue);
+        assert!(queue.hold() && !queue.hold() && queue.is_held());
+        let mut line: Vec<_> = (0..5).map(|_| ticket(&queue)).collect();
+        check(&queue, 1, 5);
+        let waker = Arc::default();
+        assert!(poll(&mut line[0], &waker).is_none());
+        // What leaves makes room for nobody, new limits neither.
+        drop(before);
+        queue.set_limits(&limits(most, 1));
+        check(&queue, 0, 5);
+        assert!(line.iter_mut().all(|it| poll(it, &waker).is_none()));
+        assert!(queue.release() && !queue.release());
+        let served: Vec<_> = line.iter_mut().filter_map(|it| poll(it, &waker)).collect();
+        let all = if most == 0 { 5 } else { 3 };
+        assert_eq!(served.len(), all, "limit {most}");
+        assert!(most == 0 || poll(&mut line[4], &waker).is_none());
+        drop((served, line));
+        check(&queue, 0, 0);
+        drop(permit(&queue));
+    }
+}
+
+#[test]
+fn so_many_wait_while_it_is_held_and_no_more() {
+    let queue = Queue::new(&limits(0, 0));
+    queue.hold();
+    let mut line: Vec<_> = (0..HELD).map(|_| ticket(&queue)).collect();
+    assert!(matches!(queue.admit(), Admission::Shed));
+    // Who goes away makes room for another.
+    drop(line.pop());
+    line.push(ticket(&queue));
+    assert!(matches!(queue.admit(), Admission::Shed));
+    queue.release();
+    check(&queue, HELD, 0);
+    drop(line);
+    check(&queue, 0, 0);
+}
+
 struct Unpark {
     thread: Thread,
     woken: AtomicBool,
@@ -297,6 +340,17 @@ fn limits_that_change_under_threads_lose_nobody() {
     stress(4, 0..12, |queue, turn| {
         if turn % 50 == 0 {
             queue.set_limits(&limits(1 + turn / 50 % 4, 6));
+        }
+    });
+}
+
+#[test]
+fn holds_that_come_and_go_under_threads_lose_nobody() {
+    stress(4, 0..12, |queue, turn| {
+        if turn % 50 == 0 {
+            queue.hold();
+            std::thread::yield_now();
+            queue.release();
         }
     });
 }

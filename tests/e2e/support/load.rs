@@ -22,6 +22,8 @@ pub(crate) enum Ask {
     Get { path: String, body: String },
     /// POST of `/orders/NUMBER`, each number once; the body must be the number.
     Orders,
+    /// The same with numbers from this one on.
+    OrdersFrom(u64),
 }
 
 /// A running load.
@@ -130,6 +132,10 @@ impl Worker {
         let mut kept = None;
         while !self.stop.load(Ordering::SeqCst) {
             let number = self.sent.fetch_add(1, Ordering::SeqCst);
+            let number = match self.ask {
+                Ask::OrdersFrom(first) => first + number,
+                Ask::Get { .. } | Ask::Orders => number,
+            };
             let began = now();
             let answer = self.exchange(&mut kept, number);
             let took = began.elapsed();
@@ -151,7 +157,7 @@ impl Worker {
         let host = &self.host;
         let request = match &self.ask {
             Ask::Get { path, .. } => format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
-            Ask::Orders => format!(
+            Ask::Orders | Ask::OrdersFrom(_) => format!(
                 "POST /orders/{number} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\n\r\nmore"
             ),
         };
@@ -169,7 +175,7 @@ impl Worker {
         report.slowest = report.slowest.max(took);
         let wanted = match &self.ask {
             Ask::Get { body, .. } => body.clone(),
-            Ask::Orders => number.to_string(),
+            Ask::Orders | Ask::OrdersFrom(_) => number.to_string(),
         };
         let failure = match answer {
             Ok(it) if it.status != 200 => {
@@ -178,7 +184,7 @@ impl Worker {
             }
             Ok(it) if it.text() != wanted => format!("wrong body {:?}", it.text()),
             Ok(_) => {
-                if matches!(self.ask, Ask::Orders) {
+                if matches!(self.ask, Ask::Orders | Ask::OrdersFrom(_)) {
                     report.taken.push(number);
                 }
                 if took < TOO_LONG {

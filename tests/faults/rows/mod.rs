@@ -10,6 +10,8 @@ mod node_lost;
 mod prefix;
 mod rebalance;
 mod site_cut;
+mod site_cut_peer;
 mod store_away;
 mod store_cut;
+mod switch_cut;
 mod two_leaders;

@@ -22,9 +22,20 @@ const HOST: &str = "faults.test";
 
 /// Everything of a site on one machine, with a link to `other`.
 fn site(folder: &Path, name: &str, network: &mut Network, authority: &Authority) -> Machine {
+    site_with(folder, name, network, authority, "")
+}
+
+/// The same with more settings, whole tables.
+pub(super) fn site_with(
+    folder: &Path,
+    name: &str,
+    network: &mut Network,
+    authority: &Authority,
+    more: &str,
+) -> Machine {
     let host = network.far_host(name);
     let roles = ["gateway", "control", "agent"];
-    let machine = Machine::new(folder, host, &roles, "", "");
+    let machine = Machine::new(folder, host, &roles, "", more);
     let own = folder.join(name);
     authority.write(&own.join("authority.crt"));
     let certified = format!("{name}.{name}.minato.internal");
@@ -33,7 +44,7 @@ fn site(folder: &Path, name: &str, network: &mut Network, authority: &Authority)
 }
 
 /// Tells a site who it is and who its peer is.
-fn introduce(folder: &Path, own: &Machine, peer: &Machine) {
+pub(super) fn introduce(folder: &Path, own: &Machine, peer: &Machine) {
     let (name, address) = (&own.host.name, own.host.address);
     let (other, of_other) = (&peer.host.name, peer.host.address);
     let file = folder.join(name).join("minato.toml");

@@ -16,7 +16,7 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 27] = [
+    let tables: [(&str, &key::Keys); 29] = [
         ("", &settings::KEYS),
         ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
@@ -30,11 +30,13 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("entrance.dns.NAME.key.", &entrance::KEY_KEYS),
         ("entrance.hook.NAME.", &entrance::HOOK_KEYS),
         ("hooks.", &hooks::KEYS),
+        ("hooks.run.NAME.", &hooks::RUN_KEYS),
         ("admin.", &settings::ADMIN_KEYS),
         ("dependencies.NAME.", &dependency::KEYS),
         ("sites.NAME.", &link::SITE_KEYS),
         ("link.", &link::KEYS),
         ("at.SITE.", &sites::AT_KEYS),
+        ("switch.", &sites::SWITCH_KEYS),
         ("", &service::KEYS),
         ("health.", &health::KEYS),
         ("tls.", &upstream::TLS_KEYS),
@@ -56,6 +58,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         "dependencies",
         "link",
         "at",
+        "switch",
         "health",
         "limits",
         "timeouts",
@@ -71,6 +74,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
             "" => parts.contains(it),
             "agent." => matches!(*it, "overcommit" | "docker"),
             "entrance." => matches!(*it, "dns" | "hook"),
+            "hooks." => *it == "run",
             "entrance.dns.NAME." => *it == "key",
             _ => false,
         };

@@ -125,9 +125,86 @@ fn what_is_wrong_with_an_order_says_what_to_do() {
             "is none of `sites`",
         ),
         ("sites = [\"a\"]\n[at.a]\nreplicas = 0", "from 1 to 1000"),
+        ("[switch]\nsync = \"copy\"", "says nothing without `sites`"),
+        (
+            "sites = [\"a\"]\n[switch]\nsync = \"/bin/sh\"",
+            "is not a name",
+        ),
+        (
+            "sites = [\"a\"]\n[switch]\nsink = \"copy\"",
+            "did you mean `sync`?",
+        ),
+        (
+            "sites = [\"a\"]\nfailover = \"auto\"\n[switch]\nsync = \"copy\"",
+            "failover: must be \"ask\"",
+        ),
+        (
+            "sites = [\"a\"]\nfailback = \"auto\"\n[switch]\nsync = \"copy\"",
+            "failback: must be \"ask\"",
+        ),
+        (
+            "sites = [\"a\"]\nstandby = \"active\"\n[switch]\nsync = \"copy\"",
+            "only the site that has the data",
+        ),
     ] {
         let problems = library(&format!("command = [\"a\"]\n{text}\n")).unwrap_err();
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(
+            texts.iter().any(|it| it.contains(problem)),
+            "{text}: {texts:?}"
+        );
+    }
+}
+
+#[test]
+fn what_a_command_copies_moves_by_a_persons_word_alone() {
+    let text = "command = [\"a\"]\nsites = [\"tokyo\", \"osaka\"]\n[switch]\nsync = \"copy\"\n";
+    let sites = library(text).unwrap().sites.unwrap();
+    assert_eq!(sites.sync.unwrap().as_str(), "copy");
+    assert_eq!(
+        (sites.failover, sites.failback),
+        (Consent::Ask, Consent::Ask)
+    );
+    let text = "command = [\"a\"]\nsites = [\"tokyo\", \"osaka\"]\n[switch]\n";
+    let sites = library(text).unwrap().sites.unwrap();
+    assert_eq!((sites.sync, sites.failover), (None, Consent::Auto));
+}
+
+#[test]
+fn commands_that_services_may_ask_for_stand_in_the_settings_of_the_machine() {
+    let text = "[hooks.run.copy]\ncommand = [\"/usr/bin/rsync\", \"-a\"]\ntimeout = \"8s\"\nestimate = [\"/bin/estimate\"]\n[hooks.run.plain]\ncommand = [\"/bin/true\"]\n";
+    let run = minato(text).unwrap().hooks.run;
+    let copy = &run[&crate::HookName::parse("copy").unwrap()];
+    assert_eq!(copy.command, ["/usr/bin/rsync", "-a"]);
+    assert_eq!(copy.timeout.as_secs(), 8);
+    assert_eq!(
+        copy.estimate.as_deref(),
+        Some(["/bin/estimate".to_owned()].as_slice())
+    );
+    let plain = &run[&crate::HookName::parse("plain").unwrap()];
+    assert_eq!((plain.timeout.as_secs(), &plain.estimate), (60, &None));
+    for (text, problem) in [
+        ("[hooks.run.copy]\ntimeout = \"8s\"", "needs `command`"),
+        ("[hooks.run.copy]\ncommand = [\"rsync\"]", "absolute path"),
+        (
+            "[hooks.run.copy]\ncommand = [\"/a\"]\ntimeout = \"2h\"",
+            "timeout",
+        ),
+        ("[hooks.run.Copy]\ncommand = [\"/a\"]", "is not a name"),
+        (
+            "[hooks.run.copy]\ncomand = [\"/a\"]",
+            "did you mean `command`?",
+        ),
+        (
+            "[hooks]\ncommand = [\"/a\"]",
+            "did you mean `run.NAME.command`?",
+        ),
+    ] {
+        let texts: Vec<String> = minato(text)
+            .unwrap_err()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert!(
             texts.iter().any(|it| it.contains(problem)),
             "{text}: {texts:?}"

@@ -16,9 +16,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use minato_config::{ImageReference, Timestamp};
+use minato_control::operation::switch::{Phase, SwitchState, up_and_wanted};
 use minato_control::operation::{
-    Asked, Made, OperationState, Repeat, Schedule, Sights, StepSight, StepState, WaveChange, Work,
-    begin, sights,
+    Asked, Made, OperationState, OperationStep, Repeat, Schedule, Sights, StepSight, StepState,
+    WaveChange, begin, sights,
 };
 use minato_control::{Event, EventKind, Operation, OperationId, World};
 use minato_control_store::keys::Key;
@@ -74,7 +75,7 @@ pub(super) async fn create(
     Err(busy("operations are begun by others at the same moment"))
 }
 
-fn busy(what: &str) -> Refusal {
+pub(super) fn busy(what: &str) -> Refusal {
     Refusal::new(
         StatusCode::CONFLICT,
         format!("{what}; nothing was changed by this call"),
@@ -254,12 +255,34 @@ pub(super) fn alarms(open: &[OperationStatus]) -> Vec<String> {
     .collect()
 }
 
+/// How many are up, while that is what a service waits for.
+fn live(world: &World, step: &OperationStep) -> Option<String> {
+    let switch = step.switch.as_ref()?;
+    let warms = switch.phase == Phase::Warm && switch.state == SwitchState::Running;
+    (step.state == StepState::Running && warms).then(|| {
+        let (up, wanted) = up_and_wanted(world, &step.service);
+        format!("{}; {up} of {wanted} up", step.detail)
+    })
+}
+
+/// What to type for a service that came first at a site that does not serve it.
+fn stuck(operation: &Operation) -> Option<String> {
+    let steps = operation.steps.iter().filter_map(|it| {
+        let switch = it.switch.as_ref()?;
+        (switch.state == SwitchState::Stuck).then_some((&it.service, switch))
+    });
+    let (service, switch) = steps.into_iter().next()?;
+    Some(format!(
+        "minato explain {service}, or back: minato switch --to {} {service}",
+        switch.from
+    ))
+}
+
 fn summary(id: OperationId, operation: &Operation) -> OperationStatus {
-    let Work::Wave(_) = &operation.work;
     let is_well = |it: StepState| matches!(it, StepState::Done | StepState::Skipped);
     OperationStatus {
         id: id.0,
-        kind: "wave".to_owned(),
+        kind: operation.work.kind().to_owned(),
         title: operation.title(),
         state: operation.state.to_string(),
         reason: operation.reason.clone(),
@@ -277,13 +300,14 @@ fn summary(id: OperationId, operation: &Operation) -> OperationStatus {
             OperationState::Held => {
                 format!("minato operation resume {id}, or minato operation abort {id}")
             }
+            OperationState::Running => stuck(operation).unwrap_or_default(),
             _ => String::new(),
         },
         steps: Vec::new(),
     }
 }
 
-fn status(
+pub(super) fn status(
     world: &World,
     id: OperationId,
     operation: &Operation,
@@ -297,15 +321,15 @@ fn status(
     let steps = operation.steps.iter().enumerate().map(|(n, it)| {
         let live = match (it.state, seen.get(&n)) {
             (StepState::Running, Some(StepSight::Waiting(text)))
-            | (StepState::Waiting, Some(StepSight::Unfit(text))) => Some(text),
-            _ => None,
+            | (StepState::Waiting, Some(StepSight::Unfit(text))) => Some(text.clone()),
+            _ => live(world, it),
         };
         OperationStepStatus {
             name: it.name.clone(),
             service: it.service.to_string(),
             wave: it.wave,
             state: it.state.as_str().to_owned(),
-            detail: live.unwrap_or(&it.detail).clone(),
+            detail: live.unwrap_or_else(|| it.detail.clone()),
             since_ms: it.since.0,
         }
     });

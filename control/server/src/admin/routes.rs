@@ -7,7 +7,9 @@ use super::page::{self, Refresh};
 use super::settle;
 use super::state::{Seen, Shared, known};
 use super::status::Sources;
-use super::{change, entrance, events, nodes, operations, rebalance, release, restored, upgrade};
+use super::{
+    change, entrance, events, nodes, operations, rebalance, release, restored, switches, upgrade,
+};
 use crate::LeaderRecord;
 use crate::api::{
     AccessLines, ConfigStatus, Dependencies, DependencyStatus, LogLines, RouteTest, ServiceStatus,
@@ -60,6 +62,16 @@ pub(super) fn router(shared: Shared) -> Router {
         .route(
             "/v1/operations",
             get(operations::list).post(operations::create),
+        )
+        .route("/v1/switches", post(switches::create))
+        .route("/v1/sites/{site}/operations", get(switches::list_there))
+        .route(
+            "/v1/sites/{site}/operations/{id}",
+            get(switches::show_there),
+        )
+        .route(
+            "/v1/sites/{site}/operations/{id}/{word}",
+            post(switches::word_there),
         )
         .route("/v1/operations/{id}", get(operations::show))
         .route("/v1/operations/{id}/abort", post(operations::abort))

@@ -61,7 +61,9 @@ impl<'a> Sources<'a> {
         ServiceStatus {
             name: name.to_string(),
             state,
-            detail: if draining {
+            detail: if let Some(text) = held(self.world, name, traffic, self.now) {
+                text
+            } else if draining {
                 settled.detail
             } else if record.is_none() && instances.iter().all(|it| it.phase == "fixed") {
                 let count = instances.len();
@@ -163,6 +165,28 @@ fn detail(
         }
     }
     detail
+}
+
+/// While requests wait nothing else matters.
+fn held(
+    world: &World,
+    name: &ServiceName,
+    traffic: Option<&ServiceTraffic>,
+    now: Timestamp,
+) -> Option<String> {
+    let hold = &world.holds.get(name)?.value;
+    if !hold.is_in_force(now) {
+        return None;
+    }
+    let waiting = traffic.map_or(0, |it| it.queued);
+    let seconds = |it: Duration| format!("{:.1} s", it.as_secs_f64());
+    Some(format!(
+        "requests wait since {} while it moves ({}, try {}): {waiting} at this gateway, for {} more at most",
+        seconds(now.since(hold.since)),
+        hold.by,
+        hold.run,
+        seconds(hold.until.since(now))
+    ))
 }
 
 fn by_hand(

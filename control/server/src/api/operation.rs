@@ -80,7 +80,7 @@ pub struct Operations {
 pub struct OperationStatus {
     /// Its number; 0 where it is not stored.
     pub id: u64,
-    /// `wave`
+    /// `wave`, `switch`, `failover`, `drill` or `return`.
     pub kind: String,
     /// `restart of 12 services`
     pub title: String,

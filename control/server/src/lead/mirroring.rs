@@ -3,17 +3,16 @@
 //! One task for each peer, for as long as the term lasts; what it hears last waits in one place, so nothing piles up.
 //! Not here: what an answer means (`control::mirror`), how a peer is reached (the root package).
 
+use super::peers::{PeerServices, Peers, Pulled};
 use super::transaction::Transaction;
 use minato_config::{ServiceName, SiteId, Timestamp};
 use minato_control::mirror::{
-    MirrorStep, Reach, SharedServices, Stand, StandStep, Taken, stand, take,
+    AdoptStep, MirrorStep, Reach, SharedServices, Stand, StandStep, Taken, adopt, stand, take,
 };
 use minato_control::{Event, EventKind, World};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, Compare, Revision, StoreError};
-use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -36,40 +35,6 @@ const MOST_TAKEN: usize = 75;
 const ROW: u32 = 3;
 /// How often a peer that does not answer is told of.
 const SAID: Duration = Duration::from_secs(600);
-
-/// What a peer answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pulled {
-    /// Nothing changed since the revision that was named.
-    Same,
-    /// All of it.
-    New {
-        /// To name in the next question.
-        revision: String,
-        /// What it shares.
-        services: SharedServices,
-    },
-    /// It is there and cannot say: its store is away, or its version is another. Why, in words.
-    Unable(String),
-}
-
-/// An answer, or why there is none.
-pub type Pulling<'a> = Pin<Box<dyn Future<Output = Result<Pulled, String>> + Send + 'a>>;
-
-/// The way to other sites. It bounds what it reads; the caller bounds the time.
-pub trait PeerServices: Send + Sync + std::fmt::Debug {
-    /// What `site` shares with this one, if that is not what it said at `known`.
-    fn pull<'a>(&'a self, site: &'a SiteId, known: Option<&'a str>) -> Pulling<'a>;
-}
-
-/// Which sites are asked, and how.
-#[derive(Debug, Clone)]
-pub struct Peers {
-    /// Not this one.
-    pub sites: BTreeSet<SiteId>,
-    /// The way there.
-    pub way: Arc<dyn PeerServices>,
-}
 
 /// What was heard of one peer in this term.
 #[derive(Debug, Clone)]
@@ -99,6 +64,7 @@ type Known = BTreeMap<SiteId, Heard>;
 #[derive(Debug)]
 pub(super) enum Work {
     Mirror(Box<MirrorStep>),
+    Adopt(Box<AdoptStep>),
     Stand(Box<StandStep>),
 }
 
@@ -174,6 +140,8 @@ impl Mirroring {
                 let steps = steps.into_iter().take(most_of_peer);
                 work.extend(steps.map(|it| Work::Mirror(Box::new(it))));
                 self.alarms.extend(alarms);
+                let adopted = adopt(home, site, services, world);
+                work.extend(adopted.into_iter().map(|it| Work::Adopt(Box::new(it))));
             }
         }
         let Stand { steps, alarms } = stand(world, site, &reach);
@@ -252,6 +220,13 @@ pub(super) fn transaction(
             Key::Mirror(it.home.clone(), it.service.clone()),
             it.modified,
             it.record.as_ref().map(crate::document).transpose()?,
+            &it.service,
+            &it.news,
+        ),
+        Work::Adopt(it) => (
+            Key::Order(it.service.clone()),
+            it.modified,
+            Some(crate::document(&it.order)?),
             &it.service,
             &it.news,
         ),

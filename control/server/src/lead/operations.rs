@@ -1,11 +1,12 @@
-//! The runner of operations: one look at each that is open, one fenced transaction for each that moves.
+//! The runner of waves: one look at each that is open, one fenced transaction for each that moves. Those that move services between
+//! sites: `switching`.
 //!
 //! The document and what its steps order go in one commit, which compares the leader key, the document and everything that the orders
 //! rely on. So any leader goes on where the one before stopped, and no order is given twice. Deciding is `control::operation`'s.
 
 use super::transaction::Transaction;
 use minato_config::Timestamp;
-use minato_control::operation::{MOST_ENDED, Turn, advance, sights};
+use minato_control::operation::{MOST_ENDED, Turn, Work, advance, sights};
 use minato_control::{Event, Level, News, OperationId, World};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, Compare, Revision, StoreError};
@@ -19,7 +20,7 @@ pub(super) fn work(
     let mut work = Vec::new();
     for (id, stored) in &world.operations {
         let operation = &stored.value;
-        if !operation.state.is_open() {
+        if !operation.state.is_open() || !matches!(operation.work, Work::Wave(_)) {
             continue;
         }
         let sights = sights(world, *id, operation, now);
@@ -41,7 +42,7 @@ pub(super) fn work(
     work
 }
 
-fn unchanged(key: String, modified: u64) -> Compare {
+pub(super) fn unchanged(key: String, modified: u64) -> Compare {
     Compare::Modified {
         key,
         revision: Revision(modified),
@@ -79,7 +80,7 @@ fn transaction(
     })
 }
 
-fn event(news: &News, now: Timestamp) -> Event {
+pub(super) fn event(news: &News, now: Timestamp) -> Event {
     let text = news.text.clone();
     let event = match news.level {
         Level::Info => Event::info(now, news.kind, text),

@@ -83,6 +83,10 @@ impl Api {
             events: site.events.clone(),
             folder: files,
             view: view.clone(),
+            peers: None,
+            certificates: None,
+            quiet: std::time::Duration::from_secs(120),
+            copies: None,
         });
         let task = tokio::spawn(serve(listener, admin, site.stop.subscribe()));
         Self {

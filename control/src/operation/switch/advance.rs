@@ -1,13 +1,15 @@
 //! One look at a switch.
 
-use super::record::{Data, Held, Order, Phase, Sight, Source, Switch, SwitchState, Sync};
+use super::record::{
+    Cause, Data, Entrance, Held, Order, Phase, Sight, Source, Switch, SwitchState, Sync,
+};
 use minato_config::Timestamp;
 use std::time::Duration;
 
 /// So long before the end of a hold nothing is moved any more: the commit of the move must come before requests are served again at
 /// the old site. A runner that is frozen for longer between its look and its commit, and still leads, is what this does not cover;
 /// services that must never write at two sites need a ticket, not a hold.
-const MARGIN: Duration = Duration::from_secs(2);
+pub(crate) const MARGIN: Duration = Duration::from_secs(2);
 
 /// What follows from one look. The document is written first, together with `Warm` and `First`; then the other orders are carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,11 +113,19 @@ impl Look<'_> {
             };
             return self.abort(format!("{problem}{more}"));
         }
-        if self.sight.source.is_none() {
-            let from = &self.next.from;
-            return self.abort(format!(
-                "{from} is not heard; minato failover moves what a dead site served"
-            ));
+        let (from, to) = (&self.next.from, &self.next.to);
+        match (self.next.cause, &self.sight.source) {
+            (Cause::Planned, None) => {
+                return self.abort(format!(
+                    "{from} is not heard; minato failover --to {to} moves what a dead site served"
+                ));
+            }
+            (Cause::Lost, Some(_)) => {
+                return self.abort(format!(
+                    "{from} is heard again; minato switch --to {to} moves what a living site serves"
+                ));
+            }
+            _ => {}
         }
         self.enter(Phase::Warm);
         self.orders.push(Order::Warm);
@@ -125,17 +135,21 @@ impl Look<'_> {
         let (up, wanted) = self.sight.up;
         if wanted > 0 && up >= wanted {
             self.next.tries += 1;
-            let phase = match self.next.data {
-                Data::None => Phase::Move,
-                Data::Hook => Phase::Hold,
-            };
-            return self.enter(phase);
+            return self.enter(self.after_warm());
         }
         if self.waited() >= self.next.timing.warm() {
             let (to, waited) = (self.next.to.clone(), self.next.timing.warm());
             return self.abort(format!("{up} of {wanted} up at {to} after {waited:?}"));
         }
         self.orders.push(Order::Warm);
+    }
+
+    /// Nothing is held at a site that is not heard.
+    fn after_warm(&self) -> Phase {
+        match (self.next.data, self.next.cause) {
+            (Data::None, _) | (_, Cause::Lost) => Phase::Move,
+            (Data::Hook, Cause::Planned) => Phase::Hold,
+        }
     }
 
     /// The old site while requests are held there; `None`: it is over, and why was written.
@@ -208,7 +222,7 @@ impl Look<'_> {
     }
 
     fn make_first(&mut self) {
-        if self.next.data == Data::Hook {
+        if self.after_warm() == Phase::Hold {
             let Some(source) = self.holding() else {
                 return;
             };
@@ -229,7 +243,7 @@ impl Look<'_> {
                 self.orders.push(Order::Tell(epoch));
                 false
             }
-            Some(source) if source.held == Held::For(self.next.tries) => {
+            Some(source) if matches!(source.held, Held::For(_) | Held::Partly(_)) => {
                 self.orders.push(Order::Release);
                 false
             }
@@ -253,7 +267,14 @@ impl Look<'_> {
 
     fn quiet(&mut self) {
         let quiet = self.next.timing.quiet();
-        let moved = self.waited() >= quiet;
+        let published = match &self.sight.entrance {
+            Entrance::None => self.next.since,
+            Entrance::Done(since) => (*since).max(self.next.since),
+            Entrance::Unasked => return self.orders.push(Order::Publish),
+            // Visitors still find the way to the old site.
+            Entrance::Trying(_) => return,
+        };
+        let moved = self.now.since(published) >= quiet;
         let is_quiet = match &self.sight.source {
             // Nobody can come to one that is away.
             None => true,
@@ -265,7 +286,7 @@ impl Look<'_> {
             self.next.state = SwitchState::Done;
             let from = &self.next.from;
             (self.next.since, self.next.reason) =
-                (self.now, format!("{from} is safe to power off"));
+                (self.now, format!("nobody comes to {from} for it any more"));
         }
     }
 
@@ -278,7 +299,7 @@ impl Look<'_> {
                 self.next.state = SwitchState::Aborted;
                 self.next.since = self.now;
             }
-            Some(Held::For(_)) => self.orders.push(Order::Release),
+            Some(Held::Partly(_) | Held::For(_)) => self.orders.push(Order::Release),
         }
     }
 }

@@ -18,6 +18,8 @@ struct Away {
     epoch: u64,
     /// The try, and until when by its own clock.
     held: Option<(u32, u64)>,
+    /// Since when; its gateways follow a little later.
+    held_since: u64,
     /// Tries that are over.
     over: u32,
     expired: bool,
@@ -43,6 +45,7 @@ struct Pair {
     copied: Option<u32>,
     sync_left: u64,
     fails: bool,
+    entrance: Entrance,
 }
 
 fn site(text: &str) -> SiteId {
@@ -59,6 +62,7 @@ impl Pair {
                 to: site("osaka"),
                 epoch: 4,
                 data,
+                cause: Cause::Planned,
                 timing: Timing {
                     quiet_ms: 4_000,
                     ..Timing::default()
@@ -84,12 +88,14 @@ impl Pair {
             copied: None,
             sync_left: 0,
             fails: false,
+            entrance: Entrance::Unasked,
         }
     }
 
     fn sight(&self) -> Sight {
         let heard = self.link && self.source.lives;
         let held = match self.source.held {
+            Some((run, _)) if self.now <= self.source.held_since + 100 => Held::Partly(run),
             Some((run, _)) => Held::For(run),
             None if self.source.expired => Held::Expired(self.source.over),
             None => Held::No,
@@ -106,6 +112,7 @@ impl Pair {
                 quiet_since: Some(Timestamp(self.source.last_visit)),
             }),
             sync: self.sync.clone(),
+            entrance: self.entrance.clone(),
         }
     }
 
@@ -140,6 +147,7 @@ impl Pair {
             {
                 let until = self.now + u64::try_from(limit.as_millis()).unwrap();
                 self.source.held = Some((*run, until));
+                self.source.held_since = self.now;
                 self.source.expired = false;
             }
             Order::Release if heard => {
@@ -147,6 +155,7 @@ impl Pair {
                     (self.source.over, self.source.expired) = (run, false);
                 }
             }
+            Order::Publish => self.entrance = Entrance::Done(Timestamp(self.now)),
             Order::Tell(epoch) if heard => self.source.epoch = self.source.epoch.max(*epoch),
             Order::Sync(run)
                 if self.sync != Sync::Running(*run) && self.sync != Sync::Done(*run) =>
@@ -282,7 +291,7 @@ fn an_undisturbed_switch_moves_and_says_that_the_old_site_is_safe() {
         let mut pair = Pair::new(data);
         run(&mut pair, None, |_| {});
         assert_eq!(pair.switch.state, SwitchState::Done, "{pair:#?}");
-        assert!(pair.switch.reason.contains("safe to power off"));
+        assert!(pair.switch.reason.contains("nobody comes to tokyo"));
         pair.is_whole();
         assert_eq!(
             pair.sync,

@@ -10,15 +10,32 @@
 //! **The point of no return** is the order of sites with a higher epoch, written at the target in one commit with the document. Before
 //! it a failure gives the service back to its old site; after it there is only forward, and the way back is another switch.
 //!
+//! One module each: one look at one service (`advance`), its document (`record`), many services of one operation (`run`), what is read of a
+//! service from the store and from what the old site says (`seen`), what would keep it from coming true (`check`), making one (`begin`), the
+//! return that was scheduled with it (`way_back`).
 //! Not here: carrying orders out over the link, hooks and their processes, counting requests.
 
 mod advance;
+mod begin;
+mod check;
 mod record;
+mod run;
+mod seen;
+mod way_back;
 
+pub(crate) use advance::MARGIN;
 pub use advance::{SwitchTurn, advance};
+pub use begin::{AskedSwitch, MadeSwitch, begin_switch};
+pub use check::{Accepted, Bearing, Check, Facts, Peer, Ready, checks};
 pub use record::{
-    Data, Held, Order, Phase, PhaseState, Sight, Source, Switch, SwitchState, Sync, Timing,
+    Cause, Data, Entrance, Held, Order, Phase, PhaseState, Sight, Source, Switch, SwitchState,
+    Sync, Timing,
 };
+pub use run::{Ordered, Start, StepSeen, SwitchesSeen, SwitchesTurn, run};
+pub use seen::{is_warmed, remaining, source, start, up_and_wanted};
+pub use way_back::{Asking, BackSeen, BackTurn, way_back};
 
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod tests;

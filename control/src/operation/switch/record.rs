@@ -17,6 +17,9 @@ pub struct Switch {
     pub epoch: u64,
     /// Whether a command has to move its data: then requests are held meanwhile.
     pub data: Data,
+    /// Whether who serves it can be asked to let go.
+    #[serde(default)]
+    pub cause: Cause,
     /// How patient it is.
     pub timing: Timing,
     /// How it stands.
@@ -30,6 +33,17 @@ pub struct Switch {
     /// Why, one sentence; may be empty.
     #[serde(default)]
     pub reason: String,
+}
+
+/// Why a service is moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Who serves it lives, and lets go in order.
+    #[default]
+    Planned,
+    /// Who served it is not heard any more: nothing is held there, and nothing is copied.
+    Lost,
 }
 
 /// Whether data moves with a service.
@@ -122,6 +136,22 @@ pub enum Phase {
     Quiet,
 }
 
+impl Phase {
+    /// One word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Warm => "warm",
+            Self::Hold => "hold",
+            Self::Drain => "drain",
+            Self::Sync => "sync",
+            Self::Move => "move",
+            Self::Verify => "verify",
+            Self::Quiet => "quiet",
+        }
+    }
+}
+
 /// How one phase stands, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhaseState {
@@ -141,6 +171,24 @@ impl Switch {
             std::cmp::Ordering::Equal if self.state == SwitchState::Done => PhaseState::Done,
             std::cmp::Ordering::Equal => PhaseState::Running,
             std::cmp::Ordering::Greater => PhaseState::Waiting,
+        }
+    }
+
+    /// One at its begin.
+    pub fn new(from: SiteId, to: SiteId, epoch: u64, data: Data, now: Timestamp) -> Self {
+        Self {
+            v: 1,
+            from,
+            to,
+            epoch,
+            data,
+            cause: Cause::Planned,
+            timing: Timing::default(),
+            state: SwitchState::Running,
+            phase: Phase::Check,
+            tries: 0,
+            since: now,
+            reason: String::new(),
         }
     }
 
@@ -165,6 +213,21 @@ pub struct Sight {
     pub source: Option<Source>,
     /// How the command does, by the number of its run.
     pub sync: Sync,
+    /// How the names do that lead visitors to a site.
+    pub entrance: Entrance,
+}
+
+/// How the target's entrance stands: the names that are made to lead there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entrance {
+    /// No name leads anywhere by minato's hand.
+    None,
+    /// Nobody has been asked for them in this term.
+    Unasked,
+    /// Asked for, and not so yet: why.
+    Trying(String),
+    /// They lead to the target, since then.
+    Done(Timestamp),
 }
 
 /// What the old site says.
@@ -181,11 +244,14 @@ pub struct Source {
 }
 
 /// Whether requests are held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Held {
     /// They are served.
     No,
-    /// They wait for this try of a switch.
+    /// It was ordered for this try; not all gateways are known to do so yet.
+    Partly(u32),
+    /// They wait for this try of a switch, at every gateway.
     For(u32),
     /// They waited for this try until its time was over, and are served again.
     Expired(u32),
@@ -220,4 +286,6 @@ pub enum Order {
     First(u64),
     /// At the old site: the same.
     Tell(u64),
+    /// At the target's entrance: the names lead there.
+    Publish,
 }

@@ -21,6 +21,8 @@ fn a_batch_tells_whom_it_touched() {
             | Key::NodeUsage(_)
             | Key::Scale(_)
             | Key::Operation(_)
+            | Key::Held(..)
+            | Key::Sync(_)
             | Key::Mirror(..) => (0, 0, 0),
             _ => (1, 0, 0),
         };

@@ -47,6 +47,13 @@ fn a_golden_mirror_and_order_mean_what_they_say() {
     assert_eq!(mirror.record.service.clone().at(&tokyo).replicas, 2);
     let order = &world.orders[&service("library")].value;
     assert_eq!((&order.first, order.epoch), (&osaka, 4));
+    let hold = &world.holds[&service("library")].value;
+    assert_eq!(
+        (&hold.by.site, hold.by.operation.0, hold.run),
+        (&osaka, 12, 1)
+    );
+    let held = &world.held[&(service("library"), gateway())].value;
+    assert_eq!((held.in_flight, held.held.run), (2, 1));
     assert!(
         !world.services.contains_key(&service("shop")),
         "only the leader says what it is here"
@@ -149,7 +156,9 @@ fn golden_observations_mean_what_they_say() {
 fn a_golden_operation_means_what_it_says() {
     let world = golden_world().world;
     let operation = &world.operations[&OperationId(12)].value;
-    let Work::Wave(wave) = &operation.work;
+    let Work::Wave(wave) = &operation.work else {
+        panic!("{operation:?}");
+    };
     let image = ImageReference::parse("registry.example/repo:3.2").unwrap();
     assert_eq!(wave.change, WaveChange::Image(image));
     assert_eq!((wave.size, wave.stop_after, wave.forgiven), (5, 2, 1));

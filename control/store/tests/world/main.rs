@@ -95,6 +95,9 @@ fn documents() -> Vec<(&'static str, Key)> {
         ),
         ("order.json", Key::Order(service("library"))),
         ("absences.json", Key::Absences),
+        ("hold.json", Key::Hold(service("library"))),
+        ("sync.json", Key::Sync(service("library"))),
+        ("held.json", Key::Held(gateway(), service("library"))),
         ("operation.json", Key::Operation(OperationId(12))),
     ]
 }
@@ -127,6 +130,9 @@ fn count(world: &World) -> usize {
         + world.images.len()
         + world.mirrors.len()
         + world.orders.len()
+        + world.holds.len()
+        + world.syncs.len()
+        + world.held.len()
         + world.operations.len()
 }
 

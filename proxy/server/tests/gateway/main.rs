@@ -10,6 +10,7 @@
 mod bodies;
 mod connections;
 mod forwarding;
+mod holding;
 mod interim;
 mod limits;
 #[expect(dead_code, reason = "the other binary uses the rest")]

@@ -495,3 +495,35 @@ fn what_runs_without_its_database_is_degraded_and_says_so() {
         "its database library-db is down; status: 503"
     );
 }
+
+#[test]
+fn while_requests_wait_status_says_so_and_for_how_long() {
+    use minato_config::SiteId;
+    use minato_control::OperationId;
+    use minato_control::hold::{HoldOrder, Holder, hold};
+
+    let mut scene = Scene::commands(1).slot(0);
+    let order = HoldOrder {
+        by: Holder {
+            site: SiteId::parse("osaka").unwrap(),
+            operation: OperationId(12),
+        },
+        run: 1,
+        limit_ms: 8_000,
+    };
+    let mut record = hold(None, &order, Timestamp(NOW.0 - 2_000))
+        .unwrap()
+        .unwrap();
+    scene.world.holds.insert(library(), stored(record.clone()));
+    let detail = |scene: &Scene| {
+        let sources = Sources::new(&scene.world, &scene.traffic, &scene.endpoints, NOW);
+        sources.service(&library()).detail
+    };
+    assert_eq!(
+        detail(&scene),
+        "requests wait since 2.0 s while it moves (operation 12 of osaka, try 1): 0 at this gateway, for 6.0 s more at most"
+    );
+    record.released = true;
+    scene.world.holds.insert(library(), stored(record));
+    assert!(!detail(&scene).contains("requests wait"));
+}
