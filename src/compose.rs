@@ -4,8 +4,10 @@
 use crate::clock;
 use crate::duties::Charge;
 use crate::entrance::Entrance;
-use crate::gateway::{GatewayView, HealthLoop, HealthLoopOptions, LastGood, Reports, Seen, Source};
-use crate::link::{Known, LinkNews, LinkView, Links, Shelf};
+use crate::gateway::{
+    Courses, GatewayView, HealthLoop, HealthLoopOptions, LastGood, Reports, Seen, Source, Wants,
+};
+use crate::link::{Gathering, Known, LinkNews, LinkView, Links, Outlet, Shelf, StreamGate, Told};
 use crate::listeners::{Listeners, Role as Listening};
 use crate::secure::Secure;
 use crate::upgrade::{Draining, Progress, Wanted};
@@ -18,7 +20,7 @@ use minato_control_agent::dependency::Dependencies;
 use minato_control_store::keys::Keys;
 use minato_proxy::Table;
 use minato_proxy_server::{
-    AccessLog, Evidence, Gateway, GatewayOptions, KeptLog, Metrics, SorryPage,
+    AccessLog, Archive, Evidence, Gateway, GatewayOptions, KeptLog, Metrics, SorryPage,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use tokio::sync::{mpsc, watch};
 
 /// Client connections at most; two descriptors each, and some spare, stay under the usual hard limit of 20,000.
 const CONNECTIONS: usize = 9_000;
+/// Bytes of other sites' access logs that are kept at least.
+const GATHERED: u64 = 1 << 30;
 /// Evidence that may wait.
 const QUEUE: usize = 1024;
 
@@ -42,8 +46,7 @@ pub(crate) struct Parts {
 /// Links to other sites, and where what they hear goes.
 struct Linked {
     links: Links,
-    shelf: Shelf,
-    table: Arc<ArcSwap<Table>>,
+    told: Told,
     news: mpsc::Sender<LinkNews>,
 }
 
@@ -59,13 +62,8 @@ impl Health {
     pub(crate) async fn run(self, stop: watch::Receiver<bool>) {
         let health = self.health.run(self.sources, self.evidence, stop.clone());
         match self.linked {
-            Some(Linked {
-                links,
-                shelf,
-                table,
-                news,
-            }) => {
-                tokio::join!(health, links.run(shelf, table, news, stop));
+            Some(Linked { links, told, news }) => {
+                tokio::join!(health, links.run(told, news, stop));
             }
             None => health.await,
         }
@@ -117,6 +115,7 @@ pub(crate) fn parts(
     let (links, link) = links
         .map(|it| Links::open(&it.identity, settings, &node))
         .unzip();
+    let (wants, courses) = (Wants::default(), Courses::default());
     let link_view = LinkView::new(&settings.sites);
     let (link_news, link_heard) = mpsc::channel(QUEUE);
     let gateway = Gateway::new(GatewayOptions {
@@ -139,10 +138,27 @@ pub(crate) fn parts(
         redirect: secure.and_then(|it| it.redirect(listeners)),
         link,
     });
-    let linked = links.map(|links| Linked {
+    let gathering = links.as_ref().map(|it| {
+        let archive = Archive::new(access_log_folder(&settings.data));
+        // As much as its own, and something where it keeps none of its own.
+        let most = settings.gateway.access_log_bytes.max(GATHERED);
+        Gathering::new(&it.identity, &settings.sites, archive, most)
+    });
+    let (gatherer, gathering) = gathering.unzip();
+    let (outlets, streams) = (outlets(settings, listeners)?, StreamGate::new());
+    let linked = links.zip(gathering).map(|(links, gathering)| Linked {
         links,
-        shelf: shelf.clone(),
-        table: Arc::clone(&table),
+        told: Told {
+            gathering,
+            outlets,
+            gate: streams.clone(),
+            archive: (settings.gateway.access_log_bytes > 0)
+                .then(|| Archive::new(access_log_folder(&settings.data))),
+            table: Arc::clone(&table),
+            shelf: shelf.clone(),
+            links: link_view.clone(),
+            wants: wants.clone(),
+        },
         news: link_news,
     });
     let health = is_gateway.then(|| {
@@ -154,8 +170,12 @@ pub(crate) fn parts(
             data: settings.data.clone(),
             last_good,
             site: settings.site.clone(),
+            node: node.clone(),
             links: link_heard,
             link_view: link_view.clone(),
+            wants,
+            courses: courses.clone(),
+            gatherer: gatherer.clone(),
         };
         Health {
             health: HealthLoop::new(options),
@@ -173,6 +193,7 @@ pub(crate) fn parts(
         node,
         known,
         shelf,
+        streams,
         keys: Keys::new(&settings.site),
         since,
         listeners: [Listening::Http, Listening::Https]
@@ -186,6 +207,8 @@ pub(crate) fn parts(
             metrics,
             seen,
             links: link_view,
+            courses,
+            gatherer,
         },
         reports,
         upgrade: Arc::new(upgrade),
@@ -219,6 +242,24 @@ fn dependencies(settings: &Settings, listeners: &Listeners) -> anyhow::Result<De
     }
     Dependencies::start(&settings.dependencies, of_relays, &settings.data)
         .context("relays cannot accept")
+}
+
+/// Where programs of this machine find what other sites offer.
+fn outlets(settings: &Settings, listeners: &Listeners) -> anyhow::Result<Vec<Outlet>> {
+    let mut open = listeners.of_asked(Listening::Stream)?;
+    let mut outlets = Vec::new();
+    for (site, peer) in &settings.sites {
+        for (name, address) in &peer.streams {
+            let place = open.iter().position(|it| it.0 == *address);
+            outlets.extend(place.map(|place| Outlet {
+                site: site.clone(),
+                gateways: peer.gateways.clone(),
+                name: name.clone(),
+                listener: open.swap_remove(place).1,
+            }));
+        }
+    }
+    Ok(outlets)
 }
 
 fn sorry_page(settings: &Settings) -> anyhow::Result<SorryPage> {

@@ -7,7 +7,7 @@
 use crate::clock;
 use crate::entrance::Entrance;
 use crate::gateway::{GatewayView, LastGood, Reporter, Reports, Source};
-use crate::link::{Known, Shelf, Way};
+use crate::link::{Known, Shelf, StreamGate, Way};
 use crate::site_store::{self, SiteStore};
 use crate::upgrade::Progress;
 use crate::view::ProcessView;
@@ -43,6 +43,8 @@ pub(crate) struct Charge {
     pub(crate) known: Option<Known>,
     /// From which peers are told of this site's services.
     pub(crate) shelf: Shelf,
+    /// Named streams to and from other sites.
+    pub(crate) streams: StreamGate,
     pub(crate) keys: Keys,
     /// When this process began.
     pub(crate) since: Timestamp,

@@ -17,6 +17,7 @@ mod node_clock;
 pub mod operation;
 mod order;
 mod plan;
+mod recovery;
 pub mod relay;
 mod restart;
 mod rollout;
@@ -33,13 +34,14 @@ pub use node::{
 };
 pub use node_clock::Clocks;
 pub use operation::{Operation, OperationId};
-pub use order::OrderRecord;
+pub use order::{OrderRecord, ReleaseRecord};
 pub use plan::{
     Absence, AbsenceRecord, Absences, Action, Balancing, BalancingNext, Explanation, FAILED_PAUSE,
     Losses, NodeExplained, Object, Patience, Plan, REBALANCE_LIMIT, Rebalance, Relied, Room,
     STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, lacking_room, plan, plan_with,
     settled, wanted, would_move,
 };
+pub use recovery::{PROOF, RecoveryReport, recovery_reports};
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
 pub use rollout::{
     CRASHES, Failure, FailureKind, Going, ImageReport, ImageState, News, Passed, RolloutRecord,

@@ -22,3 +22,17 @@ pub struct OrderRecord {
     #[serde(default)]
     pub since: Timestamp,
 }
+
+/// The document at `releases/<site>/<service>`: a person said that visitors may go to a site again. Each gateway carries each commit of it out
+/// once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRecord {
+    /// Format version, 1.
+    pub v: u32,
+    /// Who said it.
+    #[serde(default)]
+    pub who: String,
+    /// When.
+    #[serde(default)]
+    pub since: Timestamp,
+}

@@ -11,8 +11,10 @@ use super::sites::Routing;
 use super::wanted::{FIXED, Use, Wanted};
 use crate::clock;
 use crate::link::{GatewayKey, Heard};
-use minato_config::{Service, ServiceName, SiteId, SlotIndex};
-use minato_health::site::Turn;
+use minato_config::{Service, ServiceName, SiteId, SlotIndex, Timestamp};
+use minato_control_server::api::CourseStatus;
+use minato_health::recovery::SiteGlimpse;
+use minato_health::site::{Course, Memory, SWINGS, Turn};
 use minato_health::{Allowance, Ejection, Failure, Layer, Verdict};
 use minato_health_probe::Report;
 use minato_proxy::{EndpointId, Intake, ServiceEntry, Shared, Standing};
@@ -36,6 +38,8 @@ pub(super) struct Known {
     /// Gateways of other sites that serve it too.
     pub(super) peers: BTreeMap<EndpointId, PeerMember>,
     own_tier: u8,
+    /// Instances that should run here.
+    pub(super) wanted: u32,
     /// Where several sites serve it.
     routing: Option<Routing>,
     shared: Arc<Shared>,
@@ -167,6 +171,112 @@ impl Fleet {
         let gone = self.peers.meet(&known.service, &mut known.peers);
         // Nobody is told of each: the link is.
         gone.into_iter().map(|it| (it, Standing::Out)).collect()
+    }
+
+    /// What the other gateways of this site see of sites: the services whose visitors may have to be shared out anew.
+    pub(super) fn hear_colleagues(&mut self, seen: BTreeMap<SiteId, Vec<bool>>) -> Vec<ServiceName> {
+        let changed = self.peers.hear_colleagues(seen);
+        let names: BTreeSet<ServiceName> = changed
+            .iter()
+            .flat_map(|it| self.shared_with(it))
+            .cloned()
+            .collect();
+        names.into_iter().collect()
+    }
+
+    /// How many instances of a service should run here; whether that is another number than before.
+    pub(super) fn want(&mut self, name: &ServiceName, wanted: u32) -> bool {
+        let Some(known) = self.services.get_mut(name) else {
+            return false;
+        };
+        std::mem::replace(&mut known.wanted, wanted) != wanted
+    }
+
+    /// What of sites is to outlive this process, by service and site.
+    pub(super) fn memories(
+        &self,
+        now: Instant,
+        wall: Timestamp,
+    ) -> Vec<(ServiceName, SiteId, Memory)> {
+        let routed = self.services.iter();
+        let routed = routed.filter_map(|(name, it)| Some((name, it.routing.as_ref()?)));
+        routed
+            .flat_map(|(name, routing)| {
+                let memories = routing.memories(now, wall).into_iter();
+                memories.map(|(site, it)| (name.clone(), site, it))
+            })
+            .collect()
+    }
+
+    /// Sites that were left within the last hour, or to which not all visitors may go, for people.
+    pub(super) fn courses(&self, now: Instant) -> Vec<CourseStatus> {
+        let mut all = Vec::new();
+        for (name, known) in &self.services {
+            for (site, course) in known.routing.iter().flat_map(Routing::courses) {
+                let (percent, left) = (course.allows().percent, course.swings(now));
+                if percent < 100 || left > 0 {
+                    all.push(CourseStatus {
+                        service: name.to_string(),
+                        site: site.to_string(),
+                        percent,
+                        left,
+                        is_held: percent == 0 && left >= SWINGS,
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    /// What is seen of a service that several sites serve, but for its errors; `served`: requests that an endpoint has answered.
+    pub(super) fn glimpse(
+        &self,
+        name: &ServiceName,
+        served: impl Fn(&EndpointId) -> u64,
+    ) -> Vec<SiteGlimpse> {
+        let Some(known) = self.services.get(name) else {
+            return Vec::new();
+        };
+        let courses = known.routing.iter().flat_map(Routing::courses);
+        let seen = self.peers.seen(known);
+        let glimpse = |(site, course): (&SiteId, &Course)| {
+            let is_own = *site == self.peers.site;
+            let of_peers = || known.peers.iter().filter(|(_, it)| it.endpoint.site() == Some(site));
+            SiteGlimpse {
+                site: site.clone(),
+                condition: course.condition(),
+                percent: course.allows().percent,
+                up: seen.iter().find(|it| it.site == *site).map_or(0, |it| it.up),
+                served: if is_own {
+                    known.members.keys().map(&served).sum()
+                } else {
+                    of_peers().map(|(id, _)| served(id)).sum()
+                },
+            }
+        };
+        courses.map(glimpse).collect()
+    }
+
+    /// Goes on where the process before was.
+    pub(super) fn recall(
+        &mut self,
+        name: &ServiceName,
+        site: &SiteId,
+        memory: &Memory,
+        now: Instant,
+        wall: Timestamp,
+    ) {
+        let known = self.services.get_mut(name);
+        if let Some(routing) = known.and_then(|it| it.routing.as_mut()) {
+            routing.recall(site, memory, now, wall);
+        }
+    }
+
+    /// A person said that visitors of `name` may go to `site` again; whether that changes anything.
+    pub(super) fn release(&mut self, name: &ServiceName, site: &SiteId) -> bool {
+        let known = self.services.get_mut(name);
+        let routing = known.and_then(|it| it.routing.as_mut());
+        routing.is_some_and(|it| it.release(site))
     }
 
     /// What was heard of a gateway of another site: the services that it changes something for, each with a new entry for the
@@ -482,6 +592,7 @@ impl Fleet {
                 members: BTreeMap::new(),
                 peers: BTreeMap::new(),
                 own_tier: 0,
+                wanted: service.replicas.into(),
                 routing: None,
                 shared: Shared::new(service),
                 intake: Intake::Open,

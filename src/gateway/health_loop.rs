@@ -3,22 +3,28 @@
 //! It follows the store, hears monitors and real traffic, settles standings, swaps the table, and tells the store and
 //! the operator. Everything it decides takes effect on requests first and is reported after.
 
+use super::courses::Courses;
 use super::fleet::{Fleet, Update};
-use super::last_good::{LastEndpoint, LastGood};
+use super::last_good::{LastCourse, LastEndpoint, LastGood};
+use super::linked::Told;
 use super::load::Loads;
 use super::member::{Member, WatchKey};
 use super::news;
+use super::recoveries::Recoveries;
 use super::reports::Reports;
 use super::source::{Following, News, Source};
 use super::telling::Telling;
 use super::view::{Seen, Thought};
 use super::wanted::{FIXED, Use, Wanted, wanted};
+use super::wants::Wants;
 use crate::clock;
-use crate::link::{LinkNews, LinkView};
+use crate::link::{Gatherer, LinkNews, LinkView};
 use arc_swap::ArcSwap;
-use minato_config::{Backend, Service, ServiceName, ServiceRecord, SiteId};
+use minato_config::{Backend, GatewayId, NodeId, Service, ServiceName, ServiceRecord, SiteId};
 use minato_control::{Event, World};
 use minato_control_store::Touched;
+use minato_health::recovery::{Glimpse, Recovery, RecoveryLog};
+use minato_health::site::Turn;
 use minato_health::{Change, Verdict, VerdictReport};
 use minato_health_probe::Report;
 use minato_proxy::{EndpointId, Intake, Standing, StandingChange, Table};
@@ -35,6 +41,8 @@ use tokio::time::MissedTickBehavior;
 const TICK: Duration = Duration::from_millis(50);
 /// How often those that are down are asked why.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked how visitors fare where several sites serve them.
+const GLANCE: Duration = Duration::from_millis(250);
 /// Probes in flight at once over all targets.
 const PROBES: usize = 256;
 /// The saved table is at most this much older than the real one.
@@ -52,9 +60,23 @@ pub(crate) struct HealthLoopOptions {
     pub(crate) last_good: LastGood,
     /// This site.
     pub(crate) site: SiteId,
+    /// This gateway's name in the store.
+    pub(crate) node: NodeId,
     /// What is heard of other sites; nothing where there are none.
     pub(crate) links: mpsc::Receiver<LinkNews>,
     pub(crate) link_view: LinkView,
+    pub(crate) wants: Wants,
+    pub(crate) courses: Courses,
+    /// Who fetches access logs of other sites; `None` without links.
+    pub(crate) gatherer: Option<Gatherer>,
+}
+
+/// Which services it is looked at how visitors fare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    All,
+    /// Those of which it matters by less than a second.
+    Close,
 }
 
 /// See the module.
@@ -67,6 +89,10 @@ pub(crate) struct HealthLoop {
     records: BTreeMap<ServiceName, ServiceRecord>,
     changes: mpsc::Receiver<Report<WatchKey>>,
     loads: Loads,
+    links_told: Told,
+    recoveries: Recoveries,
+    /// The commit of each release by a person that was carried out.
+    released: BTreeMap<(ServiceName, SiteId), u64>,
     unsaved: Option<Instant>,
     /// One at a time: two would write the same file.
     saving: Option<JoinHandle<()>>,
@@ -84,6 +110,9 @@ impl HealthLoop {
             records: BTreeMap::new(),
             changes,
             loads: Loads::default(),
+            links_told: Told::default(),
+            recoveries: Recoveries::default(),
+            released: BTreeMap::new(),
             unsaved: None,
             saving: None,
         };
@@ -101,6 +130,8 @@ impl HealthLoop {
     ) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut glance = tokio::time::interval(GLANCE);
+        glance.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -112,6 +143,7 @@ impl HealthLoop {
                 Some(source) = sources.recv() => self.turn_to(source),
                 news = self.following.next() => self.learned(news),
                 _ = tick.tick() => self.ticked(),
+                _ = glance.tick() => self.watch_recoveries(Watched::Close),
                 _ = look.tick() => self.looked(),
             }
         }
@@ -162,6 +194,9 @@ impl HealthLoop {
                             for name in &set.services {
                                 self.take_service(&observed.world, name);
                             }
+                            if !set.sites.is_empty() {
+                                self.take_links(&observed.world);
+                            }
                         }
                     }
                 }
@@ -201,6 +236,11 @@ impl HealthLoop {
             self.update(&record.service, &wanted, intake(drained));
             self.records.insert(record.service.name.clone(), record);
         }
+        let (now, wall) = (clock::now(), clock::wall());
+        for it in good.courses {
+            self.fleet.recall(&it.service, &it.site, &it.memory, now, wall);
+            self.released.insert((it.service, it.site), it.released);
+        }
     }
 
     fn take_all(&mut self, world: &World) {
@@ -209,6 +249,43 @@ impl HealthLoop {
         for name in names {
             self.take_service(world, &name);
         }
+        self.take_links(world);
+    }
+
+    /// What the other gateways of this site see of other sites.
+    fn take_links(&mut self, world: &World) {
+        let mut seen: BTreeMap<SiteId, Vec<bool>> = BTreeMap::new();
+        for ((site, gateway), report) in &world.links {
+            if gateway.as_str() != self.options.node.as_str() {
+                seen.entry(site.clone()).or_default().push(report.value.up);
+            }
+        }
+        for name in self.fleet.hear_colleagues(seen) {
+            self.share_out(&name);
+        }
+    }
+
+    /// Visitors may go to sites again of which a person says so. Each word counts once, also over restarts.
+    fn take_releases(&mut self, world: &World, name: &ServiceName) {
+        let Some(sites) = world.services.get(name).and_then(|it| it.value.service.sites.as_ref())
+        else {
+            return;
+        };
+        for site in &sites.order {
+            let key = (name.clone(), site.clone());
+            let Some(record) = world.releases.get(&key) else {
+                continue;
+            };
+            if self.released.insert(key, record.modified) == Some(record.modified) {
+                continue;
+            }
+            self.dirty();
+            if self.fleet.release(name, site) {
+                let who = &record.value.who;
+                self.tell(news::released(name, site, who, clock::wall()));
+            }
+        }
+        self.share_out(name);
     }
 
     /// Brings one service in line with the store.
@@ -232,6 +309,62 @@ impl HealthLoop {
         let by_hand = world.intents.get(name);
         let drained = by_hand.is_some_and(|it| it.value.drain);
         self.update(&record.service, &wanted, intake(drained));
+        let should_run = minato_control::wanted(world, name).into();
+        self.options.wants.set(name, should_run);
+        if self.fleet.want(name, should_run) {
+            self.share_out(name);
+        }
+        self.take_releases(world, name);
+        self.take_recoveries(world, name);
+    }
+
+    /// What this gateway's process before measured of a service that several sites serve.
+    fn take_recoveries(&mut self, world: &World, name: &ServiceName) {
+        let sites = self.fleet.service(name).and_then(|it| it.service.sites.as_ref());
+        if sites.is_none_or(|it| it.order.len() < 2) {
+            self.recoveries.forget(name);
+            self.options.reports.remove_recoveries(name);
+            return;
+        }
+        let is_own = |gateway: &GatewayId| gateway.as_str() == self.options.node.as_str();
+        let mut of_service = world.recoveries.iter().filter(|((it, _), _)| it == name);
+        if let Some((_, log)) = of_service.find(|((_, gateway), _)| is_own(gateway)) {
+            self.recoveries.recall(name, &log.value);
+        }
+        if let Some(log) = self.recoveries.begin(name, clock::wall()) {
+            self.options.reports.set_recoveries(name, log);
+        }
+    }
+
+    /// How visitors of services with several sites fare.
+    fn watch_recoveries(&mut self, which: Watched) {
+        for name in self.fleet.of_several_sites() {
+            if which == Watched::All || self.recoveries.is_close(&name) {
+                let seen = self.glimpse(&name);
+                let over = self.recoveries.look(&name, &seen);
+                self.recovered(&name, over);
+            }
+        }
+    }
+
+    fn glimpse(&self, name: &ServiceName) -> Glimpse {
+        let metrics = &self.options.metrics;
+        Glimpse {
+            now: clock::now(),
+            wall: clock::wall(),
+            errors: metrics.gateway_errors(name),
+            sites: self.fleet.glimpse(name, |id| {
+                let counts = metrics.endpoint(id);
+                counts.requests.saturating_sub(counts.failures)
+            }),
+        }
+    }
+
+    fn recovered(&mut self, name: &ServiceName, over: Option<(Recovery, RecoveryLog)>) {
+        if let Some((recovery, log)) = over {
+            self.tell(news::recovered(name, &recovery, clock::wall()));
+            self.options.reports.set_recoveries(name, log);
+        }
     }
 
     /// Instances whose documents vanished while they ran stay until their slot ends or another takes their place.
@@ -320,6 +453,10 @@ impl HealthLoop {
     fn forget(&mut self, name: &ServiceName) {
         self.unroute(name);
         self.records.remove(name);
+        self.options.wants.forget(name);
+        self.released.retain(|(service, _), _| service != name);
+        self.recoveries.forget(name);
+        self.options.reports.remove_recoveries(name);
         for id in self.fleet.forget(name) {
             self.gone(&id);
             self.options.metrics.forget_slot(&id.service, id.slot);
@@ -347,9 +484,11 @@ impl HealthLoop {
         let changed = match news {
             LinkNews::Tell(event) => return self.tell(event),
             LinkNews::Sight(key, sight) => {
-                for event in self.options.link_view.take(&key, &sight, clock::wall()) {
-                    self.tell(event);
+                let events = self.options.link_view.take(&key, &sight, clock::wall());
+                if !events.is_empty() {
+                    self.tell_links();
                 }
+                events.into_iter().for_each(|it| self.tell(it));
                 self.fleet.hear(&key, &sight.heard)
             }
             LinkNews::Gone(key) => {
@@ -380,6 +519,36 @@ impl HealthLoop {
         }
         for (site, turn) in turns {
             self.tell(news::turned(name, &site, turn, clock::wall()));
+            let seen = self.glimpse(name);
+            let over = self.recoveries.turned(name, &site, turn, &seen);
+            self.recovered(name, over);
+            if turn == Turn::Back && site == self.options.site {
+                self.gather(name);
+            }
+            // Whether a site was left is to outlive this process.
+            self.dirty();
+        }
+    }
+
+    /// Visitors are here again: what the other sites answered meanwhile comes here, to one gateway of this site.
+    fn gather(&self, name: &ServiceName) {
+        let world = self.following.observed().map(|it| &it.world);
+        let first = world.and_then(|it| it.gateways.keys().next());
+        let is_first = first.is_none_or(|it| it.as_str() == self.options.node.as_str());
+        let known = self.fleet.service(name);
+        let sites = known.and_then(|it| it.service.sites.as_ref());
+        let (Some(gatherer), Some(sites), true) = (&self.options.gatherer, sites, is_first) else {
+            return;
+        };
+        let others = sites.order.iter().filter(|it| **it != self.options.site);
+        others.for_each(|it| gatherer.wish(name, it));
+    }
+
+    /// Tells the other gateways of this site how this one sees other sites.
+    fn tell_links(&mut self) {
+        let due = self.links_told.due(self.options.link_view.reports(), clock::now());
+        for (site, report) in due {
+            self.options.reports.set_link(&site, report);
         }
     }
 
@@ -491,6 +660,9 @@ impl HealthLoop {
         for name in self.fleet.of_several_sites() {
             self.share_out(&name);
         }
+        self.options.courses.set(self.fleet.courses(clock::now()));
+        self.tell_links();
+        self.watch_recoveries(Watched::All);
         self.measure();
     }
 
@@ -531,7 +703,26 @@ impl HealthLoop {
         let services = self.records.values().filter(|it| !it.removed).cloned();
         let drained = self.fleet.services().filter(|(_, it)| it.is_drained());
         let drained = drained.map(|(name, _)| name.clone());
-        LastGood::new(services.collect(), endpoints.collect(), drained.collect())
+        LastGood::new(
+            services.collect(),
+            endpoints.collect(),
+            drained.collect(),
+            self.courses(),
+        )
+    }
+
+    fn courses(&self) -> Vec<LastCourse> {
+        let memories = self.fleet.memories(clock::now(), clock::wall());
+        let courses = memories.into_iter().map(|(service, site, memory)| {
+            let released = self.released.get(&(service.clone(), site.clone()));
+            LastCourse {
+                released: released.copied().unwrap_or(0),
+                service,
+                site,
+                memory,
+            }
+        });
+        courses.collect()
     }
 
     fn tell(&mut self, event: Event) {

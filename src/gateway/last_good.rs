@@ -3,8 +3,9 @@
 use super::member::Past;
 use super::wanted::{Use, Wanted};
 use anyhow::Context as _;
-use minato_config::{Generation, Run, ServiceName, ServiceRecord, SlotIndex};
+use minato_config::{Generation, Run, ServiceName, ServiceRecord, SiteId, SlotIndex};
 use minato_health::Verdict;
+use minato_health::site::Memory;
 use minato_proxy::{Endpoint, EndpointId};
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
@@ -23,6 +24,20 @@ pub(crate) struct LastGood {
     /// Services that an operator had drained.
     #[serde(default)]
     pub(crate) drained: Vec<ServiceName>,
+    /// Which sites were left, and how often, by service.
+    #[serde(default)]
+    pub(crate) courses: Vec<LastCourse>,
+}
+
+/// How far one site may be used for one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastCourse {
+    pub(crate) service: ServiceName,
+    pub(crate) site: SiteId,
+    pub(crate) memory: Memory,
+    /// The commit of the last release by a person that was carried out.
+    #[serde(default)]
+    pub(crate) released: u64,
 }
 
 /// One endpoint with the verdict it had.
@@ -87,12 +102,14 @@ impl LastGood {
         services: Vec<ServiceRecord>,
         endpoints: Vec<LastEndpoint>,
         drained: Vec<ServiceName>,
+        courses: Vec<LastCourse>,
     ) -> Self {
         Self {
             v: 1,
             services,
             endpoints,
             drained,
+            courses,
         }
     }
 
@@ -151,7 +168,7 @@ mod tests {
             verdict: Verdict::Suspect,
             been_up: true,
         };
-        let saved = LastGood::new(Vec::new(), vec![endpoint], Vec::new());
+        let saved = LastGood::new(Vec::new(), vec![endpoint], Vec::new(), Vec::new());
         saved.save(folder.path()).expect("saved");
         assert_eq!(LastGood::load(folder.path()), saved);
         std::fs::write(folder.path().join(FILE), b"{\"v\":1,\"services\":[").expect("written");

@@ -1,10 +1,11 @@
-//! Tells the store what this gateway thinks: its own liveness, one verdict for each instance, and the load of services
-//! that follow it, all on one lease.
+//! Tells the store what this gateway thinks: its own liveness, one verdict for each instance, the load of services
+//! that follow it, and how it sees other sites, all on one lease.
 
-use minato_config::{GatewayId, ServiceName, SlotIndex, Timestamp};
+use minato_config::{GatewayId, ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, LeaseId, SharedStore, StoreError};
-use minato_health::{GatewayAlive, ServiceLoad, VerdictReport};
+use minato_health::recovery::RecoveryLog;
+use minato_health::{GatewayAlive, LinkReport, ServiceLoad, VerdictReport};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +21,28 @@ const BATCH: usize = 100;
 enum Subject {
     Verdict(ServiceName, SlotIndex),
     Load(ServiceName),
+    Link(SiteId),
+    Recovery(ServiceName),
+}
+
+/// Documents that go in one commit: whatever refuses one kind must not hold another up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Verdict,
+    Load,
+    Link,
+    Recovery,
+}
+
+impl Subject {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Verdict(..) => Kind::Verdict,
+            Self::Load(_) => Kind::Load,
+            Self::Link(_) => Kind::Link,
+            Self::Recovery(_) => Kind::Recovery,
+        }
+    }
 }
 
 /// A document.
@@ -28,6 +51,15 @@ enum Subject {
 enum Said {
     Verdict(VerdictReport),
     Load(ServiceLoad),
+    Link(LinkReport),
+    Recovery(RecoveryLog),
+}
+
+impl Said {
+    /// What was measured outlives whoever measured it; all else speaks of now.
+    fn is_kept(&self) -> bool {
+        matches!(self, Self::Recovery(_))
+    }
 }
 
 /// What should be said; the health loop's end. Never waits for the store.
@@ -72,6 +104,21 @@ impl Reports {
         self.end(Subject::Load(service.clone()));
     }
 
+    /// How this gateway sees a site; to be said soon.
+    pub(crate) fn set_link(&self, site: &SiteId, report: LinkReport) {
+        self.say(Subject::Link(site.clone()), Said::Link(report));
+    }
+
+    /// How long visitors were without a service; to be said soon.
+    pub(crate) fn set_recoveries(&self, service: &ServiceName, log: RecoveryLog) {
+        self.say(Subject::Recovery(service.clone()), Said::Recovery(log));
+    }
+
+    /// The service is not served by several sites any more.
+    pub(crate) fn remove_recoveries(&self, service: &ServiceName) {
+        self.end(Subject::Recovery(service.clone()));
+    }
+
     fn say(&self, subject: Subject, said: Said) {
         let mut state = self.state();
         state.current.insert(subject.clone(), said);
@@ -95,10 +142,9 @@ impl Reports {
     fn take(&self) -> Vec<(Subject, Option<Said>)> {
         let mut state = self.state();
         // Verdicts come first and by themselves: whatever refuses a load must not hold them up.
-        let is_load = |it: &Subject| matches!(it, Subject::Load(_));
-        let first = state.unsaid.first().map(is_load);
+        let first = state.unsaid.first().map(Subject::kind);
         let alike = state.unsaid.iter();
-        let alike = alike.take_while(|it| Some(is_load(it)) == first);
+        let alike = alike.take_while(|it| Some(it.kind()) == first);
         let subjects: Vec<Subject> = alike.take(BATCH).cloned().collect();
         subjects
             .into_iter()
@@ -209,7 +255,7 @@ impl Reporter {
                     Some(said) => commit.and_put(
                         key,
                         serde_json::to_vec(said).map_err(|error| invalid(&error))?,
-                        *lease,
+                        lease.filter(|_| !said.is_kept()),
                     ),
                     None => commit.and_delete(key),
                 };
@@ -232,6 +278,8 @@ impl Reporter {
         match subject {
             Subject::Verdict(service, slot) => Key::Verdict(gateway, service.clone(), *slot),
             Subject::Load(service) => Key::Load(gateway, service.clone()),
+            Subject::Link(site) => Key::Link(gateway, site.clone()),
+            Subject::Recovery(service) => Key::Recovery(gateway, service.clone()),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! One connection to a gateway of another site, kept for questions.
 
+use super::bandwidth;
+use super::gather::{CHUNK, Listing};
 use super::services::ServicesAnswer;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use minato_config::SiteId;
+use minato_config::{ServiceName, SiteId};
 use minato_health::LinkState;
 use minato_link::{Identity, LinkProtocol, explain};
 use minato_tls::shake_hands;
@@ -83,6 +85,37 @@ impl Call {
         Ok(Some(answer))
     }
 
+    /// `GET /v1/echo?bytes=N`; how many came.
+    pub(super) async fn echo(&mut self, bytes: usize) -> Result<usize, String> {
+        let (_, came) = self.get(&format!("/v1/echo?bytes={bytes}"), bandwidth::MOST).await?;
+        Ok(came.len())
+    }
+
+    /// `GET /v1/access/{service}`
+    pub(super) async fn access(&mut self, service: &ServiceName) -> Result<Listing, String> {
+        let (_, text) = self.get(&format!("/v1/access/{service}"), MOST_BYTES).await?;
+        let listing: Listing = serde_json::from_slice(&text)
+            .map_err(|it| format!("its answer is of another version, or no answer: {it}"))?;
+        match listing.v {
+            1 => Ok(listing),
+            v => Err(format!(
+                "it lists access logs in version {v}, and this minato reads 1"
+            )),
+        }
+    }
+
+    /// `GET /v1/access/{service}/{segment}?from=N`: whole or not at all. Empty at its end.
+    pub(super) async fn access_part(
+        &mut self,
+        service: &ServiceName,
+        segment: &str,
+        from: u64,
+    ) -> Result<bytes::Bytes, String> {
+        let path = format!("/v1/access/{service}/{segment}?from={from}");
+        let (_, bytes) = self.get(&path, CHUNK).await?;
+        Ok(bytes)
+    }
+
     async fn get(
         &mut self,
         path: &str,
@@ -101,14 +134,16 @@ impl Call {
         let body = Limited::new(answer.into_body(), most);
         let body = body.collect().await.map_err(|it| it.to_string())?;
         if !status.is_success() && status != http::StatusCode::NOT_MODIFIED {
-            return Err(format!("it answers {status}"));
+            let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+            let text: String = text.chars().filter(|it| !it.is_control()).take(200).collect();
+            return Err(format!("it answers {status}: {text}"));
         }
         Ok((status, body.to_bytes()))
     }
 }
 
 /// A handshake's failure.
-fn told(error: std::io::Error) -> String {
+pub(super) fn told(error: std::io::Error) -> String {
     match error.downcast::<rustls::Error>() {
         Ok(error) => explain(&error),
         Err(error) => error.to_string(),

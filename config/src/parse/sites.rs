@@ -1,16 +1,21 @@
-//! `sites`, `standby`, `failover`, `failback` and `[at.X]` of a service file.
+//! `sites`, `standby`, `failover`, `failback`, `rto`, `rpo` and `[at.X]` of a service file.
 
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use crate::{AtSite, Backend, Consent, Role, Service, Settings, SiteId, Sites, Standby};
+use crate::{AtSite, Backend, Consent, Role, Service, Settings, SiteId, Sites, Standby, Targets};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// Of `[at.X]`.
 pub(super) const AT_KEYS: Keys = Keys::known(&["replicas"]);
 
 /// Keys that say nothing without `sites`.
-const OF_SITES: [&str; 4] = ["standby", "failover", "failback", "at"];
+const OF_SITES: [&str; 6] = ["standby", "failover", "failback", "rto", "rpo", "at"];
+/// Of `rto` and `rpo`.
+const TARGET: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 const MOST_SITES: usize = 8;
 const MOST_REPLICAS: u64 = 1_000;
 
@@ -30,6 +35,9 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Option<Opt
     };
     let failover = section.read(report, "failover", consent);
     let failback = section.read(report, "failback", consent);
+    let target = |it: &Field<'_>, to: &mut Report<'_>| it.duration(to, TARGET);
+    let rto = section.read(report, "rto", target);
+    let rpo = section.read(report, "rpo", target);
     let at = section.read(report, "at", |it, to| at(it, to, &order));
     if order.is_absent() {
         for key in OF_SITES {
@@ -46,6 +54,10 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Option<Opt
         failover: failover.in_force(Consent::default())?,
         failback: failback.in_force(Consent::default())?,
         at: at.in_force(BTreeMap::new())?,
+        targets: Targets {
+            rto: rto.in_force(Targets::default().rto)?,
+            rpo: rpo.in_force(Targets::default().rpo)?,
+        },
         base: None,
     }))
 }

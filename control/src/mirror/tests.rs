@@ -51,6 +51,7 @@ fn record(text: &str, standby: Standby) -> ServiceRecord {
                 failover: Consent::Auto,
                 failback: Consent::Auto,
                 at: BTreeMap::new(),
+            targets: Default::default(),
                 base: None,
             })),
         },

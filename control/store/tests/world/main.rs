@@ -94,6 +94,15 @@ fn documents() -> Vec<(&'static str, Key)> {
         ),
         ("order.json", Key::Order(service("library"))),
         ("operation.json", Key::Operation(OperationId(12))),
+        (
+            "link.json",
+            Key::Link(gateway(), SiteId::parse("osaka").unwrap()),
+        ),
+        ("recovery.json", Key::Recovery(gateway(), service("library"))),
+        (
+            "release.json",
+            Key::Release(SiteId::parse("osaka").unwrap(), service("library")),
+        ),
     ]
 }
 
@@ -124,6 +133,9 @@ fn count(world: &World) -> usize {
         + world.mirrors.len()
         + world.orders.len()
         + world.operations.len()
+        + world.links.len()
+        + world.releases.len()
+        + world.recoveries.len()
 }
 
 fn gone(key: &Key, revision: u64) -> Event {
