@@ -47,6 +47,7 @@ if [ "${1:-}" = --tests ]; then
     need bird bird2 "the tests announce an address while the gateway is alive"
     need named bind9 "the tests publish addresses in it"
     need knotd knot "the same with another server"
+    need rsync rsync "one copies over a link between sites with it"
     # Those of relays, which start servers of their own.
     need mariadbd mariadb-server "the tests follow the primary of a database"
     need mariadb mariadb-client "the tests speak to it"

@@ -9,8 +9,9 @@ use minato_control::Usable;
 use minato_control_agent::Figures;
 use minato_control_agent::dependency::{self, DependencyView, Views};
 use minato_control_server::api::{
-    ChangeAnswer, CourseStatus, DependencyMember, DependencyStatus, DrainRequest, EntranceStatus, GatherStatus, LinkStatus,
-    PublishRequest, RelayStatus, RouteTest, ShareStatus, UpgradeRequest, UpgradeStatus,
+    ChangeAnswer, CourseStatus, DependencyMember, DependencyStatus, DrainRequest, EntranceStatus,
+    GatherStatus, LinkStatus, PublishRequest, RelayStatus, RouteTest, ShareStatus, UpgradeRequest,
+    UpgradeStatus,
 };
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use minato_health::Verdict;

@@ -52,7 +52,8 @@ pub use settings::{
     HookSettings, HttpsListener, Overcommit, PortRange, Reaping, Role, RuntimeSettings, Settings,
 };
 pub use site::{
-    AtSite, Base, Consent, GatewayAddress, LinkFiles, LinkSettings, PeerSettings, Sites, Standby, StreamOffer, Targets,
+    AtSite, Base, Consent, GatewayAddress, LinkFiles, LinkSettings, PeerSettings, Sites, Standby,
+    StreamOffer, Targets,
 };
 pub use time::Timestamp;
 pub use update::{Release, Released, UpdateOrder, UpdatePolicy};

@@ -48,10 +48,7 @@ impl RecoveryReport {
 
     /// How old the data was then, where something measured it.
     pub fn data_age(&self) -> Option<Duration> {
-        self.last
-            .as_ref()?
-            .data_age_ms
-            .map(Duration::from_millis)
+        self.last.as_ref()?.data_age_ms.map(Duration::from_millis)
     }
 }
 
@@ -105,7 +102,7 @@ fn worst_of_last(all: &[&Recovery], is: impl Fn(RecoveryKind) -> bool) -> Option
         worst.start_ms = worst.start_ms.max(it.start_ms);
         worst.first_ms = worst.first_ms.max(it.first_ms);
         worst.data_age_ms = worst.data_age_ms.max(it.data_age_ms);
-        if *it != newest {
+        if !std::ptr::eq(*it, *newest) {
             worst.errors = worst.errors.saturating_add(it.errors);
         }
     }
@@ -153,7 +150,10 @@ fn missed(report: &RecoveryReport, sites: &Sites, now: Timestamp) -> Vec<String>
         ));
     }
     let first: Option<&SiteId> = sites.order.first();
-    if report.unproven_since.is_some_and(|it| now.since(it) > PROOF) {
+    if report
+        .unproven_since
+        .is_some_and(|it| now.since(it) > PROOF)
+    {
         missed.push(format!(
             "nobody has seen for a year that it goes on without {}",
             first.map_or("its first site", SiteId::as_str)

@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::Stored;
-use minato_config::{
-    Backend, Command, GatewayId, Health, Service, ServiceRecord, Source, Targets,
-};
+use minato_config::{Backend, Command, GatewayId, Health, Service, ServiceRecord, Source, Targets};
 use minato_health::recovery::RecoveryLog;
 use std::collections::BTreeMap;
 
@@ -107,11 +105,18 @@ fn check(world: &World, expected: &[&str]) {
 #[test]
 fn what_was_measured_is_held_against_the_target() {
     let failover = |first_ms| vec![event(RecoveryKind::Failover, DAY, first_ms)];
-    let at_most = |seconds: u64| move |it: &mut Sites| it.targets.rto = Duration::from_secs(seconds);
+    let at_most =
+        |seconds: u64| move |it: &mut Sites| it.targets.rto = Duration::from_secs(seconds);
     check(&world(|_| {}, &[failover(Some(3_700))]), &[]);
-    check(&world(|_| {}, &[failover(Some(300_001))]), &["the last time it took 300.0 s"]);
+    check(
+        &world(|_| {}, &[failover(Some(300_001))]),
+        &["the last time it took 300.0 s"],
+    );
     check(&world(at_most(4), &[failover(Some(3_700))]), &[]);
-    check(&world(at_most(3), &[failover(Some(3_700))]), &["the last time", "it would take 4.0 s"]);
+    check(
+        &world(at_most(3), &[failover(Some(3_700))]),
+        &["the last time", "it would take 4.0 s"],
+    );
     // Nobody came: what counts is when they would have been sent there.
     check(&world(at_most(4), &[failover(None)]), &[]);
     assert_eq!(
@@ -142,7 +147,10 @@ fn a_return_proves_nothing() {
     ];
     let report = only(&world(|_| {}, std::slice::from_ref(&log)));
     assert_eq!(report.returned.as_ref().unwrap().first_ms, Some(400_000));
-    check(&world(|_| {}, &[log]), &["for a year that it goes on without tokyo"]);
+    check(
+        &world(|_| {}, &[log]),
+        &["for a year that it goes on without tokyo"],
+    );
     check(&world(|_| {}, &[vec![]]), &[]);
     check(&world(|_| {}, &[]), &[]);
 }
@@ -152,22 +160,33 @@ fn what_is_to_be_expected_follows_from_how_the_others_stand_by() {
     let mut cold = event(RecoveryKind::Failover, DAY, Some(20_000));
     cold.start_ms = Some(18_000);
     let predicted = |edit: fn(&mut Sites), log: &[Recovery]| {
-        only(&world(edit, &[log.to_vec()])).predicted.map(|it| it.as_secs())
+        only(&world(edit, &[log.to_vec()]))
+            .predicted
+            .map(|it| it.as_secs())
     };
     assert_eq!(predicted(|_| {}, &[]), Some(4));
     assert_eq!(predicted(|it| it.failover = Consent::Ask, &[]), None);
     assert_eq!(predicted(|it| it.standby = Standby::Cold, &[]), None);
-    assert_eq!(predicted(|it| it.standby = Standby::Cold, &[cold]), Some(19));
+    assert_eq!(
+        predicted(|it| it.standby = Standby::Cold, &[cold]),
+        Some(19)
+    );
 }
 
 #[test]
 fn data_that_was_too_old_is_told() {
     let mut old = event(RecoveryKind::Switch, DAY, Some(1_000));
     old.data_age_ms = Some(2 * DAY);
-    check(&world(|_| {}, &[vec![old]]), &["the data was 172800.0 s old"]);
+    check(
+        &world(|_| {}, &[vec![old]]),
+        &["the data was 172800.0 s old"],
+    );
 }
 
 #[test]
 fn a_service_of_one_site_has_nowhere_to_go() {
-    assert_eq!(recovery_reports(&world(|it| it.order.truncate(1), &[]), NOW), []);
+    assert_eq!(
+        recovery_reports(&world(|it| it.order.truncate(1), &[]), NOW),
+        []
+    );
 }

@@ -10,8 +10,8 @@ use minato_config::{
 };
 use minato_health::recovery::RecoveryLog;
 use minato_health::{
-    GatewayAlive, Instance, LinkReport, NodeAlive, NodeDrain, NodeInfo, NodeLoad, NodeUsage, ServiceLoad,
-    VerdictReport,
+    GatewayAlive, Instance, LinkReport, NodeAlive, NodeDrain, NodeInfo, NodeLoad, NodeUsage,
+    ServiceLoad, VerdictReport,
 };
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -236,11 +236,7 @@ fn a_start_is_no_end_of_a_site() {
     let mut course = check("w5 g5 w61", &[(8, Turn::Leaves), (70, Turn::Returns(10))]);
     course = restarted(&course, 61);
     // Links come up within their time; then it goes on, or is left.
-    check_from(
-        course.clone(),
-        "s4 w7",
-        &[(9, Turn::Returns(50))],
-    );
+    check_from(course.clone(), "s4 w7", &[(9, Turn::Returns(50))]);
     check_from(course, "s6", &[(5, Turn::Leaves)]);
 }
 

@@ -78,16 +78,22 @@ fn report_text(reports: &RecoveryReports) -> String {
             .to_owned();
     }
     let heads = [
-        "SERVICE", "TARGET", "EXPECTED", "MEASURED", "KIND", "AGO", "FROM", "TO", "DETECT", "DECIDE",
-        "START", "FIRST", "ERRORS", "DATA", "MAX DATA", "MET",
+        "SERVICE", "TARGET", "EXPECTED", "MEASURED", "KIND", "AGO", "FROM", "TO", "DETECT",
+        "DECIDE", "START", "FIRST", "ERRORS", "DATA", "MAX DATA", "MET",
     ];
     let plain = |it: String| (it, Tone::Plain);
-    let mut rows = vec![heads.iter().map(|it| plain((*it).to_owned())).collect::<Vec<_>>()];
+    let mut rows = vec![
+        heads
+            .iter()
+            .map(|it| plain((*it).to_owned()))
+            .collect::<Vec<_>>(),
+    ];
     for it in &reports.services {
         let first = [
             it.service.clone(),
             seconds(Some(it.rto_ms)),
-            it.predicted_ms.map_or_else(|| "a person".to_owned(), |it| seconds(Some(it))),
+            it.predicted_ms
+                .map_or_else(|| "a person".to_owned(), |it| seconds(Some(it))),
         ];
         let last = it.last.as_ref();
         let measured = last.and_then(|it| it.first_ms.or(it.decide_ms));
@@ -125,9 +131,9 @@ fn report_text(reports: &RecoveryReports) -> String {
             out.push_str(&format!("{}: {}\n", it.service, safe(why)));
         }
         if it.last.is_none() {
-            let since = it.unproven_since_ms.map_or_else(none, |since| {
-                duration(reports.now_ms.saturating_sub(since))
-            });
+            let since = it
+                .unproven_since_ms
+                .map_or_else(none, |since| duration(reports.now_ms.saturating_sub(since)));
             out.push_str(&format!(
                 "{}: no site has failed or been tried since it is looked at, for {since}\n",
                 it.service
@@ -167,7 +173,14 @@ fn text(status: &SitesStatus) -> String {
         return "no other site is known: [sites.NAME] in minato.toml makes one\n".to_owned();
     }
     let heads = [
-        "SITE", "SEEN BY", "LINK", "SINCE", "DELAY", "LOSS", "BANDWIDTH", "DETAIL",
+        "SITE",
+        "SEEN BY",
+        "LINK",
+        "SINCE",
+        "DELAY",
+        "LOSS",
+        "BANDWIDTH",
+        "DETAIL",
     ];
     let plain = |it: &str| (it.to_owned(), Tone::Plain);
     let mut rows = vec![heads.iter().map(|it| plain(it)).collect::<Vec<_>>()];
@@ -236,11 +249,7 @@ fn bandwidth(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B/s"),
         1_000..1_000_000 => format!("{}.{} kB/s", bytes / 1_000, bytes % 1_000 / 100),
-        _ => format!(
-            "{}.{} MB/s",
-            bytes / 1_000_000,
-            bytes % 1_000_000 / 100_000
-        ),
+        _ => format!("{}.{} MB/s", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
     }
 }
 

@@ -174,7 +174,10 @@ impl Fleet {
     }
 
     /// What the other gateways of this site see of sites: the services whose visitors may have to be shared out anew.
-    pub(super) fn hear_colleagues(&mut self, seen: BTreeMap<SiteId, Vec<bool>>) -> Vec<ServiceName> {
+    pub(super) fn hear_colleagues(
+        &mut self,
+        seen: BTreeMap<SiteId, Vec<bool>>,
+    ) -> Vec<ServiceName> {
         let changed = self.peers.hear_colleagues(seen);
         let names: BTreeSet<ServiceName> = changed
             .iter()
@@ -241,12 +244,20 @@ impl Fleet {
         let seen = self.peers.seen(known);
         let glimpse = |(site, course): (&SiteId, &Course)| {
             let is_own = *site == self.peers.site;
-            let of_peers = || known.peers.iter().filter(|(_, it)| it.endpoint.site() == Some(site));
+            let of_peers = || {
+                known
+                    .peers
+                    .iter()
+                    .filter(|(_, it)| it.endpoint.site() == Some(site))
+            };
             SiteGlimpse {
                 site: site.clone(),
                 condition: course.condition(),
                 percent: course.allows().percent,
-                up: seen.iter().find(|it| it.site == *site).map_or(0, |it| it.up),
+                up: seen
+                    .iter()
+                    .find(|it| it.site == *site)
+                    .map_or(0, |it| it.up),
                 served: if is_own {
                     known.members.keys().map(&served).sum()
                 } else {

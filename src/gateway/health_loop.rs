@@ -238,7 +238,8 @@ impl HealthLoop {
         }
         let (now, wall) = (clock::now(), clock::wall());
         for it in good.courses {
-            self.fleet.recall(&it.service, &it.site, &it.memory, now, wall);
+            self.fleet
+                .recall(&it.service, &it.site, &it.memory, now, wall);
             self.released.insert((it.service, it.site), it.released);
         }
     }
@@ -267,7 +268,10 @@ impl HealthLoop {
 
     /// Visitors may go to sites again of which a person says so. Each word counts once, also over restarts.
     fn take_releases(&mut self, world: &World, name: &ServiceName) {
-        let Some(sites) = world.services.get(name).and_then(|it| it.value.service.sites.as_ref())
+        let Some(sites) = world
+            .services
+            .get(name)
+            .and_then(|it| it.value.service.sites.as_ref())
         else {
             return;
         };
@@ -320,7 +324,10 @@ impl HealthLoop {
 
     /// What this gateway's process before measured of a service that several sites serve.
     fn take_recoveries(&mut self, world: &World, name: &ServiceName) {
-        let sites = self.fleet.service(name).and_then(|it| it.service.sites.as_ref());
+        let sites = self
+            .fleet
+            .service(name)
+            .and_then(|it| it.service.sites.as_ref());
         if sites.is_none_or(|it| it.order.len() < 2) {
             self.recoveries.forget(name);
             self.options.reports.remove_recoveries(name);
@@ -546,7 +553,9 @@ impl HealthLoop {
 
     /// Tells the other gateways of this site how this one sees other sites.
     fn tell_links(&mut self) {
-        let due = self.links_told.due(self.options.link_view.reports(), clock::now());
+        let due = self
+            .links_told
+            .due(self.options.link_view.reports(), clock::now());
         for (site, report) in due {
             self.options.reports.set_link(&site, report);
         }

@@ -128,7 +128,9 @@ pub(crate) fn turned(service: &ServiceName, site: &SiteId, turn: Turn, at: Times
             )
         }
         Turn::AsksToReturn | Turn::Holds => {
-            format!("minato site release {site} --service {service}, once it is known why it failed")
+            format!(
+                "minato site release {site} --service {service}, once it is known why it failed"
+            )
         }
         _ => format!("minato status {service}"),
     };
@@ -162,7 +164,9 @@ pub(crate) fn recovered(service: &ServiceName, it: &Recovery, at: Timestamp) -> 
 
 /// A person ended the hold of a site, or what of its return was left.
 pub(crate) fn released(service: &ServiceName, site: &SiteId, who: &str, at: Timestamp) -> Event {
-    let message = format!("all visitors may go to {site} again, and how often it was left is forgotten: {who} says so");
+    let message = format!(
+        "all visitors may go to {site} again, and how often it was left is forgotten: {who} says so"
+    );
     let event = Event::info(at, EventKind::Link, message);
     event.of(service).hint(format!("minato status {service}"))
 }

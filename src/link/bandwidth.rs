@@ -91,14 +91,17 @@ async fn echo(call: &mut Call, bytes: usize) -> Result<Duration, String> {
     let began = clock::now();
     let came = call.echo(bytes).await?;
     if came != bytes {
-        return Err(format!("it answers {came} bytes where {bytes} were asked for"));
+        return Err(format!(
+            "it answers {came} bytes where {bytes} were asked for"
+        ));
     }
     Ok(clock::now().saturating_duration_since(began))
 }
 
 /// How much to ask for, by how long a first part took.
 fn size(bytes: usize, took: Duration) -> usize {
-    let aimed = rate(bytes, took).saturating_mul(u64::try_from(AIM.as_millis()).unwrap_or(0)) / 1_000;
+    let aimed =
+        rate(bytes, took).saturating_mul(u64::try_from(AIM.as_millis()).unwrap_or(0)) / 1_000;
     usize::try_from(aimed).unwrap_or(MOST).clamp(FIRST, MOST)
 }
 

@@ -87,13 +87,17 @@ impl Call {
 
     /// `GET /v1/echo?bytes=N`; how many came.
     pub(super) async fn echo(&mut self, bytes: usize) -> Result<usize, String> {
-        let (_, came) = self.get(&format!("/v1/echo?bytes={bytes}"), bandwidth::MOST).await?;
+        let (_, came) = self
+            .get(&format!("/v1/echo?bytes={bytes}"), bandwidth::MOST)
+            .await?;
         Ok(came.len())
     }
 
     /// `GET /v1/access/{service}`
     pub(super) async fn access(&mut self, service: &ServiceName) -> Result<Listing, String> {
-        let (_, text) = self.get(&format!("/v1/access/{service}"), MOST_BYTES).await?;
+        let (_, text) = self
+            .get(&format!("/v1/access/{service}"), MOST_BYTES)
+            .await?;
         let listing: Listing = serde_json::from_slice(&text)
             .map_err(|it| format!("its answer is of another version, or no answer: {it}"))?;
         match listing.v {
@@ -135,7 +139,11 @@ impl Call {
         let body = body.collect().await.map_err(|it| it.to_string())?;
         if !status.is_success() && status != http::StatusCode::NOT_MODIFIED {
             let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-            let text: String = text.chars().filter(|it| !it.is_control()).take(200).collect();
+            let text: String = text
+                .chars()
+                .filter(|it| !it.is_control())
+                .take(200)
+                .collect();
             return Err(format!("it answers {status}: {text}"));
         }
         Ok((status, body.to_bytes()))

@@ -173,7 +173,9 @@ impl Gathering {
         let most = self.most;
         let room = tokio::task::spawn_blocking(move || archive.make_room_of_others(most));
         if let Ok(Err(error)) = room.await {
-            troubles.push(format!("no room can be made for fetched access logs: {error}"));
+            troubles.push(format!(
+                "no room can be made for fetched access logs: {error}"
+            ));
         }
         let short = status.gateways.iter().filter(|it| it.bytes < it.of);
         troubles.extend(short.map(|it| format!("{}: {}", it.gateway, it.detail)));

@@ -25,7 +25,6 @@ use crate::gateway::Wants;
 use answers::Answers;
 use arc_swap::ArcSwap;
 use caller::Caller;
-use streams::Offers;
 use minato_config::{
     DependencyName, LinkFiles, NodeId, PeerSettings, Settings, SiteId, StreamOffer,
 };
@@ -37,6 +36,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use streams::Offers;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -86,7 +86,12 @@ impl Known {
         let Some(files) = &settings.link.identity else {
             return Ok(None);
         };
-        let identity = Identity::open(source(files), node.clone(), settings.site.clone(), system_clock());
+        let identity = Identity::open(
+            source(files),
+            node.clone(),
+            settings.site.clone(),
+            system_clock(),
+        );
         let following = identity.follow()?;
         Ok(Some(Self {
             identity,

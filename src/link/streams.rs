@@ -133,7 +133,10 @@ impl Offers {
             }
             Err(why) => {
                 tracing::warn!(%peer, name, why, "a stream of another site was refused");
-                let _ = called.stream.write_all(format!("no {why}\n").as_bytes()).await;
+                let _ = called
+                    .stream
+                    .write_all(format!("no {why}\n").as_bytes())
+                    .await;
                 let _ = called.stream.shutdown().await;
             }
         }
@@ -277,7 +280,9 @@ impl Way {
             return Err("what answers is no link listener of minato (ALPN)".to_owned());
         }
         let words = async {
-            stream.write_all(format!("{}\n", self.name).as_bytes()).await?;
+            stream
+                .write_all(format!("{}\n", self.name).as_bytes())
+                .await?;
             stream.flush().await?;
             read_line(&mut stream).await
         };
@@ -304,10 +309,7 @@ async fn read_line(from: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
 }
 
 /// Bytes both ways until both have ended. Where one side breaks off the other is broken off too: an orderly end would say that all came.
-async fn pass(
-    link: impl AsyncRead + AsyncWrite + Unpin,
-    tcp: TcpStream,
-) -> io::Result<()> {
+async fn pass(link: impl AsyncRead + AsyncWrite + Unpin, tcp: TcpStream) -> io::Result<()> {
     let (mut from_link, mut to_link) = tokio::io::split(link);
     let (mut from_tcp, mut to_tcp) = tcp.into_split();
     let ended = {

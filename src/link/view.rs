@@ -185,7 +185,9 @@ fn report<'a>(lines: impl Iterator<Item = &'a Line>) -> LinkReport {
     let up = of_state(true).next().is_some();
     let counted: Vec<&Line> = of_state(up).collect();
     let micros = |it: std::time::Duration| u64::try_from(it.as_micros()).unwrap_or(u64::MAX);
-    let best = counted.iter().min_by_key(|it| it.sight.delay.map_or(u64::MAX, micros));
+    let best = counted
+        .iter()
+        .min_by_key(|it| it.sight.delay.map_or(u64::MAX, micros));
     let loss = counted.iter().map(|it| it.sight.loss).fold(1.0, f64::min);
     #[expect(
         clippy::cast_possible_truncation,

@@ -263,9 +263,7 @@ pub(super) fn check(root: &Section<'_>, report: &mut Report<'_>, settings: &Sett
         line: link.line,
         table,
     };
-    let no_files = FILES
-        .iter()
-        .all(|it| section.get(report, it).is_none());
+    let no_files = FILES.iter().all(|it| section.get(report, it).is_none());
     if no_files {
         let message = "needs `identity`, the folder that `minato ca issue` made, like identity = \"/etc/minato/link\"";
         link.problem::<()>(report, message);
@@ -307,7 +305,11 @@ fn check_streams(
             );
         }
         for (name, offer) in &settings.link.streams {
-            for site in offer.sites.iter().filter(|it| !settings.sites.contains_key(*it)) {
+            for site in offer
+                .sites
+                .iter()
+                .filter(|it| !settings.sites.contains_key(*it))
+            {
                 let message = format!(
                     "{name} is offered to {site}, which is no peer; add [sites.{site}], or leave it out"
                 );
@@ -322,7 +324,13 @@ fn check_streams(
     let mut taken: Vec<(SocketAddr, String)> = gateway
         .map(|it| (it, "a listener of the gateway".to_owned()))
         .chain([(settings.admin, "the admin's".to_owned())])
-        .chain(settings.link.listen.iter().map(|it| (*it, "`listen` of [link]".to_owned())))
+        .chain(
+            settings
+                .link
+                .listen
+                .iter()
+                .map(|it| (*it, "`listen` of [link]".to_owned())),
+        )
         .collect();
     let PortRange { first, last } = settings.agent.ports;
     for (site, peer) in &settings.sites {

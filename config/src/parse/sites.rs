@@ -14,8 +14,7 @@ pub(super) const AT_KEYS: Keys = Keys::known(&["replicas"]);
 /// Keys that say nothing without `sites`.
 const OF_SITES: [&str; 6] = ["standby", "failover", "failback", "rto", "rpo", "at"];
 /// Of `rto` and `rpo`.
-const TARGET: RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
+const TARGET: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 const MOST_SITES: usize = 8;
 const MOST_REPLICAS: u64 = 1_000;
 

@@ -25,7 +25,8 @@ pub use change::{
 pub use dependency::{Dependencies, DependencyMember, DependencyStatus, RelayStatus};
 pub use entrance::{EntranceStatus, NameStatus, PublishAction, PublishRequest};
 pub use link::{
-    CourseStatus, GatherStatus, GatheredGateway, LinkStatus, ObserverStatus, ReleaseRequest, ShareStatus, SitesStatus,
+    CourseStatus, GatherStatus, GatheredGateway, LinkStatus, ObserverStatus, ReleaseRequest,
+    ShareStatus, SitesStatus,
 };
 pub use node::{Explained, ExplainedNode, ExplainedSlot, NodeStatus, Nodes};
 pub use operation::{

@@ -3,8 +3,8 @@
 //! The root composition implements [`View`]; this crate meets neither the proxy nor the agent.
 
 use crate::api::{
-    ChangeAnswer, CourseStatus, DependencyStatus, DrainRequest, EntranceStatus, GatherStatus, LinkStatus, PublishRequest,
-    RouteTest, ShareStatus, UpgradeRequest, UpgradeStatus,
+    ChangeAnswer, CourseStatus, DependencyStatus, DrainRequest, EntranceStatus, GatherStatus,
+    LinkStatus, PublishRequest, RouteTest, ShareStatus, UpgradeRequest, UpgradeStatus,
 };
 use minato_config::{Generation, Run, ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_health::Verdict;

@@ -51,7 +51,7 @@ fn record(text: &str, standby: Standby) -> ServiceRecord {
                 failover: Consent::Auto,
                 failback: Consent::Auto,
                 at: BTreeMap::new(),
-            targets: Default::default(),
+                targets: Default::default(),
                 base: None,
             })),
         },

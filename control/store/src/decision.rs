@@ -162,6 +162,10 @@ impl Documents<'_> {
             operations: _,
             mirrors,
             orders,
+            // Where visitors go is the gateways' to decide; no plan follows from it.
+            links: _,
+            releases: _,
+            recoveries: _,
             vanished: _,
         } = world;
         let mut to = Documents {

@@ -100,7 +100,11 @@ impl Recorder {
         }
         self.open.as_mut()?.go_on(seen, &rose);
         let is_over = self.open.as_ref().is_some_and(|it| it.is_over(seen.now));
-        let open = if is_over { self.open.take()? } else { return None };
+        let open = if is_over {
+            self.open.take()?
+        } else {
+            return None;
+        };
         self.well = None;
         let counts = open.record.decide_ms.is_some()
             || open.record.first_ms.is_some()

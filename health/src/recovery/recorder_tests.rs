@@ -84,7 +84,13 @@ impl Scene {
         let [it] = self.found.as_slice() else {
             panic!("{:?}", self.found);
         };
-        (it.detect_ms, it.decide_ms, it.start_ms, it.first_ms, it.errors)
+        (
+            it.detect_ms,
+            it.decide_ms,
+            it.start_ms,
+            it.first_ms,
+            it.errors,
+        )
     }
 }
 
@@ -105,7 +111,10 @@ fn a_cut_is_measured_from_the_last_request_that_was_served() {
     );
     let it = &scene.found[0];
     assert_eq!(it.at, Timestamp(1_000_000 + 39 * 250));
-    assert_eq!((&it.from, it.to.as_ref()), (&site("tokyo"), Some(&site("osaka"))));
+    assert_eq!(
+        (&it.from, it.to.as_ref()),
+        (&site("tokyo"), Some(&site("osaka")))
+    );
     assert!(!scene.recorder.is_open());
 }
 
@@ -114,7 +123,10 @@ fn without_traffic_silence_itself_is_counted_and_nobody_was_served() {
     let mut scene = Scene::new();
     scene.look(40, [0, 0], 0);
     scene.condition = Condition::Silent;
-    scene.look(1, [0, 0], 0).turn(Turn::Leaves).look(60, [0, 0], 0);
+    scene
+        .look(1, [0, 0], 0)
+        .turn(Turn::Leaves)
+        .look(60, [0, 0], 0);
     assert_eq!(scene.figures(), (3_000, Some(3_000), Some(0), None, 0));
 }
 
@@ -124,7 +136,10 @@ fn a_cold_site_has_to_start_first() {
     scene.up[1] = 0;
     scene.look(40, [1, 0], 0);
     scene.condition = Condition::Gone;
-    scene.look(12, [0, 0], 1).turn(Turn::Leaves).look(8, [0, 0], 1);
+    scene
+        .look(12, [0, 0], 1)
+        .turn(Turn::Leaves)
+        .look(8, [0, 0], 1);
     scene.up[1] = 1;
     scene.look(2, [0, 0], 1).look(60, [0, 1], 0);
     assert_eq!(
@@ -185,7 +200,10 @@ fn a_return_is_measured_too() {
     assert_eq!(scene.found[0].from, site("osaka"));
     // One that is broken off is none.
     scene.found.clear();
-    scene.turn(Turn::Returns(10)).turn(Turn::Leaves).turn(Turn::Back);
+    scene
+        .turn(Turn::Returns(10))
+        .turn(Turn::Leaves)
+        .turn(Turn::Back);
     assert_eq!(scene.found, []);
 }
 
@@ -195,6 +213,9 @@ fn counters_that_begin_anew_are_no_success() {
     scene.look(40, [5, 5], 0);
     scene.condition = Condition::Silent;
     scene.served = [0, 0];
-    scene.look(1, [0, 0], 0).turn(Turn::Leaves).look(60, [0, 0], 0);
+    scene
+        .look(1, [0, 0], 0)
+        .turn(Turn::Leaves)
+        .look(60, [0, 0], 0);
     assert_eq!(scene.figures().3, None);
 }

@@ -2,7 +2,7 @@
 //!
 //! Wall time, since monotonic clocks of two processes share no beginning. Not here: the file (`src/gateway`).
 
-use super::{Course, Measured, STEPS, Stage, SWINGS};
+use super::{Course, Measured, STEPS, SWINGS, Stage};
 use minato_config::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -43,7 +43,10 @@ impl Course {
     pub fn memory(&self, now: Instant, wall: Timestamp) -> Memory {
         let at = |it: Instant| {
             let ago = now.saturating_duration_since(it).as_millis();
-            Timestamp(wall.0.saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX)))
+            Timestamp(
+                wall.0
+                    .saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX)),
+            )
         };
         Memory {
             stage: match self.stage {

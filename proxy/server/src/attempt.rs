@@ -110,7 +110,10 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Ended {
         Ok(()) if is_unserved(exchange, job) => {
             is_refused = true;
             exchange.core.means.buffers.discard(&mut answer);
-            let why = format!("its gateway had nobody to take it ({})", exchange.response.status());
+            let why = format!(
+                "its gateway had nobody to take it ({})",
+                exchange.response.status()
+            );
             Err(Stop::Instance(AttemptEnd::ConnectFailed, why))
         }
         Ok(()) => relay::answer(exchange, job, upstream, answer).await,

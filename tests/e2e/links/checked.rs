@@ -33,7 +33,11 @@ fn files_that_would_make_no_link_are_found_before_they_are_used() {
     let signed = |of: &Authority, name: &str, time: Time| of.sign(&[name], time);
     let own = "here.tokyo.minato.internal";
     let cases: [(&str, &dyn Fn(), &str); 5] = [
-        ("missing", &|| fs::remove_file(at("link.crt")).unwrap(), "link.crt"),
+        (
+            "missing",
+            &|| fs::remove_file(at("link.crt")).unwrap(),
+            "link.crt",
+        ),
         (
             "over",
             &|| signed(&authority, own, Time::Over).write(&folder, "link"),

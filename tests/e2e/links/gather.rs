@@ -46,7 +46,11 @@ fn write_past(folder: &Path) {
                 "{at} 192.0.2.1:5 \"GET e2e.test/past?n={segment}-{line}\" 200 5 shared/0 0.001 retries=0 -\n"
             ));
         }
-        fs::write(folder.join(format!("{:013}-7-{segment}.log", segment + 1)), text).unwrap();
+        fs::write(
+            folder.join(format!("{:013}-7-{segment}.log", segment + 1)),
+            text,
+        )
+        .unwrap();
     }
 }
 
@@ -63,11 +67,19 @@ fn logs_of_another_site_come_once_whoever_is_killed() {
     for n in 0..20 {
         let path = format!("/now?n={n}");
         let at = pair.osaka.site.gateway();
-        assert_eq!(crate::support::http::get(at, "e2e.test", &path).unwrap().status, 200);
+        assert_eq!(
+            crate::support::http::get(at, "e2e.test", &path)
+                .unwrap()
+                .status,
+            200
+        );
     }
     until("osaka's own log to hold them", || {
         let text: Vec<u8> = segments(&there).into_values().flatten().collect();
-        String::from_utf8(text).unwrap().contains("/now?n=19\"").then_some(())
+        String::from_utf8(text)
+            .unwrap()
+            .contains("/now?n=19\"")
+            .then_some(())
     });
     // Killed in turn amid fetching: each time a little later.
     let mut kills_amid = 0;
@@ -85,7 +97,11 @@ fn logs_of_another_site_come_once_whoever_is_killed() {
         });
         pause(Duration::from_millis(round * 3));
         let whole = segments(&there).values().map(Vec::len).sum::<usize>();
-        let killed = if round % 2 == 0 { &mut pair.tokyo } else { &mut pair.osaka };
+        let killed = if round % 2 == 0 {
+            &mut pair.tokyo
+        } else {
+            &mut pair.osaka
+        };
         killed.site.crash();
         let part = segments(&here).values().map(Vec::len).sum::<usize>();
         kills_amid += usize::from(part < whole);
@@ -94,18 +110,27 @@ fn logs_of_another_site_come_once_whoever_is_killed() {
         // What is here is the beginning of what is there, whatever was cut off.
         let (have, all) = (segments(&here), segments(&there));
         for (name, bytes) in have {
-            assert!(all[&name].starts_with(&bytes), "{name} differs in round {round}");
+            assert!(
+                all[&name].starts_with(&bytes),
+                "{name} differs in round {round}"
+            );
         }
     }
     println!("killed amid fetching in {kills_amid} of 12 rounds");
     assert!(kills_amid > 0, "every kill came after the end; write more");
     let said = until("everything to be here", || {
-        let output = pair.tokyo.site.cli(&["logs", "shared", "--site", "osaka", "-n", "5"]);
+        let output = pair
+            .tokyo
+            .site
+            .cli(&["logs", "shared", "--site", "osaka", "-n", "5"]);
         let said = text(&output.stderr);
         said.starts_with("complete: ").then_some(said)
     });
     assert_eq!(segments(&here), segments(&there), "{said}");
-    let lines = pair.tokyo.site.type_in(&["logs", "shared", "--site", "osaka", "-n", "9999"]);
+    let lines = pair
+        .tokyo
+        .site
+        .type_in(&["logs", "shared", "--site", "osaka", "-n", "9999"]);
     for n in 0..20 {
         let asked = format!("/now?n={n}\"");
         assert_eq!(lines.matches(&asked).count(), 1, "{asked} in {lines}");
@@ -124,5 +149,8 @@ fn what_is_missing_is_said() {
     pair.osaka.site.crash();
     let output = pair.tokyo.site.cli(&["logs", "shared", "--site", "osaka"]);
     let said = text(&output.stderr);
-    assert!(said.contains("incomplete") && said.contains("refused"), "{said}");
+    assert!(
+        said.contains("incomplete") && said.contains("refused"),
+        "{said}"
+    );
 }

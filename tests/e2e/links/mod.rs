@@ -7,6 +7,7 @@ mod line;
 mod observers;
 mod refused;
 mod served;
+mod streams;
 
 use crate::support::clock::until;
 use crate::support::http::{Answer, get};

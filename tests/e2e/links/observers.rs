@@ -57,12 +57,17 @@ fn a_site_that_others_still_reach_is_not_gone() {
     // Left, and it is no swing.
     until_course(&osaka, "tokyo", (0, 0));
     let printed = osaka.site.type_in(&["site", "list"]);
-    assert!(printed.contains("shared at tokyo: left, left 0 times"), "{printed}");
+    assert!(
+        printed.contains("shared at tokyo: left, left 0 times"),
+        "{printed}"
+    );
 
     // With the witness gone as well there is nobody who reaches it: two observers, one opinion.
     line.mend();
     osaka.until_told(&["link to tokyo is up"]);
-    osaka.site.type_in(&["site", "release", "tokyo", "--service", "shared"]);
+    osaka
+        .site
+        .type_in(&["site", "release", "tokyo", "--service", "shared"]);
     osaka.until_served_by("tokyo");
     tokyo.site.crash();
     osaka.until_told(&["visitors leave tokyo"]);
@@ -105,7 +110,8 @@ fn that_a_site_was_left_outlives_a_kill_and_an_upgrade_until_a_person_releases_i
     }
     pair.osaka.site.type_in(&["site", "release", "tokyo"]);
     pair.osaka.until_served_by("tokyo");
-    pair.osaka.until_told(&["all visitors may go to tokyo again"]);
+    pair.osaka
+        .until_told(&["all visitors may go to tokyo again"]);
     // The word counts once: it does not undo what comes after it.
     pair.tokyo.site.crash();
     until_course(&pair.osaka, "tokyo", (0, 1));

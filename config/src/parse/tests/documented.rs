@@ -16,7 +16,7 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 27] = [
+    let tables: [(&str, &key::Keys); 28] = [
         ("", &settings::KEYS),
         ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
@@ -34,6 +34,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("dependencies.NAME.", &dependency::KEYS),
         ("sites.NAME.", &link::SITE_KEYS),
         ("link.", &link::KEYS),
+        ("link.streams.NAME.", &link::STREAM_KEYS),
         ("at.SITE.", &sites::AT_KEYS),
         ("", &service::KEYS),
         ("health.", &health::KEYS),
@@ -72,6 +73,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
             "agent." => matches!(*it, "overcommit" | "docker"),
             "entrance." => matches!(*it, "dns" | "hook"),
             "entrance.dns.NAME." => *it == "key",
+            "link." => *it == "streams",
             _ => false,
         };
         let own = keys.known.iter().filter(|it| !is_table(it));

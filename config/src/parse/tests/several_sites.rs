@@ -101,16 +101,23 @@ fn streams_are_offered_and_found_by_name() {
     for (wrong, right, problem) in [
         ("to = \"127.0.0.1:5432\"\n", "", "needs `to`"),
         ("sites = [\"osaka\"]\n", "", "needs `sites`"),
-        ("sites = [\"osaka\"]", "sites = [\"kyoto\"]", "kyoto, which is no peer"),
+        (
+            "sites = [\"osaka\"]",
+            "sites = [\"kyoto\"]",
+            "kyoto, which is no peer",
+        ),
         ("listen = [\"[::]:8443\"]\n", "", "needs `listen`"),
-        ("127.0.0.1:873", "127.0.0.1:8443", "`listen` of [link] already"),
+        ("127.0.0.1:873", "127.0.0.1:7070", "is the admin's already"),
         ("127.0.0.1:873", "127.0.0.1:20000", "lies in [agent] ports"),
         ("to = ", "connections = 0\nto = ", "from 1 to 10000"),
         ("library-db", "Library", "is not a name"),
     ] {
         let problems = minato(&text.replace(wrong, right)).unwrap_err();
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        assert!(texts.iter().any(|it| it.contains(problem)), "{problem}: {texts:?}");
+        assert!(
+            texts.iter().any(|it| it.contains(problem)),
+            "{problem}: {texts:?}"
+        );
     }
 }
 

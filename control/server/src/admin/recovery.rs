@@ -71,7 +71,10 @@ pub(super) fn metrics(world: &World, now: Timestamp) -> String {
             .iter()
             .filter_map(|it| {
                 let value = value(it)?;
-                Some(format!("minato_recovery_{name}{{service=\"{}\"}} {value}\n", it.service))
+                Some(format!(
+                    "minato_recovery_{name}{{service=\"{}\"}} {value}\n",
+                    it.service
+                ))
             })
             .collect();
         if !lines.is_empty() {
@@ -85,30 +88,66 @@ pub(super) fn metrics(world: &World, now: Timestamp) -> String {
     let of_last = |figure: fn(&Recovery) -> Option<u64>| {
         move |it: &RecoveryReport| figure(it.last.as_ref()?).map(seconds_of)
     };
-    gauge("target_seconds", "Asked for: until visitors are served again.", &|it| {
-        Some(it.rto.as_secs_f64())
-    });
-    gauge("data_target_seconds", "Asked for: how old data may be.", &|it| {
-        Some(it.rpo.as_secs_f64())
-    });
-    gauge("predicted_seconds", "To be expected if the first site failed now.", &|it| {
-        it.predicted.map(|it| it.as_secs_f64())
-    });
-    gauge("measured_seconds", "The last time: until visitors were served, or sent there where none came.", &|it| {
-        it.measured().map(|it| it.as_secs_f64())
-    });
-    gauge("detect_seconds", "The last time: until it was known.", &of_last(|it| Some(it.detect_ms)));
-    gauge("decide_seconds", "The last time: until visitors were sent away for good.", &of_last(|it| it.decide_ms));
-    gauge("start_seconds", "The last time: until another site had an instance.", &of_last(|it| it.start_ms));
-    gauge("first_success_seconds", "The last time: until another site answered a request.", &of_last(|it| it.first_ms));
-    gauge("errors", "The last time: requests that failed.", &of_last(|it| Some(it.errors * 1_000)));
-    gauge("data_age_seconds", "The last time: how old the data was.", &of_last(|it| it.data_age_ms));
-    gauge("unproven_seconds", "For how long nobody has seen that it works.", &|it| {
-        Some(now.since(it.unproven_since?).as_secs_f64())
-    });
-    gauge("target_met", "0 if a target would not be met today.", &|it| {
-        Some(f64::from(u8::from(it.missed.is_empty())))
-    });
+    gauge(
+        "target_seconds",
+        "Asked for: until visitors are served again.",
+        &|it| Some(it.rto.as_secs_f64()),
+    );
+    gauge(
+        "data_target_seconds",
+        "Asked for: how old data may be.",
+        &|it| Some(it.rpo.as_secs_f64()),
+    );
+    gauge(
+        "predicted_seconds",
+        "To be expected if the first site failed now.",
+        &|it| it.predicted.map(|it| it.as_secs_f64()),
+    );
+    gauge(
+        "measured_seconds",
+        "The last time: until visitors were served, or sent there where none came.",
+        &|it| it.measured().map(|it| it.as_secs_f64()),
+    );
+    gauge(
+        "detect_seconds",
+        "The last time: until it was known.",
+        &of_last(|it| Some(it.detect_ms)),
+    );
+    gauge(
+        "decide_seconds",
+        "The last time: until visitors were sent away for good.",
+        &of_last(|it| it.decide_ms),
+    );
+    gauge(
+        "start_seconds",
+        "The last time: until another site had an instance.",
+        &of_last(|it| it.start_ms),
+    );
+    gauge(
+        "first_success_seconds",
+        "The last time: until another site answered a request.",
+        &of_last(|it| it.first_ms),
+    );
+    gauge(
+        "errors",
+        "The last time: requests that failed.",
+        &of_last(|it| Some(it.errors * 1_000)),
+    );
+    gauge(
+        "data_age_seconds",
+        "The last time: how old the data was.",
+        &of_last(|it| it.data_age_ms),
+    );
+    gauge(
+        "unproven_seconds",
+        "For how long nobody has seen that it works.",
+        &|it| Some(now.since(it.unproven_since?).as_secs_f64()),
+    );
+    gauge(
+        "target_met",
+        "0 if a target would not be met today.",
+        &|it| Some(f64::from(u8::from(it.missed.is_empty()))),
+    );
     text
 }
 

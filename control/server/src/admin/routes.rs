@@ -8,12 +8,13 @@ use super::settle;
 use super::state::{Seen, Shared, known};
 use super::status::Sources;
 use super::{
-    change, entrance, events, nodes, operations, rebalance, recovery, release, restored, sites, upgrade,
+    change, entrance, events, nodes, operations, rebalance, recovery, release, restored, sites,
+    upgrade,
 };
 use crate::LeaderRecord;
 use crate::api::{
-    AccessLines, ConfigStatus, Dependencies, DependencyStatus, GatherStatus, LogLines, RouteTest, ServiceStatus,
-    Settled, Status, StoreStatus,
+    AccessLines, ConfigStatus, Dependencies, DependencyStatus, GatherStatus, LogLines, RouteTest,
+    ServiceStatus, Settled, Status, StoreStatus,
 };
 use crate::claim::Gone;
 use crate::clock;

@@ -100,11 +100,9 @@ pub(super) fn metrics(world: &World) -> String {
         "Gateways of this site that look at the other one.",
         |it| it.0,
     );
-    gauge(
-        "minato_site_observers_up",
-        "Those that it answers.",
-        |it| it.1,
-    );
+    gauge("minato_site_observers_up", "Those that it answers.", |it| {
+        it.1
+    });
     text
 }
 
@@ -164,8 +162,10 @@ fn listed(world: &World, site: &SiteId, named: Option<&str>) -> Result<Vec<Servi
             || "no service".to_owned(),
             |it| format!("no service `{it:.80}` that"),
         );
-        return Err(Refusal::refused(format!("there is {what} whose `sites` name {site}"))
-            .hint("`minato site list` shows sites, `minato status` services"));
+        return Err(
+            Refusal::refused(format!("there is {what} whose `sites` name {site}"))
+                .hint("`minato site list` shows sites, `minato status` services"),
+        );
     }
     if found.len() > MOST {
         return Err(Refusal::refused(format!(
@@ -209,9 +209,17 @@ mod tests {
 
     #[test]
     fn only_what_gateways_see_differently_is_disputed() {
-        let same = world(&[("a", "osaka", false), ("b", "osaka", false), ("a", "kyoto", true)]);
+        let same = world(&[
+            ("a", "osaka", false),
+            ("b", "osaka", false),
+            ("a", "kyoto", true),
+        ]);
         assert_eq!(disputes(&same), [""; 0]);
-        let split = world(&[("a", "osaka", true), ("b", "osaka", false), ("a", "kyoto", true)]);
+        let split = world(&[
+            ("a", "osaka", true),
+            ("b", "osaka", false),
+            ("a", "kyoto", true),
+        ]);
         assert_eq!(
             disputes(&split),
             ["site osaka answers a and not b (no answer): look at the line of the latter"]

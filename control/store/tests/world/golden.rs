@@ -58,9 +58,16 @@ fn golden_links_and_recoveries_mean_what_they_say() {
     let world = golden_world().world;
     let osaka = SiteId::parse("osaka").unwrap();
     let link = &world.links[&(osaka, gateway())].value;
-    assert_eq!((link.up, link.delay_us, link.bandwidth), (false, Some(30_912), Some(12_500_000)));
+    assert_eq!(
+        (link.up, link.delay_us, link.bandwidth),
+        (false, Some(30_912), Some(12_500_000))
+    );
     let log = &world.recoveries[&(service("library"), gateway())].value;
-    let first: Vec<_> = log.events.iter().map(|it| (it.kind.is_proof(), it.first_ms)).collect();
+    let first: Vec<_> = log
+        .events
+        .iter()
+        .map(|it| (it.kind.is_proof(), it.first_ms))
+        .collect();
     assert_eq!(first, [(true, Some(3_350)), (true, Some(410))]);
     assert_eq!(log.events[1].data_age_ms, Some(2_000));
 }

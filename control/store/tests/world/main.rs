@@ -98,7 +98,10 @@ fn documents() -> Vec<(&'static str, Key)> {
             "link.json",
             Key::Link(gateway(), SiteId::parse("osaka").unwrap()),
         ),
-        ("recovery.json", Key::Recovery(gateway(), service("library"))),
+        (
+            "recovery.json",
+            Key::Recovery(gateway(), service("library")),
+        ),
         (
             "release.json",
             Key::Release(SiteId::parse("osaka").unwrap(), service("library")),

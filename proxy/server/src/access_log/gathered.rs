@@ -65,7 +65,10 @@ impl Archive {
     /// who ends in between leaves nothing that would be fetched again.
     pub fn make_room_of_others(&self, most: u64) -> io::Result<u64> {
         let mut all = Vec::new();
-        for site in names(self.folder())?.iter().filter(|it| it.starts_with('@')) {
+        for site in names(self.folder())?
+            .iter()
+            .filter(|it| it.starts_with('@'))
+        {
             let of_site = self.folder().join(site);
             for gateway in names(&of_site)? {
                 let of_gateway = of_site.join(gateway);
@@ -153,14 +156,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let archive = Archive::new(folder.path().to_owned());
         let (from, service) = of_osaka();
-        let listed = [segment("2-1-1", 9), segment("1-1-1", 6), segment("3-1-1", 0)];
+        let listed = [
+            segment("2-1-1", 9),
+            segment("1-1-1", 6),
+            segment("3-1-1", 0),
+        ];
         check(&archive, &listed, &[("1-1-1", 0, 6), ("2-1-1", 0, 9)]);
         archive
             .fetch(&from, &service, "1-1-1", 0, b"1 one\n")
             .unwrap();
-        archive
-            .fetch(&from, &service, "2-1-1", 0, b"2 t")
-            .unwrap();
+        archive.fetch(&from, &service, "2-1-1", 0, b"2 t").unwrap();
         check(&archive, &listed, &[("2-1-1", 3, 9)]);
         assert_eq!(archive.fetched_bytes(&from, &service).unwrap(), 9);
     }
