@@ -59,6 +59,8 @@ struct Served {
     count: u64,
     /// The look before the one that saw it rise last.
     rose_after: Option<Instant>,
+    /// The looks that saw it rise, of the last [`REMEMBERED`] of them.
+    rises: VecDeque<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,7 +98,7 @@ impl Recorder {
         }
         self.past.push_back((seen.now, seen.errors));
         if self.open.is_none() {
-            self.open = self.begin(seen);
+            self.open = self.failed(seen).and_then(|site| self.begin(&site, seen));
         }
         self.open.as_mut()?.go_on(seen, &rose);
         let is_over = self.open.as_ref().is_some_and(|it| it.is_over(seen.now));
@@ -117,6 +119,10 @@ impl Recorder {
         match turn {
             Turn::Leaves | Turn::LeavesAlone => {
                 self.returning = None;
+                if self.open.is_none() {
+                    // It turned between two looks.
+                    self.open = self.begin(site, seen);
+                }
                 if let Some(open) = &mut self.open
                     && open.record.from == *site
                 {
@@ -164,9 +170,14 @@ impl Recorder {
             let known = self.served.entry(it.site.clone()).or_insert(Served {
                 count: it.served,
                 rose_after: None,
+                rises: VecDeque::new(),
             });
             if it.served > known.count {
                 known.rose_after = before;
+                if known.rises.len() >= REMEMBERED {
+                    known.rises.pop_front();
+                }
+                known.rises.push_back(seen.now);
                 rose.push(it.site.clone());
             }
             known.count = it.served;
@@ -176,16 +187,21 @@ impl Recorder {
         rose
     }
 
-    /// The site that got the visitors serves nothing any more.
-    fn begin(&mut self, seen: &Glimpse) -> Option<Open> {
-        let nothing = |it: &SiteGlimpse| it.condition.is_nothing();
+    /// The site that got the visitors, where it serves nothing any more.
+    fn failed(&mut self, seen: &Glimpse) -> Option<SiteId> {
         let leads = seen.sites.iter().find(|it| it.percent > 0)?;
-        if !nothing(leads) {
-            self.well = Some((leads.site.clone(), seen.now));
-            return None;
+        if leads.condition.is_nothing() {
+            return Some(leads.site.clone());
         }
-        let (site, well) = self.well.as_ref().filter(|it| it.0 == leads.site)?;
-        let by_condition = match leads.condition {
+        self.well = Some((leads.site.clone(), seen.now));
+        None
+    }
+
+    /// `None` where it did not get the visitors, or was not seen well.
+    fn begin(&self, site: &SiteId, seen: &Glimpse) -> Option<Open> {
+        let (_, well) = self.well.as_ref().filter(|it| it.0 == *site)?;
+        let failed = seen.sites.iter().find(|it| it.site == *site)?;
+        let by_condition = match failed.condition {
             Condition::Silent | Condition::Unreached => {
                 let silent = seen.now.checked_sub(LEAVE_GONE).unwrap_or(seen.now);
                 silent.min(*well)
@@ -199,15 +215,21 @@ impl Recorder {
         let errors_before = self.errors_at(began).unwrap_or(seen.errors);
         let ago = seen.now.saturating_duration_since(began);
         let others = || seen.sites.iter().filter(|it| it.site != *site);
+        // What could not be sent went to the next site long before the failed one was given up.
+        let rises = others().filter_map(|it| {
+            let mut rises = self.served.get(&it.site)?.rises.iter();
+            Some((*rises.find(|at| **at > began)?, it.site.clone()))
+        });
+        let first = rises.min();
         let record = Recovery {
             kind: RecoveryKind::Failover,
             at: Timestamp(seen.wall.0.saturating_sub(millis(ago))),
             from: site.clone(),
-            to: None,
+            to: first.as_ref().map(|it| it.1.clone()),
             detect_ms: millis(ago),
             decide_ms: None,
             start_ms: others().any(|it| it.up > 0).then_some(0),
-            first_ms: None,
+            first_ms: first.map(|it| millis(it.0.saturating_duration_since(began))),
             errors: 0,
             data_age_ms: None,
         };

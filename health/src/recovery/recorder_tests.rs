@@ -210,7 +210,7 @@ fn a_return_is_measured_too() {
 #[test]
 fn counters_that_begin_anew_are_no_success() {
     let mut scene = Scene::new();
-    scene.look(40, [5, 5], 0);
+    scene.look(40, [5, 5], 0).look(20, [5, 0], 0);
     scene.condition = Condition::Silent;
     scene.served = [0, 0];
     scene
@@ -218,4 +218,18 @@ fn counters_that_begin_anew_are_no_success() {
         .turn(Turn::Leaves)
         .look(60, [0, 0], 0);
     assert_eq!(scene.figures().3, None);
+}
+
+#[test]
+fn a_turn_between_two_looks_is_not_missed_and_who_was_sent_on_counts_from_then() {
+    let mut scene = Scene::new();
+    scene.look(40, [5, 0], 0);
+    // Each request is tried at the next site at once, long before tokyo is given up.
+    scene.look(12, [0, 5], 0);
+    scene.condition = Condition::Silent;
+    scene.turn(Turn::Leaves);
+    assert!(scene.recorder.is_open());
+    scene.look(60, [0, 5], 0);
+    assert_eq!(scene.figures(), (3_250, Some(3_250), Some(0), Some(500), 0));
+    assert_eq!(scene.found[0].to, Some(site("osaka")));
 }

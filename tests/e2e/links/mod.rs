@@ -8,6 +8,7 @@ mod observers;
 mod refused;
 mod served;
 mod streams;
+mod under_load;
 
 use crate::support::clock::until;
 use crate::support::http::{Answer, get};
