@@ -5,22 +5,18 @@
 
 use super::last_good::LastEndpoint;
 use super::member::{Member, Observers, Past, WatchKey, first_verdict, probe_host};
-use super::peers::{Changed, PeerMember, Peers};
+use super::peers::{PeerMember, Peers};
 use super::places::places;
 use super::sites::Routing;
 use super::wanted::{FIXED, Use, Wanted};
 use crate::clock;
-use crate::link::{GatewayKey, Heard};
-use minato_config::{Service, ServiceName, SiteId, SlotIndex, Timestamp};
-use minato_control_server::api::CourseStatus;
-use minato_health::recovery::SiteGlimpse;
-use minato_health::site::{Course, Memory, SWINGS, Turn};
+use minato_config::{Service, ServiceName, SiteId, SlotIndex};
 use minato_health::{Allowance, Ejection, Failure, Layer, Verdict};
 use minato_health_probe::Report;
 use minato_proxy::{EndpointId, Intake, ServiceEntry, Shared, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 mod of_sites;

@@ -22,11 +22,9 @@ use super::wants::Wants;
 use crate::clock;
 use crate::link::{Gatherer, LinkNews, LinkView};
 use arc_swap::ArcSwap;
-use minato_config::{Backend, GatewayId, NodeId, Service, ServiceName, ServiceRecord, SiteId};
+use minato_config::{Backend, NodeId, Service, ServiceName, ServiceRecord, SiteId};
 use minato_control::{Event, World};
 use minato_control_store::Touched;
-use minato_health::recovery::{Glimpse, Recovery, RecoveryLog};
-use minato_health::site::Turn;
 use minato_health::{Change, Verdict, VerdictReport};
 use minato_health_probe::Report;
 use minato_proxy::{EndpointId, Intake, Standing, StandingChange, Table};
@@ -246,6 +244,36 @@ impl HealthLoop {
             self.take_service(world, &name);
         }
         self.take_links(world);
+    }
+
+    /// Brings one service in line with the store.
+    fn take_service(&mut self, world: &World, name: &ServiceName) {
+        let Some(record) = world.services.get(name) else {
+            // A record ends with `removed`; one that vanishes otherwise is an accident, and the last good one stays.
+            if self.records.get(name).is_some_and(|it| it.removed) {
+                self.forget(name);
+            }
+            return;
+        };
+        let record = &record.value;
+        self.records.insert(name.clone(), record.clone());
+        if record.removed {
+            self.unroute(name);
+            return;
+        }
+        let mut wanted = wanted(world, name);
+        wanted.extend(self.vanished(world, name));
+        wanted.sort_by_key(|it| (it.slot, it.generation, it.run));
+        let by_hand = world.intents.get(name);
+        let drained = by_hand.is_some_and(|it| it.value.drain);
+        self.update(&record.service, &wanted, intake(drained));
+        let should_run = minato_control::wanted(world, name).into();
+        self.options.wants.set(name, should_run);
+        if self.fleet.want(name, should_run) {
+            self.share_out(name);
+        }
+        self.take_releases(world, name);
+        self.take_recoveries(world, name);
     }
 
     /// Instances whose documents vanished while they ran stay until their slot ends or another takes their place.

@@ -60,36 +60,6 @@ impl HealthLoop {
         self.share_out(name);
     }
 
-    /// Brings one service in line with the store.
-    fn take_service(&mut self, world: &World, name: &ServiceName) {
-        let Some(record) = world.services.get(name) else {
-            // A record ends with `removed`; one that vanishes otherwise is an accident, and the last good one stays.
-            if self.records.get(name).is_some_and(|it| it.removed) {
-                self.forget(name);
-            }
-            return;
-        };
-        let record = &record.value;
-        self.records.insert(name.clone(), record.clone());
-        if record.removed {
-            self.unroute(name);
-            return;
-        }
-        let mut wanted = wanted(world, name);
-        wanted.extend(self.vanished(world, name));
-        wanted.sort_by_key(|it| (it.slot, it.generation, it.run));
-        let by_hand = world.intents.get(name);
-        let drained = by_hand.is_some_and(|it| it.value.drain);
-        self.update(&record.service, &wanted, intake(drained));
-        let should_run = minato_control::wanted(world, name).into();
-        self.options.wants.set(name, should_run);
-        if self.fleet.want(name, should_run) {
-            self.share_out(name);
-        }
-        self.take_releases(world, name);
-        self.take_recoveries(world, name);
-    }
-
     /// What this gateway's process before measured of a service that several sites serve.
     pub(super) fn take_recoveries(&mut self, world: &World, name: &ServiceName) {
         let sites = self
