@@ -110,7 +110,7 @@ impl Offers {
     /// Serves one stream until its end.
     pub(super) async fn serve(&self, mut called: LinkStream) {
         let peer = called.site.clone();
-        let _entered = self.gate.enter();
+        let (_entered, _held) = (self.gate.enter(), called.held.take());
         let Ok(Ok(name)) = timeout(NAME, read_line(&mut called.stream)).await else {
             return;
         };

@@ -4,7 +4,7 @@ use super::Cloud;
 use crate::support::clock::{now, until};
 use crate::support::tls::Authority;
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -129,26 +129,26 @@ fn only_sites_that_are_listed_and_so_many_at_once() {
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
     drop(streams);
 
-    let streams = start(to, "[\"tokyo\"]", "connections = 2\n");
-    let mut kept = Vec::new();
-    for _ in 0..2 {
-        kept.push(open(streams.at));
-        let (mut one, _) = until("a connection", || listener.accept().ok());
-        one.write_all(b"x").unwrap();
-        kept.last_mut().unwrap().read_exact(&mut [0; 1]).unwrap();
-        kept.push(one);
-    }
-    let mut third = open(streams.at);
-    let ended = third.read(&mut [0; 1]);
-    assert!(ended.is_err(), "{ended:?}");
-    kept.truncate(0);
-    // Their places are free again.
-    until("a place", || {
-        let mut again = open(streams.at);
-        let (mut one, _) = listener.accept().ok()?;
-        one.write_all(b"x").ok()?;
-        again.read_exact(&mut [0; 1]).ok()
+    // Each connection is greeted, and open until its client has ended it.
+    listener.set_nonblocking(false).unwrap();
+    std::thread::spawn(move || {
+        for mut one in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let _ = one.write_all(b"x");
+                let _ = one.read_to_end(&mut Vec::new());
+            });
+        }
     });
+    let streams = start(to, "[\"tokyo\"]", "connections = 2\n");
+    let greeted = || {
+        let mut client = open(streams.at);
+        client.read_exact(&mut [0; 1]).ok().map(|()| client)
+    };
+    let kept = [greeted(), greeted()];
+    assert!(kept.iter().all(Option::is_some));
+    assert!(greeted().is_none(), "a third");
+    drop(kept);
+    until("a place", greeted);
 }
 
 #[test]

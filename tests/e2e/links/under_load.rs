@@ -14,7 +14,8 @@ fn pair() -> (Pair, [Origin; 2]) {
     pair.osaka.shares(&origins[1], "");
     pair.tokyo.site.start();
     pair.osaka.site.start();
-    pair.osaka.until_told(&["tokyo can serve it"]);
+    pair.osaka.until_told(&["link to tokyo is up"]);
+    crate::support::http::until_status(pair.osaka.site.gateway(), "e2e.test", "/", 200);
     (pair, origins)
 }
 
