@@ -162,7 +162,7 @@ impl Gathering {
         let (addresses, mut troubles) = addresses(&peer.gateways).await;
         let mut known = BTreeSet::new();
         for address in addresses {
-            match self.from_one(service, site, address, &mut known).await {
+            match self.fetch_one(service, site, address, &mut known).await {
                 Ok(Some(it)) => status.gateways.push(it),
                 // The same gateway by another of its addresses.
                 Ok(None) => {}
@@ -184,7 +184,7 @@ impl Gathering {
     }
 
     /// `None` for a gateway that is in `known`.
-    async fn from_one(
+    async fn fetch_one(
         &self,
         service: &ServiceName,
         site: &SiteId,

@@ -197,14 +197,15 @@ impl Outlet {
             name: self.name,
         });
         loop {
-            let accepting = async {
-                let _ = accepts.wait_for(|it| *it).await;
-                listener.accept().await
-            };
+            let is_serving = *accepts.borrow_and_update();
             let accepted = tokio::select! {
                 _ = stop.wait_for(|it| *it) => return,
                 Some(_) = open.join_next() => continue,
-                accepted = accepting => accepted,
+                changed = accepts.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+                accepted = listener.accept(), if is_serving => accepted,
             };
             let Ok((tcp, _)) = accepted else {
                 // Out of descriptors: those that wait can wait a little longer.
