@@ -91,6 +91,9 @@ enum Command {
     /// Move the site to another store, or look at the one that it has.
     #[command(subcommand)]
     Store(commands::store::StoreCommand),
+    /// Show other sites as this one sees them, or let visitors go to one again.
+    #[command(subcommand)]
+    Site(commands::site::SiteCommand),
     /// Make the certificates that sites know each other by.
     #[command(subcommand)]
     Ca(commands::ca::CaCommand),
@@ -155,6 +158,7 @@ fn with_runtime(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
             Command::Entrance(command) => commands::entrance::run(&command, &client, global).await,
             Command::Upgrade(args) => commands::upgrade::run(&args, &client, global).await,
             Command::Store(command) => commands::store::run(&command, &client, global).await,
+            Command::Site(command) => commands::site::run(&command, &client, global).await,
             Command::Route(args) => commands::route::run(&args, &client, global).await,
             Command::Demo(args) => demo::run(args, global.admin).await,
             Command::DemoService(args) => demo::service_main(args).await,

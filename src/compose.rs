@@ -6,9 +6,12 @@ use crate::clock;
 use crate::duties::Charge;
 use crate::entrance::Entrance;
 use crate::gateway::{
-    GatewayView, HealthLoop, HealthLoopOptions, LastGood, Orders, Reports, Seen, Source, Visits,
+    Courses, GatewayView, HealthLoop, HealthLoopOptions, LastGood, Orders, Reports, Seen, Source,
+    Visits, Wants,
 };
-use crate::link::{Desk, Known, LinkNews, LinkView, Links, Shelf, Told};
+use crate::link::{
+    Desk, Gathering, Known, LinkNews, LinkView, Links, Outlet, Shelf, StreamGate, Told,
+};
 use crate::listeners::{Listeners, Role as Listening};
 use crate::secure::Secure;
 use crate::upgrade::{Draining, Progress, Wanted};
@@ -21,7 +24,7 @@ use minato_control_agent::dependency::Dependencies;
 use minato_control_store::keys::Keys;
 use minato_proxy::Table;
 use minato_proxy_server::{
-    AccessLog, Evidence, Gateway, GatewayOptions, KeptLog, Metrics, SorryPage,
+    AccessLog, Archive, Evidence, Gateway, GatewayOptions, KeptLog, Metrics, SorryPage,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +32,8 @@ use tokio::sync::{mpsc, watch};
 
 /// Client connections at most; two descriptors each, and some spare, stay under the usual hard limit of 20,000.
 const CONNECTIONS: usize = 9_000;
+/// Bytes of other sites' access logs that are kept at least.
+const GATHERED: u64 = 1 << 30;
 /// Evidence that may wait.
 const QUEUE: usize = 1024;
 
@@ -115,6 +120,7 @@ pub(crate) fn parts(
     let (links, link) = links
         .map(|it| Links::open(&it.identity, settings, &node))
         .unzip();
+    let (wants, courses) = (Wants::default(), Courses::default());
     let link_view = LinkView::new(&settings.sites);
     let (link_news, link_heard) = mpsc::channel(QUEUE);
     let gateway = Gateway::new(GatewayOptions {
@@ -137,11 +143,26 @@ pub(crate) fn parts(
         redirect: secure.and_then(|it| it.redirect(listeners)),
         link,
     });
-    let linked = links.map(|links| Linked {
+    let gathering = links.as_ref().map(|it| {
+        let archive = Archive::new(access_log_folder(&settings.data));
+        // As much as its own, and something where it keeps none of its own.
+        let most = settings.gateway.access_log_bytes.max(GATHERED);
+        Gathering::new(&it.identity, &settings.sites, archive, most)
+    });
+    let (gatherer, gathering) = gathering.unzip();
+    let (outlets, streams) = (outlets(settings, listeners)?, StreamGate::new());
+    let linked = links.zip(gathering).map(|(links, gathering)| Linked {
         links,
         told: Told {
+            gathering,
+            outlets,
+            gate: streams.clone(),
+            archive: (settings.gateway.access_log_bytes > 0)
+                .then(|| Archive::new(access_log_folder(&settings.data))),
             table: Arc::clone(&table),
             shelf: shelf.clone(),
+            links: link_view.clone(),
+            wants: wants.clone(),
             orders: orders.clone(),
             visits: visits.clone(),
             desk: desk.clone(),
@@ -157,10 +178,14 @@ pub(crate) fn parts(
             data: settings.data.clone(),
             last_good,
             site: settings.site.clone(),
+            node: node.clone(),
             links: link_heard,
             link_view: link_view.clone(),
             orders,
             visits,
+            wants,
+            courses: courses.clone(),
+            gatherer: gatherer.clone(),
         };
         Health {
             health: HealthLoop::new(options),
@@ -184,6 +209,7 @@ pub(crate) fn parts(
         ends: Arc::new(ends),
         shelf,
         desk,
+        streams,
         keys: Keys::new(&settings.site),
         since,
         listeners: [Listening::Http, Listening::Https]
@@ -197,6 +223,8 @@ pub(crate) fn parts(
             metrics,
             seen,
             links: link_view,
+            courses,
+            gatherer,
         },
         reports,
         upgrade: Arc::new(upgrade),
@@ -230,6 +258,24 @@ fn dependencies(settings: &Settings, listeners: &Listeners) -> anyhow::Result<De
     }
     Dependencies::start(&settings.dependencies, of_relays, &settings.data)
         .context("relays cannot accept")
+}
+
+/// Where programs of this machine find what other sites offer.
+fn outlets(settings: &Settings, listeners: &Listeners) -> anyhow::Result<Vec<Outlet>> {
+    let mut open = listeners.of_asked(Listening::Stream)?;
+    let mut outlets = Vec::new();
+    for (site, peer) in &settings.sites {
+        for (name, address) in &peer.streams {
+            let place = open.iter().position(|it| it.0 == *address);
+            outlets.extend(place.map(|place| Outlet {
+                site: site.clone(),
+                gateways: peer.gateways.clone(),
+                name: name.clone(),
+                listener: open.swap_remove(place).1,
+            }));
+        }
+    }
+    Ok(outlets)
 }
 
 fn sorry_page(settings: &Settings) -> anyhow::Result<SorryPage> {

@@ -8,7 +8,7 @@ use crate::certificates::Ends;
 use crate::clock;
 use crate::entrance::Entrance;
 use crate::gateway::{GatewayView, LastGood, Reporter, Reports, Source};
-use crate::link::{Desk, Known, Shelf, Way};
+use crate::link::{Desk, Known, Shelf, StreamGate, Way};
 use crate::site_store::{self, SiteStore};
 use crate::upgrade::Progress;
 use crate::view::ProcessView;
@@ -49,6 +49,8 @@ pub(crate) struct Charge {
     pub(crate) shelf: Shelf,
     /// What the control of peers asks of this site's.
     pub(crate) desk: Desk,
+    /// Named streams to and from other sites.
+    pub(crate) streams: StreamGate,
     pub(crate) keys: Keys,
     /// When this process began.
     pub(crate) since: Timestamp,

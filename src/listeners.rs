@@ -25,6 +25,8 @@ pub(crate) enum Role {
     Relay,
     /// Gateways of other sites.
     Link,
+    /// Connections that are passed on to another site, to what it offers by name.
+    Stream,
     /// Something of a later version. Never served.
     #[serde(other)]
     Unknown,
@@ -40,6 +42,7 @@ impl Role {
             Self::Entrance => "[entrance] listen",
             Self::Relay => "`listen` of [dependencies]",
             Self::Link => "[link] listen",
+            Self::Stream => "`streams` of [sites]",
             Self::Unknown => "?",
         }
     }
@@ -164,8 +167,11 @@ fn wanted(settings: &Settings) -> Vec<(Role, SocketAddr)> {
     let relays = relays.filter_map(|it| it.relay.as_ref());
     let relays = relays.flat_map(|it| it.listen.iter().map(|it| (Role::Relay, *it)));
     let links = settings.link.listen.iter().map(|it| (Role::Link, *it));
+    let streams = settings.sites.values();
+    let streams = streams.flat_map(|it| it.streams.values().map(|it| (Role::Stream, *it)));
     http.chain(https)
         .chain(links)
+        .chain(streams)
         .chain(entrance)
         .filter(|_| is_gateway)
         .chain([(Role::Admin, settings.admin)])
@@ -214,6 +220,7 @@ fn plan(wanted: &[(Role, SocketAddr)], open: &[Note]) -> Plan {
         Role::Entrance,
         Role::Relay,
         Role::Link,
+        Role::Stream,
     ];
     for role in roles {
         // A role that this process does not have takes nothing.
@@ -243,9 +250,13 @@ fn bind(role: Role, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let field = role.field();
     let bound = match role {
         Role::Relay => minato_control_agent::dependency::listen(address),
-        Role::Http | Role::Https | Role::Admin | Role::Entrance | Role::Link | Role::Unknown => {
-            minato_proxy_server::listen(address)
-        }
+        Role::Http
+        | Role::Https
+        | Role::Admin
+        | Role::Entrance
+        | Role::Link
+        | Role::Stream
+        | Role::Unknown => minato_proxy_server::listen(address),
     };
     match bound {
         Ok(listener) => Ok(listener),

@@ -181,6 +181,7 @@ impl<'a> Process<'a> {
         if let Some(dependencies) = &self.charge.dependencies {
             dependencies.serve();
         }
+        self.charge.streams.serve();
         let serving = Serving::start(
             Arc::clone(&self.gateway),
             &self.listeners,

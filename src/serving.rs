@@ -17,7 +17,8 @@ pub(crate) const HAND_OVER: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug)]
 pub(crate) struct Serving {
     phase: watch::Sender<Phase>,
-    task: JoinHandle<()>,
+    /// Gone once its end was seen.
+    task: Option<JoinHandle<()>>,
 }
 
 impl Serving {
@@ -35,7 +36,10 @@ impl Serving {
         }
         all.extend(listeners.of(Role::Link)?.into_iter().map(Listener::link));
         let task = tokio::spawn(gateway.serve(all, told, HAND_OVER));
-        Ok(Self { phase, task })
+        Ok(Self {
+            phase,
+            task: Some(task),
+        })
     }
 
     /// Accepts no more: another process does. What is open lives on to its own end.
@@ -45,9 +49,12 @@ impl Serving {
 
     /// Waits until nothing is open any more. Cancel-safe.
     pub(crate) async fn ended(&mut self) {
-        if (&mut self.task).await.is_err() {
+        if let Some(task) = &mut self.task
+            && task.await.is_err()
+        {
             tracing::error!("the gateway ended with a panic");
         }
+        self.task = None;
     }
 
     /// Accepts no more and ends what is open: idle connections at once, requests in flight within [`DRAIN`].

@@ -9,8 +9,9 @@ use minato_control::Usable;
 use minato_control_agent::Figures;
 use minato_control_agent::dependency::{self, DependencyView, Views};
 use minato_control_server::api::{
-    ChangeAnswer, DependencyMember, DependencyStatus, DrainRequest, EntranceStatus, LinkStatus,
-    PublishRequest, RelayStatus, RouteTest, ShareStatus, UpgradeRequest, UpgradeStatus,
+    ChangeAnswer, CourseStatus, DependencyMember, DependencyStatus, DrainRequest, EntranceStatus,
+    GatherStatus, LinkStatus, PublishRequest, RelayStatus, RouteTest, ShareStatus, UpgradeRequest,
+    UpgradeStatus,
 };
 use minato_control_server::{EndpointView, ServiceTraffic, View};
 use minato_health::Verdict;
@@ -80,6 +81,14 @@ impl View for ProcessView {
         lines.map_err(|error| format!("the access log of {service} cannot be read: {error}"))
     }
 
+    fn gather(
+        &self,
+        service: &ServiceName,
+        site: &SiteId,
+    ) -> Option<tokio::sync::oneshot::Receiver<GatherStatus>> {
+        self.gateway.gatherer.as_ref()?.ask(service, site)
+    }
+
     fn metrics(&self) -> String {
         let mut text = self.gateway.metrics_text();
         text.push_str(&self.figures.metrics());
@@ -106,6 +115,10 @@ impl View for ProcessView {
 
     fn links(&self) -> Vec<LinkStatus> {
         self.gateway.links.status()
+    }
+
+    fn courses(&self) -> Vec<CourseStatus> {
+        self.gateway.courses.all()
     }
 
     fn shares(&self) -> Vec<ShareStatus> {

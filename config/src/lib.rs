@@ -57,6 +57,7 @@ pub use settings::{
 };
 pub use site::{
     AtSite, Base, Consent, GatewayAddress, LinkFiles, LinkSettings, PeerSettings, Sites, Standby,
+    StreamOffer, Targets,
 };
 pub use time::Timestamp;
 pub use update::{Release, Released, UpdateOrder, UpdatePolicy};

@@ -1,16 +1,30 @@
 //! Other sites: where their gateways are, who this gateway is to them, and in which order sites serve a service.
 
-use crate::{HookName, SiteId};
+use crate::{DependencyName, HookName, SiteId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// `[sites.X]`: a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerSettings {
     /// Where its gateways accept links: 1 to 16, no two alike.
     pub gateways: Vec<GatewayAddress>,
+    /// Named TCP streams that it offers, and where programs of this machine find each.
+    pub streams: BTreeMap<DependencyName, SocketAddr>,
+}
+
+/// `[link.streams.NAME]`: a TCP service here that other sites may reach by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamOffer {
+    /// What it leads to.
+    pub to: SocketAddr,
+    /// Who may: 1 to 7 sites.
+    pub sites: Vec<SiteId>,
+    /// Open at once, over all sites: 1 to 10,000. Default 100.
+    pub connections: u16,
 }
 
 /// Host and port of a peer's gateway. The host is an IP address or a DNS name, which is looked up again and again.
@@ -39,6 +53,8 @@ pub struct LinkSettings {
     pub listen: Vec<SocketAddr>,
     /// Given wherever there is a peer or a listener.
     pub identity: Option<LinkFiles>,
+    /// Named TCP streams that this site offers. Default none.
+    pub streams: BTreeMap<DependencyName, StreamOffer>,
 }
 
 /// Where a gateway's certificate comes from.
@@ -79,9 +95,33 @@ pub struct Sites {
     /// What differs at a site.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub at: BTreeMap<SiteId, AtSite>,
+    /// What is asked of it when its first site fails.
+    #[serde(default)]
+    pub targets: Targets,
     /// What holds where nothing else is said, kept once [`crate::Service::at`] put a site's own in its place: another site has to know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
+}
+
+/// How long visitors may be without a service, and how much of its data may be lost, when a site fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Targets {
+    /// From the last request that was served to the next one.
+    #[serde(rename = "rto_ms", with = "crate::duration")]
+    pub rto: Duration,
+    /// How old the data may be that they are served with.
+    #[serde(rename = "rpo_ms", with = "crate::duration")]
+    pub rpo: Duration,
+}
+
+/// Within 5 minutes, as asked of sites that fail over by themselves; at most a day of data, as asked of a restore.
+impl Default for Targets {
+    fn default() -> Self {
+        Self {
+            rto: Duration::from_secs(300),
+            rpo: Duration::from_secs(86_400),
+        }
+    }
 }
 
 /// What `[at.SITE]` may replace.

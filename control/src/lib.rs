@@ -18,6 +18,7 @@ mod node_clock;
 mod node_version;
 pub mod operation;
 mod plan;
+mod recovery;
 pub mod relay;
 mod restart;
 mod rollout;
@@ -37,12 +38,14 @@ pub use node::{
 pub use node_clock::Clocks;
 pub use node_version::{VersionNews, Versions};
 pub use operation::{Operation, OperationId};
+pub use order::ReleaseRecord;
 pub use plan::{
     Absence, AbsenceRecord, Absences, Action, Balancing, BalancingNext, Explanation, FAILED_PAUSE,
     Losses, NodeExplained, Object, Patience, Plan, REBALANCE_LIMIT, Rebalance, Relied, Room,
     STEPS_PER_SERVICE, Settled, SlotExplained, Step, explain, lacking_room, plan, plan_with,
     settled, up, wanted, would_move,
 };
+pub use recovery::{PROOF, RecoveryReport, recovery_reports};
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
 pub use rollout::{
     CRASHES, Failure, FailureKind, Freshness, Going, ImageReport, ImageState, News, Passed,

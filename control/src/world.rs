@@ -5,13 +5,15 @@ use crate::mirror::MirrorRecord;
 use crate::sync::SyncRecord;
 use crate::{
     AbsenceRecord, ImageReport, Meta, Object, Operation, OperationId, OrderRecord, Rebalance,
-    RolloutRecord, ScaleRecord,
+    ReleaseRecord, RolloutRecord, ScaleRecord,
 };
 use minato_config::{
     GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, SiteId, Slot, SlotIndex,
 };
+use minato_health::recovery::RecoveryLog;
 use minato_health::{
-    GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, NodeReach, NodeUsage,
+    GatewayAlive, Instance, LinkReport, NodeAlive, NodeDrain, NodeInfo, NodeLoad, NodeReach,
+    NodeUsage,
     ServiceLoad, VerdictReport,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +78,12 @@ pub struct World {
     pub verdicts: BTreeMap<(ServiceName, SlotIndex, GatewayId), Stored<VerdictReport>>,
     /// What gateways measure, of services that follow their load.
     pub loads: BTreeMap<(ServiceName, GatewayId), Stored<ServiceLoad>>,
+    /// How live gateways see other sites.
+    pub links: BTreeMap<(SiteId, GatewayId), Stored<LinkReport>>,
+    /// What operators said of sites that visitors stay away from.
+    pub releases: BTreeMap<(ServiceName, SiteId), Stored<ReleaseRecord>>,
+    /// How long visitors were without a service each time that a site failed, as each gateway measured it.
+    pub recoveries: BTreeMap<(ServiceName, GatewayId), Stored<RecoveryLog>>,
     /// The numbers that followed from it.
     pub scales: BTreeMap<ServiceName, Stored<ScaleRecord>>,
     /// How services go from version to version.

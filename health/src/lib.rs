@@ -11,6 +11,7 @@ mod judge;
 mod link;
 mod outcome;
 mod passive;
+pub mod recovery;
 mod schedule;
 pub mod site;
 mod watch;
@@ -21,7 +22,7 @@ pub use document::{
     NodeReach, NodeUsage, Phase, ServiceLoad, VerdictReport,
 };
 pub use judge::{Change, Judge, ProbeNumber, Verdict};
-pub use link::{LinkState, SharedService};
+pub use link::{LinkReport, LinkState, SharedService};
 pub use outcome::{Failure, Layer, Outcome};
 pub use passive::{
     Allowance, CONSECUTIVE_FAILURES, EJECTION_HOLD, EJECTION_MEMORY, EJECTION_MOST, Ejection,

@@ -3,6 +3,12 @@
 //! One [`Course`] for each service and site. Numbers and their order: `docs/sites.md`. Not here: how shares follow from what each
 //! site can carry (`proxy`), who asks sites how they are (`src/link`).
 
+mod memory;
+mod reach;
+
+pub use memory::{Memory, SETTLING};
+pub use reach::{Reach, reach};
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -32,6 +38,15 @@ pub enum Condition {
     Gone,
     /// None, and it has been so for [`LEAVE_GONE`] already: nobody there answers.
     Silent,
+    /// None from here, while others reach it: what is broken is on this side, and says nothing of the site.
+    Unreached,
+}
+
+impl Condition {
+    /// Nobody can be served there now.
+    pub fn is_nothing(self) -> bool {
+        matches!(self, Self::Gone | Self::Silent | Self::Unreached)
+    }
 }
 
 /// Whether visitors are moved without being told to.
@@ -48,6 +63,8 @@ pub enum Moves {
 pub enum Turn {
     /// Visitors leave it.
     Leaves,
+    /// Those of this entrance do, which alone cannot reach it. That is no swing of the site's.
+    LeavesAlone,
     /// It keeps what it can carry; the others leave.
     Spills,
     /// It can carry all again.
@@ -86,6 +103,8 @@ pub struct Course {
     swings: VecDeque<Instant>,
     /// A person was asked, and nothing changed since.
     has_asked: bool,
+    /// It was recalled then, and nothing was heard of it since.
+    settling: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +133,7 @@ impl Course {
             measured: Measured::No,
             swings: VecDeque::new(),
             has_asked: false,
+            settling: None,
         }
     }
 
@@ -129,13 +149,24 @@ impl Course {
             (self.condition, self.since, self.has_asked) = (condition, now, false);
         }
         let lasted = now.saturating_duration_since(self.since);
+        if self.is_settling(now) {
+            return None;
+        }
         match self.stage {
-            Stage::New if matches!(condition, Condition::Gone | Condition::Silent) => None,
+            Stage::New if condition.is_nothing() => None,
+            // Its own line may be back at any moment: what cannot be sent goes to the next site meanwhile.
+            Stage::Full if condition == Condition::Unreached => {
+                if lasted < LEAVE_DEGRADED || leave == Moves::WhenTold {
+                    return None;
+                }
+                self.leave_alone();
+                Some(Turn::LeavesAlone)
+            }
             Stage::New => {
                 self.stage = Stage::Full;
                 self.measure(lasted)
             }
-            Stage::Full if matches!(condition, Condition::Gone | Condition::Silent) => {
+            Stage::Full if condition.is_nothing() => {
                 if condition == Condition::Gone && lasted < LEAVE_GONE {
                     return None;
                 }
@@ -159,6 +190,10 @@ impl Course {
                     return self.ask(Turn::Holds);
                 }
                 self.step(0, now)
+            }
+            Stage::Step(..) if condition == Condition::Unreached => {
+                self.leave_alone();
+                Some(Turn::LeavesAlone)
             }
             Stage::Step(..) if condition != Condition::Well => {
                 self.leave(now);
@@ -187,7 +222,24 @@ impl Course {
     /// A person said that it is to be used: at once, and what was before is forgotten.
     pub fn release(&mut self) {
         self.swings.clear();
-        (self.stage, self.has_asked) = (Stage::Full, false);
+        self.has_asked = false;
+        if self.stage != Stage::New {
+            self.stage = Stage::Full;
+        }
+    }
+
+    /// What was seen of it last.
+    pub fn condition(&self) -> Condition {
+        self.condition
+    }
+
+    /// How often it was left within the last hour; once it is held, until a person releases it.
+    pub fn swings(&self, now: Instant) -> usize {
+        if self.swings.len() >= SWINGS {
+            return self.swings.len();
+        }
+        let recent = |at: &&Instant| now.saturating_duration_since(**at) < SWING_TIME;
+        self.swings.iter().filter(recent).count()
     }
 
     fn measure(&mut self, lasted: Duration) -> Option<Turn> {
@@ -205,10 +257,25 @@ impl Course {
         }
     }
 
-    fn leave(&mut self, now: Instant) {
+    /// Whether it was recalled a moment ago, and its first word is still to come.
+    fn is_settling(&mut self, now: Instant) -> bool {
+        let waits = self.settling.is_some_and(|since| {
+            self.condition.is_nothing() && now.saturating_duration_since(since) < SETTLING
+        });
+        if !waits {
+            self.settling = None;
+        }
+        waits
+    }
+
+    fn leave_alone(&mut self) {
         self.stage = Stage::Away;
         self.measured = Measured::No;
         self.has_asked = false;
+    }
+
+    fn leave(&mut self, now: Instant) {
+        self.leave_alone();
         self.swings_at(now);
         if self.swings.len() >= SWINGS {
             self.swings.pop_front();

@@ -1,6 +1,7 @@
 //! Courses second by second.
 
 use super::*;
+use minato_config::Timestamp;
 
 #[expect(clippy::disallowed_methods, reason = "any moment will do")]
 fn start() -> Instant {
@@ -12,6 +13,7 @@ fn observe(course: &mut Course, letter: char, now: Instant) -> Option<Turn> {
         'w' => Condition::Well,
         'd' => Condition::Degraded,
         's' => Condition::Silent,
+        'u' => Condition::Unreached,
         _ => Condition::Gone,
     };
     course.observe(condition, Moves::ByItself, Moves::ByItself, now)
@@ -195,4 +197,71 @@ fn where_a_person_moves_visitors_nothing_is_said_to_spill() {
         let turn = course.observe(condition, Moves::WhenTold, Moves::ByItself, now);
         assert_eq!(turn, None, "second {second}");
     }
+}
+
+#[test]
+fn what_only_this_entrance_cannot_reach_is_left_later_and_is_no_swing() {
+    check("w5 u9 w5", &[]);
+    let course = check("w5 u11 w5", &[(15, Turn::LeavesAlone)]);
+    assert_eq!(course.swings.len(), 0);
+    // Once the others lose it too it is left at once.
+    let course = check("w5 u2 s1", &[(7, Turn::Leaves)]);
+    assert_eq!(course.swings.len(), 1);
+    check("u99", &[]);
+    // On its way back.
+    check(
+        "w5 g5 w62 u1",
+        &[
+            (8, Turn::Leaves),
+            (70, Turn::Returns(10)),
+            (72, Turn::LeavesAlone),
+        ],
+    );
+}
+
+/// Seconds of wall time; the process before ends `after` its begin, the next starts at the same moment.
+fn restarted(course: &Course, second: u64) -> Course {
+    let now = course.since + Duration::from_secs(second);
+    let text = serde_json::to_string(&course.memory(now, Timestamp(9_000_000))).unwrap();
+    let memory: Memory = serde_json::from_str(&text).unwrap();
+    Course::recall(&memory, now, Timestamp(9_000_000))
+}
+
+#[test]
+fn that_it_was_left_and_how_often_outlives_the_process() {
+    let left = check("w5 g4", &[(8, Turn::Leaves)]);
+    let again = restarted(&left, 4);
+    assert_eq!(again.allows().percent, 0);
+    // The minute begins anew.
+    check_from(again.clone(), "s2 w60", &[]);
+    let mut course = check_from(again, "s2 w61", &[(62, Turn::Returns(10))]);
+    for _ in 0..2 {
+        course = restarted(&course, 0);
+        assert_eq!(course.allows().percent, 10, "also on its way back");
+        course = check_from(course, "w1 g1", &[(1, Turn::Leaves)]);
+        course = check_from(restarted(&course, 0), "w1", &[]);
+        course.stage = Stage::Step(0, course.since);
+    }
+    course.stage = Stage::Away;
+    let course = check_from(restarted(&course, 0), "w62", &[(60, Turn::Holds)]);
+    assert_eq!(course.swings.len(), SWINGS);
+}
+
+#[test]
+fn a_start_is_no_end_of_a_site() {
+    let mut course = check("w5 g5 w61", &[(8, Turn::Leaves), (70, Turn::Returns(10))]);
+    course = restarted(&course, 61);
+    // Links come up within their time; then it goes on, or is left.
+    check_from(course.clone(), "s4 w7", &[(9, Turn::Returns(50))]);
+    check_from(course, "s6", &[(5, Turn::Leaves)]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_breaks_nothing() {
+    let left = check("w5 g4", &[(8, Turn::Leaves)]);
+    let now = left.since;
+    let memory = left.memory(now, Timestamp(9_000_000));
+    let course = Course::recall(&memory, now, Timestamp(1_000));
+    assert_eq!(course.swings, [now]);
+    assert_eq!(course.allows().percent, 0);
 }

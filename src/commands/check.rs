@@ -2,7 +2,7 @@
 
 use super::terminal::{Tone, paint, print};
 use crate::cli::Global;
-use minato_config::{Problem, Settings};
+use minato_config::{LinkFiles, Problem, Settings};
 use minato_tls::Certificates;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +30,7 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode>
     let mut problems = findings.problems;
     if let Some(Ok(settings)) = found.as_deref().map(minato_config_files::read) {
         problems.extend(certificates(&settings));
+        problems.extend(links(&settings));
     }
     if global.json {
         let lines: Vec<_> = problems
@@ -73,4 +74,21 @@ fn certificates(settings: &Settings) -> Vec<Problem> {
         message,
     };
     unserved.map(|it| problem(it.message)).collect()
+}
+
+/// Why links to other sites would not come up.
+fn links(settings: &Settings) -> Option<Problem> {
+    // What is wrong with the node's name is told where it is read.
+    let node = crate::compose::node_id(settings).ok()?;
+    let message = crate::link::inspect(settings, &node)?;
+    let file = match settings.link.identity.as_ref()? {
+        LinkFiles::Folder(folder) => folder.clone(),
+        LinkFiles::Given { certificate, .. } => certificate.clone(),
+    };
+    Some(Problem {
+        file,
+        line: 0,
+        field: "link.identity".to_owned(),
+        message,
+    })
 }

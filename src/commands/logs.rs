@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// How often `-f` looks.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often `-f` has another site asked.
+const FETCH: Duration = Duration::from_secs(5);
 /// Lines that `-f` asks for at a time; more than this between two looks are shown as a gap.
 const WINDOW: usize = 2000;
 
@@ -23,7 +25,8 @@ pub(crate) struct LogsArgs {
     /// Which requests this gateway answered, instead of what instances wrote.
     #[arg(long, conflicts_with = "slot")]
     access: bool,
-    /// Which requests that site's gateways answered, as far as they were fetched from there.
+    /// Which requests that site's gateways answered: fetched from there as far as they are not here yet; how complete that is goes to
+    /// standard error.
     #[arg(long, value_name = "SITE", conflicts_with = "slot")]
     site: Option<String>,
     /// How many lines of the past, of each instance.
@@ -84,9 +87,19 @@ async fn access(args: &LogsArgs, client: &Client, global: &Global) -> anyhow::Re
     let site = args.site.as_ref();
     let site = site.map(|it| format!("&site={}", encode(it)));
     let path = format!("/v1/access/{}", encode(&args.service));
-    let asked = async |lines: usize| {
+    let mut told = String::new();
+    let mut asked = async |lines: usize| {
         let site = site.as_deref().unwrap_or_default();
-        let answer: AccessLines = client.get(&format!("{path}?lines={lines}{site}")).await?;
+        let path = format!("{path}?lines={lines}{site}&gather=true");
+        let answer: AccessLines = client.get(&path).await?;
+        // Beside the lines, so that they can be piped as they are. What stays the same is said once.
+        let text = answer.gathered.map(|it| (it.is_complete(), it.text()));
+        if let Some((is_complete, text)) = text
+            && !(text == told || is_complete && args.follow)
+        {
+            eprintln!("{}", safe(&text));
+            told = text;
+        }
         anyhow::Ok(answer.lines)
     };
     let mut shown = asked(args.lines.max(1)).await?;
@@ -99,7 +112,7 @@ async fn access(args: &LogsArgs, client: &Client, global: &Global) -> anyhow::Re
         return Ok(ExitCode::SUCCESS);
     }
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(if args.site.is_some() { FETCH } else { LOOK }).await;
         let now = asked(WINDOW).await?;
         show_access(args, fresh(&shown, &now), global)?;
         shown = now;

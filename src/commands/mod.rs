@@ -12,6 +12,7 @@ pub(crate) mod operation;
 pub(crate) mod rebalance;
 pub(crate) mod replay;
 pub(crate) mod route;
+pub(crate) mod site;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod switch;

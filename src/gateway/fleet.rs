@@ -5,21 +5,21 @@
 
 use super::last_good::LastEndpoint;
 use super::member::{Member, Observers, Past, WatchKey, first_verdict, probe_host};
-use super::peers::{Changed, PeerMember, Peers};
+use super::peers::{PeerMember, Peers};
 use super::places::places;
 use super::sites::Routing;
 use super::wanted::{FIXED, Use, Wanted};
 use crate::clock;
-use crate::link::{GatewayKey, Heard};
 use minato_config::{Service, ServiceName, SiteId, SlotIndex};
-use minato_health::site::Turn;
 use minato_health::{Allowance, Ejection, Failure, Layer, Verdict};
 use minato_health_probe::Report;
 use minato_proxy::{EndpointId, Intake, ServiceEntry, Shared, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc;
+
+mod of_sites;
 
 /// Ticks with nothing in flight after which an endpoint counts as drained: a request may have picked it just before
 /// it was told to drain; the second tick sees that one in flight.
@@ -36,6 +36,8 @@ pub(super) struct Known {
     /// Gateways of other sites that serve it too.
     pub(super) peers: BTreeMap<EndpointId, PeerMember>,
     own_tier: u8,
+    /// Instances that should run here.
+    pub(super) wanted: u32,
     /// Where several sites serve it.
     routing: Option<Routing>,
     shared: Arc<Shared>,
@@ -154,125 +156,6 @@ impl Fleet {
         let entry = known.entry();
         self.services.insert(service.name.clone(), known);
         Some(Update { entry, gone })
-    }
-
-    /// Brings the gateways of other sites in line with the service; those that are gone.
-    fn meet(&self, known: &mut Known) -> Vec<(EndpointId, Standing)> {
-        known.own_tier = self.peers.own_tier(&known.service);
-        known.routing = match (&known.service.sites, known.routing.take()) {
-            (Some(sites), Some(routing)) if routing.is_of(sites) => Some(routing),
-            (Some(sites), _) if sites.order.len() > 1 => Some(Routing::new(sites)),
-            _ => None,
-        };
-        let gone = self.peers.meet(&known.service, &mut known.peers);
-        // Nobody is told of each: the link is.
-        gone.into_iter().map(|it| (it, Standing::Out)).collect()
-    }
-
-    /// What was heard of a gateway of another site: the services that it changes something for, each with a new entry for the
-    /// table where its endpoints are others.
-    pub(super) fn hear(
-        &mut self,
-        key: &GatewayKey,
-        heard: &Heard,
-    ) -> Vec<(ServiceName, Option<ServiceEntry>)> {
-        match self.peers.hear(key, heard) {
-            Changed::Nothing => self.doubted(&key.site),
-            Changed::State => self.meet_all(&key.site, |_| None),
-            Changed::Gateways => self.meet_all(&key.site, |known| Some(known.entry())),
-        }
-    }
-
-    /// A gateway of another site that is called no more.
-    pub(super) fn forget_gateway(
-        &mut self,
-        key: &GatewayKey,
-    ) -> Vec<(ServiceName, Option<ServiceEntry>)> {
-        self.peers.forget(key);
-        self.meet_all(&key.site, |known| Some(known.entry()))
-    }
-
-    fn meet_all(
-        &mut self,
-        site: &SiteId,
-        entry: impl Fn(&Known) -> Option<ServiceEntry>,
-    ) -> Vec<(ServiceName, Option<ServiceEntry>)> {
-        let names: Vec<ServiceName> = self.shared_with(site).cloned().collect();
-        let mut changed = Vec::new();
-        for name in names {
-            if let Some(mut known) = self.services.remove(&name) {
-                self.meet(&mut known);
-                let entry = if known.routed { entry(&known) } else { None };
-                changed.push((name.clone(), entry));
-                self.services.insert(name, known);
-            }
-        }
-        changed
-    }
-
-    fn shared_with(&self, site: &SiteId) -> impl Iterator<Item = &ServiceName> {
-        let lists = |known: &Known| {
-            let sites = known.service.sites.as_ref();
-            sites.is_some_and(|it| it.place(site).is_some())
-        };
-        let all = self.services.iter();
-        all.filter(move |(_, it)| lists(it)).map(|(name, _)| name)
-    }
-
-    /// Services of which real traffic doubts a gateway of `site` that answers.
-    fn doubted(&self, site: &SiteId) -> Vec<(ServiceName, Option<ServiceEntry>)> {
-        let doubts = |it: &PeerMember| {
-            it.endpoint.site() == Some(site)
-                && it.verdict == Verdict::Up
-                && it.endpoint.standing() != Standing::Up
-        };
-        let all = self.services.iter();
-        all.filter(|(_, it)| it.peers.values().any(doubts))
-            .map(|(name, _)| (name.clone(), None))
-            .collect()
-    }
-
-    /// The same service with its sites in another order; its new entry for the table where it is in it.
-    pub(super) fn reorder(&mut self, service: &Service) -> Option<ServiceEntry> {
-        let mut known = self.services.remove(&service.name)?;
-        known.service = Arc::new(service.clone());
-        self.meet(&mut known);
-        let entry = known.routed.then(|| known.entry());
-        self.services.insert(service.name.clone(), known);
-        entry
-    }
-
-    /// Services that several sites serve.
-    pub(super) fn of_several_sites(&self) -> Vec<ServiceName> {
-        let all = self.services.iter();
-        all.filter(|(_, it)| it.routing.is_some())
-            .map(|(name, _)| name.clone())
-            .collect()
-    }
-
-    /// Shares the visitors of a service out anew, by what its sites can do now. Returns what people should hear, and a new entry for
-    /// the table where shares are others.
-    pub(super) fn share_out(
-        &mut self,
-        name: &ServiceName,
-        now: Instant,
-    ) -> (Vec<(SiteId, Turn)>, Option<ServiceEntry>) {
-        let Some(known) = self.services.get_mut(name) else {
-            return (Vec::new(), None);
-        };
-        let seen = self.peers.seen(known);
-        let Some(routing) = &mut known.routing else {
-            return (Vec::new(), None);
-        };
-        let before = routing.spread();
-        let turns = routing.settle(&seen, now);
-        let is_other = routing.spread() != before && known.routed;
-        (turns, is_other.then(|| known.entry()))
-    }
-
-    /// A gateway of another site, as it stands for one service.
-    pub(super) fn peer(&self, id: &EndpointId) -> Option<&PeerMember> {
-        self.services.get(&id.service)?.peers.get(id)
     }
 
     /// Endpoints that are not wanted any more. Fixed addresses, which nobody stops, make room for those that stay;
@@ -492,6 +375,7 @@ impl Fleet {
                 members: BTreeMap::new(),
                 peers: BTreeMap::new(),
                 own_tier: 0,
+                wanted: service.replicas.into(),
                 routing: None,
                 shared: Shared::new(service),
                 intake: Intake::Open,

@@ -3,29 +3,36 @@
 //! It follows the store, hears monitors and real traffic, settles standings, swaps the table, and tells the store and
 //! the operator. Everything it decides takes effect on requests first and is reported after.
 
+mod of_sites;
+
+use super::courses::Courses;
 use super::fleet::{Fleet, Update};
 use super::holding::{Holding, Turn as Hold};
-use super::last_good::{LastEndpoint, LastGood};
+use super::last_good::{LastCourse, LastEndpoint, LastGood};
+use super::linked::Told;
 use super::load::Loads;
 use super::member::{Member, WatchKey};
 use super::news;
 use super::orders::Orders;
+use super::recoveries::Recoveries;
 use super::reports::Reports;
 use super::source::{Following, News, Source};
 use super::telling::Telling;
 use super::view::{Seen, Thought};
 use super::visits::Visits;
 use super::wanted::{FIXED, Use, Wanted, wanted};
+use super::wants::Wants;
 use crate::clock;
-use crate::link::{Heard, LinkNews, LinkView};
+use crate::link::{Gatherer, LinkNews, LinkView};
 use arc_swap::ArcSwap;
-use minato_config::{Backend, OrderRecord, Service, ServiceName, ServiceRecord, SiteId};
+use minato_config::{Backend, NodeId, Service, ServiceName, ServiceRecord, SiteId};
 use minato_control::{Event, World};
 use minato_control_store::Touched;
 use minato_health::{Change, Verdict, VerdictReport};
 use minato_health_probe::Report;
 use minato_proxy::{EndpointId, Intake, Standing, StandingChange, Table};
 use minato_proxy_server::{Evidence, Metrics};
+use of_sites::Watched;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +45,8 @@ use tokio::time::MissedTickBehavior;
 const TICK: Duration = Duration::from_millis(50);
 /// How often those that are down are asked why.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked how visitors fare where several sites serve them.
+const GLANCE: Duration = Duration::from_millis(250);
 /// Probes in flight at once over all targets.
 const PROBES: usize = 256;
 /// The saved table is at most this much older than the real one.
@@ -55,12 +64,18 @@ pub(crate) struct HealthLoopOptions {
     pub(crate) last_good: LastGood,
     /// This site.
     pub(crate) site: SiteId,
+    /// This gateway's name in the store.
+    pub(crate) node: NodeId,
     /// What is heard of other sites; nothing where there are none.
     pub(crate) links: mpsc::Receiver<LinkNews>,
     pub(crate) link_view: LinkView,
     /// What peers are told of as well.
     pub(crate) orders: Orders,
     pub(crate) visits: Visits,
+    pub(crate) wants: Wants,
+    pub(crate) courses: Courses,
+    /// Who fetches access logs of other sites; `None` without links.
+    pub(crate) gatherer: Option<Gatherer>,
 }
 
 /// See the module.
@@ -74,6 +89,10 @@ pub(crate) struct HealthLoop {
     changes: mpsc::Receiver<Report<WatchKey>>,
     loads: Loads,
     holding: Holding,
+    links_told: Told,
+    recoveries: Recoveries,
+    /// The commit of each release by a person that was carried out.
+    released: BTreeMap<(ServiceName, SiteId), u64>,
     unsaved: Option<Instant>,
     /// One at a time: two would write the same file.
     saving: Option<JoinHandle<()>>,
@@ -92,6 +111,9 @@ impl HealthLoop {
             changes,
             loads: Loads::default(),
             holding: Holding::default(),
+            links_told: Told::default(),
+            recoveries: Recoveries::default(),
+            released: BTreeMap::new(),
             unsaved: None,
             saving: None,
         };
@@ -109,6 +131,8 @@ impl HealthLoop {
     ) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut glance = tokio::time::interval(GLANCE);
+        glance.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -120,6 +144,7 @@ impl HealthLoop {
                 Some(source) = sources.recv() => self.turn_to(source),
                 news = self.following.next() => self.learned(news),
                 _ = tick.tick() => self.ticked(),
+                _ = glance.tick() => self.watch_recoveries(Watched::Close),
                 _ = look.tick() => self.looked(),
             }
         }
@@ -170,6 +195,9 @@ impl HealthLoop {
                             for name in &set.services {
                                 self.take_service(&observed.world, name);
                             }
+                            if !set.sites.is_empty() {
+                                self.take_links(&observed.world);
+                            }
                         }
                     }
                 }
@@ -212,6 +240,12 @@ impl HealthLoop {
             self.update(&record.service, &wanted, intake(drained));
             self.records.insert(record.service.name.clone(), record);
         }
+        let (now, wall) = (clock::now(), clock::wall());
+        for it in good.courses {
+            self.fleet
+                .recall(&it.service, &it.site, &it.memory, now, wall);
+            self.released.insert((it.service, it.site), it.released);
+        }
     }
 
     fn take_all(&mut self, world: &World) {
@@ -220,6 +254,7 @@ impl HealthLoop {
         for name in names {
             self.take_service(world, &name);
         }
+        self.take_links(world);
     }
 
     /// Brings one service in line with the store.
@@ -248,6 +283,13 @@ impl HealthLoop {
         let by_hand = world.intents.get(name);
         let drained = by_hand.is_some_and(|it| it.value.drain);
         self.update(&record.service, &wanted, intake(drained));
+        let should_run = minato_control::wanted(world, name).into();
+        self.options.wants.set(name, should_run);
+        if self.fleet.want(name, should_run) {
+            self.share_out(name);
+        }
+        self.take_releases(world, name);
+        self.take_recoveries(world, name);
         // After the order of sites: who goes on goes where it is served now.
         self.follow_hold(world, name);
     }
@@ -386,6 +428,10 @@ impl HealthLoop {
         self.records.remove(name);
         self.options.orders.forget(name);
         self.options.visits.forget(name);
+        self.options.wants.forget(name);
+        self.released.retain(|(service, _), _| service != name);
+        self.recoveries.forget(name);
+        self.options.reports.remove_recoveries(name);
         for id in self.fleet.forget(name) {
             self.gone(&id);
             self.options.metrics.forget_slot(&id.service, id.slot);
@@ -406,86 +452,6 @@ impl HealthLoop {
         self.share_out(&id.service);
         self.report(id);
         self.dirty();
-    }
-
-    /// Another site, or the link to it, has something to say.
-    fn told(&mut self, news: LinkNews) {
-        let changed = match news {
-            LinkNews::Tell(event) => return self.tell(event),
-            LinkNews::Tried(key) => return self.options.link_view.tried(&key),
-            LinkNews::Order(site, name, order) => return self.ordered(&site, &name, &order),
-            LinkNews::Sight(key, sight) => {
-                self.adopt(&key.site, &sight.heard);
-                for event in self.options.link_view.take(&key, &sight, clock::wall()) {
-                    self.tell(event);
-                }
-                self.fleet.hear(&key, &sight.heard)
-            }
-            LinkNews::Gone(key) => {
-                self.options.link_view.forget(&key);
-                self.fleet.forget_gateway(&key)
-            }
-        };
-        for (name, entry) in changed {
-            if let Some(entry) = entry {
-                let table = self.options.table.load().with(entry);
-                self.options.table.store(Arc::new(table));
-            }
-            let entry = self.options.table.load().service(&name).cloned();
-            if let Some(entry) = entry {
-                let changes = entry.settle(&|id| self.fleet.opinion(id));
-                self.settled(&changes, None);
-            }
-            self.share_out(&name);
-        }
-    }
-
-    /// What another site has decided, as far as it is newer than what is known here.
-    fn adopt(&mut self, site: &SiteId, heard: &Heard) {
-        let Heard::Up(state) = heard else { return };
-        for (name, shared) in &state.services {
-            if let Some(order) = &shared.decided {
-                self.ordered(site, name, order);
-            }
-        }
-    }
-
-    /// `site` says which site comes first. It counts for services that list both, and only where it is newer.
-    fn ordered(&mut self, site: &SiteId, name: &ServiceName, order: &OrderRecord) {
-        let Some(record) = self.records.get(name) else {
-            return;
-        };
-        let lists = |sites: &minato_config::Sites| {
-            [site, &self.options.site, &order.first]
-                .iter()
-                .all(|it| sites.place(it).is_some())
-        };
-        let is_shared = record.service.sites.as_deref().is_some_and(lists);
-        if !is_shared || !self.options.orders.take(name, order) {
-            return;
-        }
-        let service = self.options.orders.applied(&record.service);
-        if let Some(entry) = self.fleet.reorder(&service) {
-            let changes = entry.settle(&|id| self.fleet.opinion(id));
-            let table = self.options.table.load().with(entry);
-            self.options.table.store(Arc::new(table));
-            self.settled(&changes, None);
-        }
-        self.tell(news::led(name, order, clock::wall()));
-        self.share_out(name);
-        self.dirty();
-    }
-
-    /// Shares visitors out among the sites of a service, where it has several.
-    fn share_out(&mut self, name: &ServiceName) {
-        let (turns, entry) = self.fleet.share_out(name, clock::now());
-        if let Some(entry) = entry {
-            let table = self.options.table.load().with(entry);
-            self.options.table.store(Arc::new(table));
-        }
-        for (site, turn) in turns {
-            self.tell(news::turned(name, &site, turn, clock::wall()));
-        }
     }
 
     /// Real requests failed.
@@ -603,6 +569,9 @@ impl HealthLoop {
             self.share_out(&name);
             self.count_visits(&name);
         }
+        self.options.courses.set(self.fleet.courses(clock::now()));
+        self.tell_links();
+        self.watch_recoveries(Watched::All);
         self.measure();
     }
 
@@ -657,8 +626,27 @@ impl HealthLoop {
         let services = self.records.values().filter(|it| !it.removed).cloned();
         let drained = self.fleet.services().filter(|(_, it)| it.is_drained());
         let drained = drained.map(|(name, _)| name.clone());
-        LastGood::new(services.collect(), endpoints.collect(), drained.collect())
-            .led(self.options.orders.saved())
+        LastGood::new(
+            services.collect(),
+            endpoints.collect(),
+            drained.collect(),
+            self.courses(),
+        )
+        .led(self.options.orders.saved())
+    }
+
+    fn courses(&self) -> Vec<LastCourse> {
+        let memories = self.fleet.memories(clock::now(), clock::wall());
+        let courses = memories.into_iter().map(|(service, site, memory)| {
+            let released = self.released.get(&(service.clone(), site.clone()));
+            LastCourse {
+                released: released.copied().unwrap_or(0),
+                service,
+                site,
+                memory,
+            }
+        });
+        courses.collect()
     }
 
     fn tell(&mut self, event: Event) {

@@ -3,8 +3,11 @@
 use super::member::Past;
 use super::wanted::{Use, Wanted};
 use anyhow::Context as _;
-use minato_config::{Generation, OrderRecord, Run, ServiceName, ServiceRecord, SlotIndex};
+use minato_config::{
+    Generation, OrderRecord, Run, ServiceName, ServiceRecord, SiteId, SlotIndex,
+};
 use minato_health::Verdict;
+use minato_health::site::Memory;
 use minato_proxy::{Endpoint, EndpointId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,6 +30,20 @@ pub(crate) struct LastGood {
     /// Which sites come first, where that was decided.
     #[serde(default)]
     pub(crate) orders: BTreeMap<ServiceName, OrderRecord>,
+    /// Which sites were left, and how often, by service.
+    #[serde(default)]
+    pub(crate) courses: Vec<LastCourse>,
+}
+
+/// How far one site may be used for one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastCourse {
+    pub(crate) service: ServiceName,
+    pub(crate) site: SiteId,
+    pub(crate) memory: Memory,
+    /// The commit of the last release by a person that was carried out.
+    #[serde(default)]
+    pub(crate) released: u64,
 }
 
 /// One endpoint with the verdict it had.
@@ -91,6 +108,7 @@ impl LastGood {
         services: Vec<ServiceRecord>,
         endpoints: Vec<LastEndpoint>,
         drained: Vec<ServiceName>,
+        courses: Vec<LastCourse>,
     ) -> Self {
         Self {
             v: 1,
@@ -98,6 +116,7 @@ impl LastGood {
             endpoints,
             drained,
             orders: BTreeMap::new(),
+            courses,
         }
     }
 
@@ -161,7 +180,7 @@ mod tests {
             verdict: Verdict::Suspect,
             been_up: true,
         };
-        let saved = LastGood::new(Vec::new(), vec![endpoint], Vec::new());
+        let saved = LastGood::new(Vec::new(), vec![endpoint], Vec::new(), Vec::new());
         saved.save(folder.path()).expect("saved");
         assert_eq!(LastGood::load(folder.path()), saved);
         std::fs::write(folder.path().join(FILE), b"{\"v\":1,\"services\":[").expect("written");

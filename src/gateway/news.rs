@@ -5,6 +5,7 @@ use minato_config::{OrderRecord, ServiceName, SiteId, Timestamp};
 use minato_control::{Event, EventKind};
 use minato_control_store::StoreError;
 use minato_health::Failure;
+use minato_health::recovery::{Recovery, RecoveryKind};
 use minato_health::site::{BACK, LEAVE_DEGRADED, LEAVE_GONE, SWINGS, Turn};
 use minato_proxy::{EndpointId, Standing, StandingChange};
 
@@ -112,6 +113,14 @@ pub(crate) fn turned(service: &ServiceName, site: &SiteId, turn: Turn, at: Times
                 LEAVE_GONE.as_secs()
             ),
         ),
+        Turn::LeavesAlone => Event::warn(
+            at,
+            link,
+            format!(
+                "visitors of this gateway leave {site}, which it has not reached for {} s while others do: look at this machine's line to it",
+                LEAVE_DEGRADED.as_secs()
+            ),
+        ),
         Turn::Spills => Event::warn(
             at,
             link,
@@ -159,12 +168,46 @@ pub(crate) fn turned(service: &ServiceName, site: &SiteId, turn: Turn, at: Times
         }
         Turn::AsksToReturn | Turn::Holds => {
             format!(
-                "find out why {site} failed; then change `sites`, `failover` or `failback` of the service file and back: each change begins anew"
+                "minato site release {site} --service {service}, once it is known why it failed"
             )
         }
         _ => format!("minato status {service}"),
     };
     event.of(service).hint(hint)
+}
+
+/// What a failure of a site, or the way back, cost visitors.
+pub(crate) fn recovered(service: &ServiceName, it: &Recovery, at: Timestamp) -> Event {
+    let seconds = |ms: u64| format!("{}.{} s", ms / 1_000, ms % 1_000 / 100);
+    let errors = it.errors;
+    let message = match (it.kind, it.first_ms, &it.to) {
+        (RecoveryKind::Return, _, to) => format!(
+            "visitors are back at {}; requests that failed on the way: {errors}",
+            to.as_ref().map_or("its first site", SiteId::as_str)
+        ),
+        (_, Some(first), Some(to)) => format!(
+            "{to} answered the first request {} after the last one of {} ({} of them to find out); requests that failed: {errors}",
+            seconds(first),
+            it.from,
+            seconds(it.detect_ms)
+        ),
+        _ => format!(
+            "{} served nothing, found out after {}; no other site answered a request; requests that failed: {errors}",
+            it.from,
+            seconds(it.detect_ms)
+        ),
+    };
+    let event = Event::info(at, EventKind::Link, message);
+    event.of(service).hint("minato site report")
+}
+
+/// A person ended the hold of a site, or what of its return was left.
+pub(crate) fn released(service: &ServiceName, site: &SiteId, who: &str, at: Timestamp) -> Event {
+    let message = format!(
+        "all visitors may go to {site} again, and how often it was left is forgotten: {who} says so"
+    );
+    let event = Event::info(at, EventKind::Link, message);
+    event.of(service).hint(format!("minato status {service}"))
 }
 
 /// The first doubt about an instance.

@@ -4,6 +4,7 @@ use super::fleet::Known;
 use super::sites::SiteSight;
 use crate::link::{GatewayKey, Heard};
 use minato_config::{Service, ServiceName, SiteId, Sites, SlotIndex, Standby};
+use minato_health::site::{Reach, reach};
 use minato_health::{Failure, Layer, LinkState, Verdict};
 use minato_proxy::{Endpoint, EndpointId, Standing};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,8 @@ pub(super) struct Peers {
     /// This site.
     pub(super) site: SiteId,
     gateways: BTreeMap<GatewayKey, Gateway>,
+    /// Whether each site answers the other gateways of this site.
+    colleagues: BTreeMap<SiteId, Vec<bool>>,
 }
 
 #[derive(Debug)]
@@ -47,7 +50,38 @@ impl Peers {
         Self {
             site,
             gateways: BTreeMap::new(),
+            colleagues: BTreeMap::new(),
         }
+    }
+
+    /// What the other gateways of this site see; the sites of which that is something else than before.
+    pub(super) fn hear_colleagues(&mut self, seen: BTreeMap<SiteId, Vec<bool>>) -> Vec<SiteId> {
+        let all = self.colleagues.keys().chain(seen.keys());
+        let changed = all.filter(|it| self.colleagues.get(it) != seen.get(it));
+        let mut changed: Vec<SiteId> = changed.cloned().collect();
+        changed.dedup();
+        self.colleagues = seen;
+        changed
+    }
+
+    /// Whether a site is gone, or out of this gateway's sight only.
+    fn reach(&self, site: &SiteId) -> Reach {
+        let none = Vec::new();
+        let colleagues = self.colleagues.get(site).unwrap_or(&none);
+        reach(self.answers(site), colleagues, &self.witnesses(site))
+    }
+
+    /// What third sites see of it: one word of each, that it answers where it answers any of their gateways.
+    fn witnesses(&self, site: &SiteId) -> Vec<bool> {
+        let mut words: BTreeMap<&SiteId, bool> = BTreeMap::new();
+        for (key, gateway) in self.gateways.iter().filter(|(it, _)| it.site != *site) {
+            if let Heard::Up(state) = &gateway.heard
+                && let Some(sees) = state.sees.get(site)
+            {
+                *words.entry(&key.site).or_default() |= *sees;
+            }
+        }
+        words.into_values().collect()
     }
 
     pub(super) fn hear(&mut self, key: &GatewayKey, heard: &Heard) -> Changed {
@@ -88,12 +122,13 @@ impl Peers {
         };
         let sight = |site: &SiteId| {
             let tier = tier(sites, &self.site, site)?;
-            let (up, wanted) = if *site == self.site {
+            let is_own = *site == self.site;
+            let (up, wanted) = if is_own {
                 let own = known.members.values().map(|it| it.endpoint.standing());
                 let up = own.filter(|it| *it <= Standing::Suspect).count();
                 let up = if known.is_drained() { 0 } else { up };
                 let up = u32::try_from(up).unwrap_or(u32::MAX);
-                (up, Some(u32::from(known.service.replicas)))
+                (up, Some(known.wanted))
             } else {
                 self.heard_of(site, &known.service.name)
             };
@@ -102,7 +137,11 @@ impl Peers {
                 tier,
                 up,
                 wanted,
-                is_silent: *site != self.site && !self.answers(site),
+                reach: if is_own {
+                    Reach::Answers
+                } else {
+                    self.reach(site)
+                },
             })
         };
         let mut seen: Vec<SiteSight> = sites.order.iter().filter_map(sight).collect();
@@ -233,6 +272,7 @@ mod tests {
             failback: Consent::Auto,
             sync: None,
             at: BTreeMap::new(),
+            targets: Default::default(),
             base: None,
         }
     }
@@ -276,6 +316,55 @@ mod tests {
     }
 
     #[test]
+    fn third_sites_are_witnesses_and_gateways_of_this_site_come_before_them() {
+        let key = |name: &str, last: u8| GatewayKey {
+            site: site(name),
+            address: SocketAddr::from(([192, 0, 2, last], 8443)),
+        };
+        let sees = |name: &str, osaka: bool| {
+            Heard::Up(Arc::new(LinkState {
+                v: 1,
+                site: site(name),
+                node: NodeId::parse("n").expect("a node"),
+                version: String::new(),
+                now: Timestamp(0),
+                services: BTreeMap::new(),
+                sees: BTreeMap::from([(site("osaka"), osaka)]),
+            }))
+        };
+        let osaka = site("osaka");
+        let mut peers = Peers::new(site("tokyo"));
+        peers.hear(&key("osaka", 1), &Heard::Down("cut".to_owned()));
+        assert_eq!(peers.reach(&osaka), Reach::Silent);
+        // One gateway of kyoto is enough for the word of kyoto.
+        peers.hear(&key("kyoto", 2), &sees("kyoto", false));
+        assert_eq!(peers.reach(&osaka), Reach::Silent);
+        peers.hear(&key("kyoto", 3), &sees("kyoto", true));
+        assert_eq!(peers.reach(&osaka), Reach::Alone);
+        let view = |seen: &[bool]| BTreeMap::from([(osaka.clone(), seen.to_vec())]);
+        assert_eq!(
+            peers.hear_colleagues(view(&[false])),
+            std::slice::from_ref(&osaka)
+        );
+        assert_eq!(peers.reach(&osaka), Reach::Silent);
+        assert_eq!(peers.hear_colleagues(view(&[false])), []);
+        assert_eq!(
+            peers.hear_colleagues(view(&[true])),
+            std::slice::from_ref(&osaka)
+        );
+        assert_eq!(peers.reach(&osaka), Reach::Alone);
+        // Its lease ended: it is no observer any more.
+        assert_eq!(
+            peers.hear_colleagues(BTreeMap::new()),
+            std::slice::from_ref(&osaka)
+        );
+        peers.hear(&key("kyoto", 3), &Heard::Down("cut".to_owned()));
+        assert_eq!(peers.reach(&osaka), Reach::Silent);
+        peers.hear(&key("osaka", 1), &sees("osaka", true));
+        assert_eq!(peers.reach(&osaka), Reach::Answers);
+    }
+
+    #[test]
     fn a_gateway_is_up_where_its_site_says_so_of_the_service() {
         let name = ServiceName::parse("library").expect("a name");
         let key = GatewayKey {
@@ -300,6 +389,7 @@ mod tests {
                 now: Timestamp(0),
                 services: BTreeMap::from([(name.clone(), shared)]),
                 follows_orders: true,
+                sees: BTreeMap::new(),
             }))
         };
         let other = ServiceName::parse("other").expect("a name");

@@ -1,11 +1,12 @@
 //! Tells the store what this gateway thinks: its own liveness, one verdict for each instance, the load of services
-//! that follow it, and whose requests wait, all on one lease.
+//! that follow it, whose requests wait, and how it sees other sites, all on one lease.
 
-use minato_config::{GatewayId, ServiceName, SlotIndex, Timestamp};
+use minato_config::{GatewayId, ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_control::hold::HeldReport;
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, LeaseId, SharedStore, StoreError};
-use minato_health::{GatewayAlive, ServiceLoad, VerdictReport};
+use minato_health::recovery::RecoveryLog;
+use minato_health::{GatewayAlive, LinkReport, ServiceLoad, VerdictReport};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,30 @@ enum Subject {
     Verdict(ServiceName, SlotIndex),
     Load(ServiceName),
     Held(ServiceName),
+    Link(SiteId),
+    Recovery(ServiceName),
+}
+
+/// Documents that go in one commit: whatever refuses one kind must not hold another up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Verdict,
+    Load,
+    Held,
+    Link,
+    Recovery,
+}
+
+impl Subject {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Verdict(..) => Kind::Verdict,
+            Self::Load(_) => Kind::Load,
+            Self::Held(_) => Kind::Held,
+            Self::Link(_) => Kind::Link,
+            Self::Recovery(_) => Kind::Recovery,
+        }
+    }
 }
 
 /// A document.
@@ -31,6 +56,15 @@ enum Said {
     Verdict(VerdictReport),
     Load(ServiceLoad),
     Held(HeldReport),
+    Link(LinkReport),
+    Recovery(RecoveryLog),
+}
+
+impl Said {
+    /// What was measured outlives whoever measured it; all else speaks of now.
+    fn is_kept(&self) -> bool {
+        matches!(self, Self::Recovery(_))
+    }
 }
 
 /// What should be said; the health loop's end. Never waits for the store.
@@ -85,6 +119,21 @@ impl Reports {
         self.end(Subject::Held(service.clone()));
     }
 
+    /// How this gateway sees a site; to be said soon.
+    pub(crate) fn set_link(&self, site: &SiteId, report: LinkReport) {
+        self.say(Subject::Link(site.clone()), Said::Link(report));
+    }
+
+    /// How long visitors were without a service; to be said soon.
+    pub(crate) fn set_recoveries(&self, service: &ServiceName, log: RecoveryLog) {
+        self.say(Subject::Recovery(service.clone()), Said::Recovery(log));
+    }
+
+    /// The service is not served by several sites any more.
+    pub(crate) fn remove_recoveries(&self, service: &ServiceName) {
+        self.end(Subject::Recovery(service.clone()));
+    }
+
     fn say(&self, subject: Subject, said: Said) {
         let mut state = self.state();
         state.current.insert(subject.clone(), said);
@@ -108,10 +157,9 @@ impl Reports {
     fn take(&self) -> Vec<(Subject, Option<Said>)> {
         let mut state = self.state();
         // Verdicts come first and by themselves: whatever refuses a load must not hold them up.
-        let kind = std::mem::discriminant::<Subject>;
-        let first = state.unsaid.first().map(kind);
+        let first = state.unsaid.first().map(Subject::kind);
         let alike = state.unsaid.iter();
-        let alike = alike.take_while(|it| Some(kind(it)) == first);
+        let alike = alike.take_while(|it| Some(it.kind()) == first);
         let subjects: Vec<Subject> = alike.take(BATCH).cloned().collect();
         subjects
             .into_iter()
@@ -222,7 +270,7 @@ impl Reporter {
                     Some(said) => commit.and_put(
                         key,
                         serde_json::to_vec(said).map_err(|error| invalid(&error))?,
-                        *lease,
+                        lease.filter(|_| !said.is_kept()),
                     ),
                     None => commit.and_delete(key),
                 };
@@ -246,6 +294,8 @@ impl Reporter {
             Subject::Verdict(service, slot) => Key::Verdict(gateway, service.clone(), *slot),
             Subject::Load(service) => Key::Load(gateway, service.clone()),
             Subject::Held(service) => Key::Held(gateway, service.clone()),
+            Subject::Link(site) => Key::Link(gateway, site.clone()),
+            Subject::Recovery(service) => Key::Recovery(gateway, service.clone()),
         }
     }
 }

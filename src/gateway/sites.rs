@@ -1,7 +1,7 @@
 //! How visitors of one service are shared out among its sites, from what is seen of each. Pure.
 
-use minato_config::{Consent, SiteId, Sites};
-use minato_health::site::{Condition, Course, Moves, Turn};
+use minato_config::{Consent, SiteId, Sites, Timestamp};
+use minato_health::site::{Condition, Course, Memory, Moves, Reach, Turn};
 use minato_proxy::{ALL, Beyond, Offer, Spread, carries};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ pub(super) struct SiteSight {
     pub(super) up: u32,
     /// Those that should be there; `None` where nobody says so.
     pub(super) wanted: Option<u32>,
-    /// Nobody there has answered for so long that its links are down.
-    pub(super) is_silent: bool,
+    /// Whether it is reached, by what this gateway and others see.
+    pub(super) reach: Reach,
 }
 
 /// One service.
@@ -44,11 +44,40 @@ impl Routing {
     /// Whether it was made for this order; another one begins anew. How many instances a site wants is no part of it: who changes
     /// that while a site is held back does not say that visitors may go there.
     pub(super) fn is_of(&self, sites: &Sites) -> bool {
-        let own = &self.sites;
-        own.order == sites.order
-            && own.standby == sites.standby
-            && own.failover == sites.failover
-            && own.failback == sites.failback
+        let shape = |it: &Sites| (it.order.clone(), it.standby, it.failover, it.failback);
+        shape(&self.sites) == shape(sites)
+    }
+
+    /// What of each site is to outlive this process.
+    pub(super) fn memories(&self, now: Instant, wall: Timestamp) -> BTreeMap<SiteId, Memory> {
+        let courses = self.courses.iter();
+        courses
+            .map(|(site, it)| (site.clone(), it.memory(now, wall)))
+            .collect()
+    }
+
+    /// Goes on where the process before was.
+    pub(super) fn recall(&mut self, site: &SiteId, memory: &Memory, now: Instant, wall: Timestamp) {
+        if self.sites.place(site).is_some() {
+            let course = Course::recall(memory, now, wall);
+            self.courses.insert(site.clone(), course);
+        }
+    }
+
+    /// A person said that `site` is to be used; whether there was something to release.
+    pub(super) fn release(&mut self, site: &SiteId) -> bool {
+        let Some(course) = self.courses.get_mut(site) else {
+            return false;
+        };
+        let was_held = course.allows().percent < 100;
+        course.release();
+        was_held
+    }
+
+    /// How far each site may be used, for people; best first.
+    pub(super) fn courses(&self) -> impl Iterator<Item = (&SiteId, &Course)> {
+        let order = self.sites.order.iter();
+        order.filter_map(|site| self.courses.get_key_value(site))
     }
 
     pub(super) fn spread(&self) -> Option<Arc<Spread>> {
@@ -75,7 +104,8 @@ impl Routing {
             let course = self.courses.entry(it.site.clone());
             let course = course.or_insert_with(|| Course::new(now));
             let condition = match carries(it.up, wanted) {
-                _ if it.is_silent => Condition::Silent,
+                _ if it.reach == Reach::Silent => Condition::Silent,
+                _ if it.reach == Reach::Alone => Condition::Unreached,
                 0 => Condition::Gone,
                 ALL => Condition::Well,
                 _ => Condition::Degraded,
@@ -139,11 +169,12 @@ mod tests {
             failback: Consent::Auto,
             sync: None,
             at: BTreeMap::new(),
+            targets: Default::default(),
             base: None,
         })
     }
 
-    /// `up/wanted` of tokyo, then of osaka; `-` where nobody answers.
+    /// `up/wanted` of tokyo, then of osaka; `-` where nobody answers, `?` where nobody answers here and others are answered.
     fn seen(text: &str) -> Vec<SiteSight> {
         let sights = text.split(' ').zip(["tokyo", "osaka"]).zip(0..);
         sights
@@ -154,7 +185,11 @@ mod tests {
                     tier,
                     up: numbers.map_or(0, |it| it.0.parse().expect("a number")),
                     wanted: numbers.map(|it| it.1.parse().expect("a number")),
-                    is_silent: numbers.is_none(),
+                    reach: match text {
+                        "-" => Reach::Silent,
+                        "?" => Reach::Alone,
+                        _ => Reach::Answers,
+                    },
                 }
             })
             .collect()
@@ -202,6 +237,10 @@ mod tests {
         check(auto, &back(61), [100, 900, 0]);
         check(auto, &back(71), [500, 500, 0]);
         check(auto, &back(81), [1_000, 0, 0]);
+        // Out of this gateway's sight alone: nobody is sent there meanwhile, and it is gone back to at once.
+        check(auto, &[(5, "3/3 3/3"), (9, "? 3/3")], [0, 1_000, 0]);
+        let blinked = [(5, "3/3 3/3"), (9, "? 3/3"), (1, "3/3 3/3")];
+        check(auto, &blinked, [1_000, 0, 0]);
         // While it waits to be gone back to it is still better than the sorry page.
         let waits = [(5, "3/3 3/3"), (9, "- 3/3"), (5, "3/3 -")];
         check(auto, &waits, [1_000, 0, 0]);

@@ -134,7 +134,7 @@ mod tests {
 
     fn drained(name: &str) -> LastGood {
         let name = ServiceName::parse(name).expect("a name");
-        LastGood::new(Vec::new(), Vec::new(), vec![name])
+        LastGood::new(Vec::new(), Vec::new(), vec![name], Vec::new())
     }
 
     #[tokio::test]

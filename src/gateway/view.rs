@@ -1,7 +1,8 @@
 //! What status and `route test` show of the gateway.
 
+use super::courses::Courses;
 use crate::clock;
-use crate::link::LinkView;
+use crate::link::{Gatherer, LinkView};
 use arc_swap::ArcSwap;
 use minato_config::{RouteAction, Timestamp};
 use minato_control_server::api::{RouteCandidate, RouteTest, ShareStatus};
@@ -57,6 +58,9 @@ pub(crate) struct GatewayView {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) seen: Seen,
     pub(crate) links: LinkView,
+    pub(crate) courses: Courses,
+    /// Who fetches access logs of other sites; `None` without links.
+    pub(crate) gatherer: Option<Gatherer>,
 }
 
 impl GatewayView {

@@ -1,11 +1,15 @@
 //! What this gateway answers to gateways of other sites, and takes in from them: which site comes first, and what their control asks
 //! of this one's.
 
+use super::bandwidth;
 use super::desk::Desk;
+use super::gather::{CHUNK, Listed, Listing};
 use super::idle::Idle;
 use super::known::LinkNews;
 use super::services::Shelf;
-use crate::gateway::{Orders, Visits};
+use super::streams::Offers;
+use super::view::LinkView;
+use crate::gateway::{Orders, Visits, Wants};
 use arc_swap::ArcSwap;
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
@@ -20,7 +24,7 @@ use minato_control_server::{PeerAnswer, PeerCall};
 use minato_health::{LinkState, SharedService};
 use minato_link::LinkProtocol;
 use minato_proxy::{ServiceEntry, Standing, Table};
-use minato_proxy_server::LinkStream;
+use minato_proxy_server::{Archive, LinkStream};
 use minato_tls::ServerStream;
 use std::collections::BTreeMap;
 use std::io;
@@ -30,6 +34,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 
 /// Connections at once: a peer's gateway has one, or two while it makes a new one.
 const MOST_CONNECTIONS: usize = 512;
@@ -39,6 +44,9 @@ const MOST_OF_SITE: usize = 128;
 const IDLE: Duration = Duration::from_secs(30);
 /// Bytes of a question.
 const MOST_BODY: usize = 64 << 10;
+
+/// Named streams at once, over all names.
+const MOST_STREAMS: usize = 4_096;
 
 /// What answers are made from.
 #[derive(Debug, Clone)]
@@ -52,6 +60,10 @@ pub(super) struct Answers {
     pub(super) desk: Desk,
     /// To the health loop.
     pub(super) news: mpsc::Sender<LinkNews>,
+    pub(super) links: LinkView,
+    pub(super) wants: Wants,
+    /// This gateway's access logs; `None` where it keeps none.
+    pub(super) archive: Option<Archive>,
 }
 
 /// Which site asks.
@@ -60,10 +72,13 @@ struct Asker(SiteId);
 
 impl Answers {
     /// Serves what the engine hands over, until it is gone.
-    pub(super) async fn serve(self, streams: mpsc::Receiver<LinkStream>) {
+    pub(super) async fn serve(self, streams: mpsc::Receiver<LinkStream>, offers: Offers) {
         let app = Router::new()
             .route("/v1/state", get(state))
             .route("/v1/services", get(services))
+            .route("/v1/echo", get(echo))
+            .route("/v1/access/{service}", get(access))
+            .route("/v1/access/{service}/{segment}", get(access_part))
             .route("/v1/orders", post(order))
             .route("/v1/control/{*path}", any(control))
             .layer(DefaultBodyLimit::max(MOST_BODY))
@@ -72,6 +87,8 @@ impl Answers {
         let accepted = Accepted {
             streams,
             places: Places::default(),
+            offers: Arc::new(offers),
+            open: JoinSet::new(),
         };
         if let Err(error) = axum::serve(accepted, app).await {
             tracing::error!(%error, "links are not answered any more");
@@ -92,7 +109,15 @@ impl Answers {
             now: crate::clock::wall(),
             services: shared.collect(),
             follows_orders: true,
+            sees: self.sees(asker),
         }
+    }
+
+    /// How other sites look from here; the asker knows best how it is itself.
+    fn sees(&self, asker: &SiteId) -> BTreeMap<SiteId, bool> {
+        let mut sees = self.links.sees();
+        sees.remove(asker);
+        sees
     }
 
     /// `None` where the two sites do not share it.
@@ -105,7 +130,7 @@ impl Answers {
         let queue = &entry.shared.queue;
         Some(SharedService {
             order: sites.order.clone(),
-            wanted: entry.service.replicas.into(),
+            wanted: self.wants.of(&entry.service),
             up: u32::try_from(up).unwrap_or(u32::MAX),
             draining: entry.draining,
             decided: self.orders.of(&entry.service.name),
@@ -182,10 +207,105 @@ async fn services(
     }
 }
 
+#[derive(Debug, serde::Deserialize)]
+struct Wanted {
+    bytes: usize,
+}
+
+/// So many bytes, that the asker may see how fast they come.
+async fn echo(Query(Wanted { bytes }): Query<Wanted>) -> Vec<u8> {
+    vec![b'.'; bytes.min(bandwidth::MOST)]
+}
+
+/// Where this gateway's log of a service that both sites serve is.
+fn logs_of(
+    answers: &Answers,
+    asker: &SiteId,
+    service: &str,
+) -> Result<(Archive, ServiceName), Refused> {
+    let not_found = |why: String| (StatusCode::NOT_FOUND, why);
+    let shared = ServiceName::parse(service).ok().filter(|it| {
+        let entry = answers.table.load().service(it).cloned();
+        entry.is_some_and(|it| answers.shared(&it, asker).is_some())
+    });
+    let Some(service) = shared else {
+        let why = format!(
+            "{} has no service `{service:.80}` whose `sites` name both sites",
+            answers.site
+        );
+        return Err(not_found(why));
+    };
+    match &answers.archive {
+        Some(archive) => Ok((archive.clone(), service)),
+        None => Err(not_found(format!(
+            "this gateway keeps no access logs: give [gateway] access_log_size a size at {}",
+            answers.site
+        ))),
+    }
+}
+
+type Refused = (StatusCode, String);
+
+/// Errors of files, as the asker's operator reads them.
+fn unreadable(error: &io::Error) -> Refused {
+    let status = match error.kind() {
+        io::ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        io::ErrorKind::InvalidInput => StatusCode::BAD_REQUEST,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, format!("the access log cannot be read: {error}"))
+}
+
+async fn access(
+    State(answers): State<Arc<Answers>>,
+    ConnectInfo(Asker(site)): ConnectInfo<Asker>,
+    Path(service): Path<String>,
+) -> Result<Json<Listing>, Refused> {
+    let (archive, service) = logs_of(&answers, &site, &service)?;
+    let segments = tokio::task::spawn_blocking(move || archive.segments(&service));
+    let segments = segments
+        .await
+        .map_err(io::Error::other)
+        .and_then(|it| it)
+        .map_err(|it| unreadable(&it))?;
+    Ok(Json(Listing {
+        v: 1,
+        gateway: answers.node.to_string(),
+        segments: segments
+            .into_iter()
+            .map(|it| Listed {
+                name: it.name,
+                length: it.length,
+            })
+            .collect(),
+    }))
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct From {
+    #[serde(default)]
+    from: u64,
+}
+
+async fn access_part(
+    State(answers): State<Arc<Answers>>,
+    ConnectInfo(Asker(site)): ConnectInfo<Asker>,
+    Path((service, segment)): Path<(String, String)>,
+    Query(From { from }): Query<From>,
+) -> Result<Vec<u8>, Refused> {
+    let (archive, service) = logs_of(&answers, &site, &service)?;
+    let read = tokio::task::spawn_blocking(move || archive.read(&service, &segment, from, CHUNK));
+    let read = read.await.map_err(io::Error::other).and_then(|it| it);
+    read.map_err(|it| unreadable(&it))
+}
+
 /// Connections as axum accepts them.
 struct Accepted {
     streams: mpsc::Receiver<LinkStream>,
     places: Places,
+    offers: Arc<Offers>,
+    /// Streams that are open; they end with this.
+    open: JoinSet<()>,
 }
 
 /// Places for connections.
@@ -236,7 +356,12 @@ impl axum::serve::Listener for Accepted {
                 // The gateway is gone, and this task with it.
                 return std::future::pending().await;
             };
-            if next.protocol != LinkProtocol::Control {
+            if next.protocol == LinkProtocol::Stream {
+                while self.open.try_join_next().is_some() {}
+                if self.open.len() < MOST_STREAMS {
+                    let offers = Arc::clone(&self.offers);
+                    self.open.spawn(async move { offers.serve(next).await });
+                }
                 continue;
             }
             // Where all places are taken the connection is closed, and tried again by whoever wants it.

@@ -1,11 +1,13 @@
 //! One connection to a gateway of another site, kept for questions.
 
+use super::bandwidth;
+use super::gather::{CHUNK, Listing};
 use super::services::ServicesAnswer;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use minato_config::SiteId;
+use minato_config::{ServiceName, SiteId};
 use minato_health::LinkState;
 use minato_link::{Identity, LinkProtocol, explain};
 use minato_tls::shake_hands;
@@ -120,6 +122,46 @@ impl Call {
         self.send(method, &path, body, MOST_CONTROL).await
     }
 
+    /// `GET /v1/echo?bytes=N`; how many came.
+    pub(super) async fn echo(&mut self, bytes: usize) -> Result<usize, String> {
+        let path = format!("/v1/echo?bytes={bytes}");
+        Ok(self.read(&path, bandwidth::MOST).await?.len())
+    }
+
+    /// `GET /v1/access/{service}`
+    pub(super) async fn access(&mut self, service: &ServiceName) -> Result<Listing, String> {
+        let path = format!("/v1/access/{service}");
+        let text = self.read(&path, MOST_BYTES).await?;
+        let listing: Listing = serde_json::from_slice(&text)
+            .map_err(|it| format!("its answer is of another version, or no answer: {it}"))?;
+        match listing.v {
+            1 => Ok(listing),
+            v => Err(format!(
+                "it lists access logs in version {v}, and this minato reads 1"
+            )),
+        }
+    }
+
+    /// `GET /v1/access/{service}/{segment}?from=N`: whole or not at all. Empty at its end.
+    pub(super) async fn access_part(
+        &mut self,
+        service: &ServiceName,
+        segment: &str,
+        from: u64,
+    ) -> Result<bytes::Bytes, String> {
+        let path = format!("/v1/access/{service}/{segment}?from={from}");
+        self.read(&path, CHUNK).await
+    }
+
+    /// The body of an answer; one that is no 2xx is an error.
+    async fn read(&mut self, path: &str, most: usize) -> Result<bytes::Bytes, String> {
+        let (status, body) = self.get(path, most).await?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(refused(status, &body))
+    }
+
     async fn get(
         &mut self,
         path: &str,
@@ -180,7 +222,7 @@ fn checked(state: LinkState) -> Result<LinkState, String> {
 }
 
 /// A handshake's failure.
-fn told(error: std::io::Error) -> String {
+pub(super) fn told(error: std::io::Error) -> String {
     match error.downcast::<rustls::Error>() {
         Ok(error) => explain(&error),
         Err(error) => error.to_string(),

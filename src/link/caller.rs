@@ -1,5 +1,6 @@
 //! Asks every gateway of one other site how it is.
 
+use super::bandwidth::Bandwidth;
 use super::call::Call;
 use super::known::{GatewayKey, Heard, LinkNews, Sight};
 use crate::clock;
@@ -135,6 +136,7 @@ struct One {
     /// How long answers took; `None`: none came in time.
     past: VecDeque<Option<Duration>>,
     clock_off_ms: i64,
+    bandwidth: Bandwidth,
 }
 
 impl One {
@@ -148,6 +150,7 @@ impl One {
             state: None,
             past: VecDeque::new(),
             clock_off_ms: 0,
+            bandwidth: Bandwidth::new(),
         }
     }
 
@@ -165,10 +168,14 @@ impl One {
                 }
                 continue;
             };
+            if matches!(heard, Heard::Up(_)) {
+                self.bandwidth.measure(&self.identity, &self.key);
+            }
             let sight = Sight {
                 heard,
                 delay: self.delay(),
                 loss: self.loss(),
+                bandwidth: self.bandwidth.figure(),
                 clock_off_ms: self.clock_off_ms,
             };
             let news = LinkNews::Sight(self.key.clone(), sight);
@@ -187,8 +194,8 @@ impl One {
             Ok(state) => {
                 self.heard = clock::now();
                 let is_same = |it: &Arc<LinkState>| {
-                    let known = (&it.services, &it.node, &it.version);
-                    known == (&state.services, &state.node, &state.version)
+                    let known = (&it.services, &it.sees, &it.node, &it.version);
+                    known == (&state.services, &state.sees, &state.node, &state.version)
                 };
                 let same = self.state.as_ref().is_some_and(is_same);
                 if !same {

@@ -31,6 +31,8 @@ pub(crate) struct Sight {
     pub(crate) delay: Option<Duration>,
     /// Of the last questions, the part without an answer in time; 0 to 1.
     pub(crate) loss: f64,
+    /// Bytes in a second, as measured last.
+    pub(crate) bandwidth: Option<u64>,
     /// Its wall clock minus ours, in milliseconds.
     pub(crate) clock_off_ms: i64,
 }

@@ -5,35 +5,43 @@
 //! Not here: visitors' requests over links (`proxy/server`), certificates (`proxy/link`), verdicts (`gateway`, `health`).
 
 mod answers;
+mod bandwidth;
 mod call;
 mod caller;
 mod desk;
+mod gather;
 mod idle;
 mod known;
 mod services;
+mod streams;
 mod view;
 mod way;
 
 pub(crate) use desk::Desk;
+pub(crate) use gather::{Gatherer, Gathering};
 pub(crate) use known::{GatewayKey, Heard, LinkNews};
 pub(crate) use services::Shelf;
+pub(crate) use streams::{Outlet, StreamGate};
 pub(crate) use view::LinkView;
 pub(crate) use way::Way;
 
 use crate::clock;
-use crate::gateway::{Orders, Visits};
+use crate::gateway::{Orders, Visits, Wants};
 use answers::Answers;
 use arc_swap::ArcSwap;
 use caller::Caller;
-use minato_config::{LinkFiles, NodeId, PeerSettings, Settings, SiteId};
+use minato_config::{
+    DependencyName, LinkFiles, NodeId, PeerSettings, Settings, SiteId, StreamOffer,
+};
 use minato_control::{Event, EventKind};
-use minato_link::{Following, Identity, Source, system_clock};
+use minato_link::{Following, Identity, Moment, Source, system_clock};
 use minato_proxy::Table;
-use minato_proxy_server::{Link, LinkRefusal, LinkStream};
+use minato_proxy_server::{Archive, Link, LinkRefusal, LinkStream};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use streams::Offers;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -51,6 +59,7 @@ pub(crate) struct Links {
     pub(crate) identity: Arc<Identity>,
     node: NodeId,
     peers: BTreeMap<SiteId, PeerSettings>,
+    offers: BTreeMap<DependencyName, StreamOffer>,
     streams: mpsc::Receiver<LinkStream>,
     refusals: mpsc::Receiver<LinkRefusal>,
 }
@@ -62,25 +71,35 @@ pub(crate) struct Known {
     _following: Following,
 }
 
+/// What peers are told of, and what they are answered from.
+pub(crate) struct Told {
+    pub(crate) table: Arc<ArcSwap<Table>>,
+    pub(crate) shelf: Shelf,
+    pub(crate) links: LinkView,
+    pub(crate) wants: Wants,
+    pub(crate) orders: Orders,
+    pub(crate) visits: Visits,
+    pub(crate) desk: Desk,
+    /// This gateway's access logs; `None` where it keeps none.
+    pub(crate) archive: Option<Archive>,
+    pub(crate) gathering: Gathering,
+    /// Where programs of this machine find what other sites offer.
+    pub(crate) outlets: Vec<Outlet>,
+    pub(crate) gate: StreamGate,
+}
+
 impl Known {
     /// `None` where the settings have no identity for links.
     pub(crate) fn open(settings: &Settings, node: &NodeId) -> anyhow::Result<Option<Self>> {
         let Some(files) = &settings.link.identity else {
             return Ok(None);
         };
-        let source = match files {
-            LinkFiles::Folder(folder) => Source::Folder(folder.clone()),
-            LinkFiles::Given {
-                authority,
-                certificate,
-                key,
-            } => Source::Given {
-                authority: authority.clone(),
-                certificate: certificate.clone(),
-                key: key.clone(),
-            },
-        };
-        let identity = Identity::open(source, node.clone(), settings.site.clone(), system_clock());
+        let identity = Identity::open(
+            source(files),
+            node.clone(),
+            settings.site.clone(),
+            system_clock(),
+        );
         let following = identity.follow()?;
         Ok(Some(Self {
             identity,
@@ -89,14 +108,31 @@ impl Known {
     }
 }
 
-/// What peers are answered from.
-#[derive(Debug, Clone)]
-pub(crate) struct Told {
-    pub(crate) table: Arc<ArcSwap<Table>>,
-    pub(crate) shelf: Shelf,
-    pub(crate) orders: Orders,
-    pub(crate) visits: Visits,
-    pub(crate) desk: Desk,
+/// Where a site's identity stands, as the settings name it.
+fn source(files: &LinkFiles) -> Source {
+    match files {
+        LinkFiles::Folder(folder) => Source::Folder(folder.clone()),
+        LinkFiles::Given {
+            authority,
+            certificate,
+            key,
+        } => Source::Given {
+            authority: authority.clone(),
+            certificate: certificate.clone(),
+            key: key.clone(),
+        },
+    }
+}
+
+/// Why links would not come up with what the settings name, for `minato check`: missing, over, of another site, or a key of another
+/// certificate. `None` where all is well, or there are no links.
+pub(crate) fn inspect(settings: &Settings, node: &NodeId) -> Option<String> {
+    let source = source(settings.link.identity.as_ref()?);
+    let Some(now) = Moment::now(&*system_clock()) else {
+        return Some("this machine has no clock that can be read".to_owned());
+    };
+    let found = Identity::inspect(&source, node, &settings.site, now);
+    found.err().map(|it| it.to_string())
 }
 
 impl Links {
@@ -118,6 +154,7 @@ impl Links {
             identity: Arc::clone(identity),
             node: node.clone(),
             peers: settings.sites.clone(),
+            offers: settings.link.streams.clone(),
             streams: accepted,
             refusals: refused,
         };
@@ -150,8 +187,16 @@ impl Links {
             visits: told.visits,
             desk: told.desk,
             news: news.clone(),
+            links: told.links,
+            wants: told.wants,
+            archive: told.archive,
         };
-        parts.spawn(answers.serve(self.streams));
+        parts.spawn(told.gathering.run(stop.clone()));
+        for outlet in told.outlets {
+            parts.spawn(outlet.run(Arc::clone(&self.identity), told.gate.clone(), stop.clone()));
+        }
+        let offers = Offers::new(self.identity.site(), &self.offers, told.gate);
+        parts.spawn(answers.serve(self.streams, offers));
         parts.spawn(tell_trouble(self.identity, news.clone()));
         parts.spawn(tell_refusals(self.refusals, news));
         let _ = stop.wait_for(|it| *it).await;

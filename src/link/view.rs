@@ -4,6 +4,7 @@ use super::known::{GatewayKey, Heard, Sight};
 use minato_config::{PeerSettings, SiteId, Timestamp};
 use minato_control::{Event, EventKind};
 use minato_control_server::api::LinkStatus;
+use minato_health::LinkReport;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -135,9 +136,30 @@ impl LinkView {
         status
     }
 
+    /// How each site of which something was heard is seen, over all its gateways: the best of them counts.
+    pub(crate) fn reports(&self) -> Vec<(SiteId, LinkReport)> {
+        let all = self.all();
+        let heard = all.iter().filter(|(_, gateways)| !gateways.is_empty());
+        heard
+            .map(|(site, gateways)| (site.clone(), report(gateways.values())))
+            .collect()
+    }
+
+    /// Whether each site of which something was heard answers.
+    pub(crate) fn sees(&self) -> BTreeMap<SiteId, bool> {
+        let all = self.all();
+        let heard = all.iter().filter(|(_, gateways)| !gateways.is_empty());
+        heard
+            .map(|(site, gateways)| {
+                let answers = gateways.values().any(|it| is_up(&it.sight));
+                (site.clone(), answers)
+            })
+            .collect()
+    }
+
     /// Prometheus text of all links.
     pub(crate) fn metrics(&self) -> String {
-        const GAUGES: [(&str, &str); 3] = [
+        const GAUGES: [(&str, &str); 4] = [
             ("up", "1 while the gateway of the other site answers."),
             (
                 "delay_seconds",
@@ -147,6 +169,10 @@ impl LinkView {
                 "loss_ratio",
                 "Questions of the last minute without an answer in time.",
             ),
+            (
+                "bandwidth_bytes_per_second",
+                "As measured last, by one short burst.",
+            ),
         ];
         let status = self.status();
         let mut text = String::new();
@@ -154,6 +180,7 @@ impl LinkView {
             let value = |it: &LinkStatus| match name {
                 "up" => Some(f64::from(u8::from(it.state == "up"))),
                 "delay_seconds" => it.delay_ms.map(|it| it / 1_000.0),
+                "bandwidth_bytes_per_second" => it.bandwidth.map(per_second),
                 _ => Some(it.loss),
             };
             let lines: Vec<String> = status
@@ -192,6 +219,47 @@ fn is_due(told: Option<Timestamp>, now: Timestamp) -> bool {
     told.is_none_or(|at| now.0.abs_diff(at.0) >= QUIET_MS)
 }
 
+/// At least one line.
+fn report<'a>(lines: impl Iterator<Item = &'a Line>) -> LinkReport {
+    let lines: Vec<&Line> = lines.collect();
+    let of_state = |up: bool| {
+        lines
+            .iter()
+            .filter(move |it| is_up(&it.sight) == up)
+            .copied()
+    };
+    let up = of_state(true).next().is_some();
+    let counted: Vec<&Line> = of_state(up).collect();
+    let micros = |it: std::time::Duration| u64::try_from(it.as_micros()).unwrap_or(u64::MAX);
+    let best = counted
+        .iter()
+        .min_by_key(|it| it.sight.delay.map_or(u64::MAX, micros));
+    let loss = counted.iter().map(|it| it.sight.loss).fold(1.0, f64::min);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of 1"
+    )]
+    let loss_permille = (loss.clamp(0.0, 1.0) * 1_000.0).round() as u16;
+    // Up since the first of those that are came up, down since the last went.
+    let since = counted.iter().map(|it| it.since);
+    let since = if up { since.min() } else { since.max() };
+    LinkReport {
+        v: 1,
+        up,
+        since: since.unwrap_or_default(),
+        reason: match counted.first().map(|it| &it.sight.heard) {
+            Some(Heard::Down(why)) => why.clone(),
+            _ => String::new(),
+        },
+        delay_us: best.and_then(|it| it.sight.delay).map(micros),
+        loss_permille,
+        bandwidth: counted.iter().filter_map(|it| it.sight.bandwidth).max(),
+        version: best.map_or_else(String::new, |it| it.version.clone()),
+        clock_off_ms: best.map_or(0, |it| it.sight.clock_off_ms),
+    }
+}
+
 fn is_up(sight: &Sight) -> bool {
     matches!(sight.heard, Heard::Up(_))
 }
@@ -210,6 +278,14 @@ fn turned_event(key: &GatewayKey, sight: &Sight, at: Timestamp) -> Event {
     }
 }
 
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a figure of bytes in a second, exact up to 2^53"
+)]
+fn per_second(bytes: u64) -> f64 {
+    bytes as f64
+}
+
 fn unknown(site: &SiteId) -> LinkStatus {
     LinkStatus {
         site: site.to_string(),
@@ -220,6 +296,7 @@ fn unknown(site: &SiteId) -> LinkStatus {
         since_ms: 0,
         delay_ms: None,
         loss: 0.0,
+        bandwidth: None,
         version: String::new(),
         clock_off_ms: 0,
     }
@@ -240,6 +317,7 @@ fn shown(key: &GatewayKey, line: &Line) -> LinkStatus {
         since_ms: line.since.0,
         delay_ms: sight.delay.map(|it| it.as_secs_f64() * 1_000.0),
         loss: sight.loss,
+        bandwidth: sight.bandwidth,
         version: line.version.clone(),
         clock_off_ms: sight.clock_off_ms,
     }
@@ -284,5 +362,59 @@ mod tests {
         assert!(texts[0].contains("is up"), "{texts:?}");
         assert!(texts[1].contains("runs minato 9.0.0"), "{texts:?}");
         assert!(texts[2].contains("10 s off"), "{texts:?}");
+    }
+
+    use std::time::Duration;
+
+    fn line(up: bool, delay_ms: u64, loss: f64, since: u64) -> Line {
+        let heard = if up {
+            Heard::Up(Arc::new(LinkState {
+                v: 1,
+                site: SiteId::parse("osaka").expect("a site"),
+                node: NodeId::parse("n").expect("a node"),
+                version: "1".to_owned(),
+                now: Timestamp(0),
+                services: BTreeMap::new(),
+                sees: BTreeMap::new(),
+            }))
+        } else {
+            Heard::Down(format!("cut at {since}"))
+        };
+        Line {
+            sight: Sight {
+                heard,
+                delay: Some(Duration::from_millis(delay_ms)),
+                loss,
+                bandwidth: Some(delay_ms),
+                clock_off_ms: 0,
+            },
+            since: Timestamp(since),
+            version: "1".to_owned(),
+            is_clock_told: false,
+        }
+    }
+
+    #[test]
+    fn a_site_is_as_its_best_gateway() {
+        let found = |lines: &[Line]| {
+            let it = report(lines.iter());
+            (it.up, it.since.0, it.delay_us, it.loss_permille, it.reason)
+        };
+        let none = String::new;
+        let (slow, fast) = (line(true, 30, 0.0, 7), line(true, 5, 0.5, 9));
+        let gone = line(false, 1, 1.0, 8);
+        let other = line(false, 2, 0.9, 6);
+        assert_eq!(
+            found(&[slow.clone(), gone.clone(), fast]),
+            (true, 7, Some(5_000), 0, none())
+        );
+        assert_eq!(
+            found(&[gone.clone(), slow]),
+            (true, 7, Some(30_000), 0, none())
+        );
+        assert_eq!(
+            found(&[gone, other]),
+            (false, 8, Some(1_000), 900, "cut at 8".to_owned())
+        );
     }
 }

@@ -188,12 +188,15 @@ impl Process<'_> {
         self.listeners.close();
         self.answering = None;
         serving.hand_over();
+        let streams = self.charge.streams.clone();
+        streams.hand_over();
         let relays = self.charge.dependencies.clone();
         if let Some(relays) = &relays {
             relays.hand_over();
         }
         let ended = async {
             serving.ended().await;
+            let _ = tokio::time::timeout(HAND_OVER, streams.ended()).await;
             if let Some(relays) = &relays {
                 // Those of a database last for days; a day is enough for anybody to have connected anew.
                 let _ = tokio::time::timeout(HAND_OVER, relays.ended()).await;

@@ -5,21 +5,36 @@ use super::field::{Field, Given, Section};
 use super::key::Keys;
 use super::settings::path;
 use super::{address, gateway, pattern};
-use crate::{GatewayAddress, LinkFiles, LinkSettings, PeerSettings, PortRange, Settings, SiteId};
+use crate::{
+    DependencyName, GatewayAddress, LinkFiles, LinkSettings, PeerSettings, PortRange, Settings,
+    SiteId, StreamOffer,
+};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Of `[link]`.
-pub(super) const KEYS: Keys =
-    Keys::known(&["listen", "identity", "authority", "certificate", "key"]);
+pub(super) const KEYS: Keys = Keys::known(&[
+    "listen",
+    "identity",
+    "authority",
+    "certificate",
+    "key",
+    "streams",
+]);
+/// Those that say who this site is.
+const FILES: [&str; 4] = ["identity", "authority", "certificate", "key"];
+/// Of `[link.streams.NAME]`.
+pub(super) const STREAM_KEYS: Keys = Keys::known(&["to", "sites", "connections"]);
 /// Of `[sites.X]`.
-pub(super) const SITE_KEYS: Keys = Keys::known(&["gateways"]);
+pub(super) const SITE_KEYS: Keys = Keys::known(&["gateways", "streams"]);
 
 /// Peers of one site.
 const MOST_SITES: usize = 7;
 const MOST_GATEWAYS: usize = 16;
 const MOST_LISTENERS: usize = 16;
+const MOST_STREAMS: usize = 64;
+const CONNECTIONS: (u64, u64, u16) = (1, 10_000, 100);
 
 /// `[sites]`
 pub(super) fn sites(
@@ -39,7 +54,80 @@ pub(super) fn sites(
             );
             return it.problem(report, message);
         }
-        Some((site?, PeerSettings { gateways: found.right()? }))
+        let streams = section.read(report, "streams", outlets);
+        Some((
+            site?,
+            PeerSettings {
+                gateways: found.right()?,
+                streams: streams.in_force(BTreeMap::new())?,
+            },
+        ))
+    })?;
+    Some(all.into_values().collect())
+}
+
+/// `[sites.X.streams]`: name and where it is found here.
+fn outlets(
+    field: &Field<'_>,
+    report: &mut Report<'_>,
+) -> Option<BTreeMap<DependencyName, SocketAddr>> {
+    const FORM: &str =
+        "a table of names and addresses of this machine, like { library-db = \"127.0.0.1:15432\" }";
+    let all = field.table(report, FORM, MOST_STREAMS, |name, it, report| {
+        let name = stream_name(name, it, report);
+        let address = address::listener(it, report);
+        Some((name?, address?))
+    })?;
+    Some(all.into_values().collect())
+}
+
+fn stream_name(name: &str, field: &Field<'_>, report: &mut Report<'_>) -> Option<DependencyName> {
+    let parsed = DependencyName::parse(name);
+    parsed.map_or_else(|error| field.problem(report, error.to_string()), Some)
+}
+
+/// `[link.streams]`
+fn offers(
+    field: &Field<'_>,
+    report: &mut Report<'_>,
+) -> Option<BTreeMap<DependencyName, StreamOffer>> {
+    const FORM: &str = "tables, one for each stream, like [link.streams.library-db]";
+    const SITES: &str = "a list of the sites that may, like [\"osaka\"]";
+    let all = field.table(report, FORM, MOST_STREAMS, |name, it, report| {
+        let section = it.section(report, &format!("a table, written [link.streams.{name}]"))?;
+        STREAM_KEYS.check(&section, report);
+        let name = stream_name(name, it, report);
+        let to = section.read(report, "to", address::listener);
+        let sites = section.read(report, "sites", |it, to| {
+            let items = it.items(to, SITES, 1..=MOST_SITES)?;
+            let mut all = Vec::new();
+            for item in &items {
+                let text = item.text(to, SITES)?;
+                match SiteId::parse(text) {
+                    Ok(site) => all.push(site),
+                    Err(error) => return item.problem(to, error.to_string()),
+                }
+            }
+            Some(all)
+        });
+        for (key, is_absent) in [("to", to.is_absent()), ("sites", sites.is_absent())] {
+            if is_absent {
+                let message = format!(
+                    "needs `{key}`: `to` is the address that it leads to, `sites` who may open it"
+                );
+                it.problem::<()>(report, message);
+            }
+        }
+        let (least, most, usual) = CONNECTIONS;
+        let connections = section.read(report, "connections", |it, to| it.number(to, least..=most));
+        Some((
+            name?,
+            StreamOffer {
+                to: to.right()?,
+                sites: sites.right()?,
+                connections: connections.in_force(usual)?,
+            },
+        ))
     })?;
     Some(all.into_values().collect())
 }
@@ -90,9 +178,11 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>, folder: &Path
     let file = |it: &Field<'_>, to: &mut Report<'_>| path(it, to).map(|it| folder.join(it));
     let identity = section.read(report, "identity", file);
     let given = ["authority", "certificate", "key"].map(|it| section.read(report, it, file));
+    let streams = section.read(report, "streams", offers);
     LinkSettings {
         listen,
         identity: files(section, report, identity, given),
+        streams: streams.right().unwrap_or_default(),
     }
 }
 
@@ -173,13 +263,12 @@ pub(super) fn check(root: &Section<'_>, report: &mut Report<'_>, settings: &Sett
         line: link.line,
         table,
     };
-    let no_files = KEYS.known[1..]
-        .iter()
-        .all(|it| section.get(report, it).is_none());
+    let no_files = FILES.iter().all(|it| section.get(report, it).is_none());
     if no_files {
         let message = "needs `identity`, the folder that `minato ca issue` made, like identity = \"/etc/minato/link\"";
         link.problem::<()>(report, message);
     }
+    check_streams(root, &section, report, settings);
     let others = settings
         .gateway
         .listeners()
@@ -197,6 +286,68 @@ pub(super) fn check(root: &Section<'_>, report: &mut Report<'_>, settings: &Sett
                 "{address} lies in [agent] ports ({first}-{last}), from which instances get theirs; change one of them"
             );
             place.problem::<()>(report, message);
+        }
+    }
+}
+
+/// Offers that nobody could take, and listeners of streams that are taken.
+fn check_streams(
+    root: &Section<'_>,
+    link: &Section<'_>,
+    report: &mut Report<'_>,
+    settings: &Settings,
+) {
+    if let Some(field) = link.get(report, "streams") {
+        if settings.link.listen.is_empty() && !settings.link.streams.is_empty() {
+            field.problem::<()>(
+                report,
+                "needs `listen` of [link]: other sites come in there",
+            );
+        }
+        for (name, offer) in &settings.link.streams {
+            for site in offer
+                .sites
+                .iter()
+                .filter(|it| !settings.sites.contains_key(*it))
+            {
+                let message = format!(
+                    "{name} is offered to {site}, which is no peer; add [sites.{site}], or leave it out"
+                );
+                field.problem::<()>(report, message);
+            }
+        }
+    }
+    let Some(sites) = root.get(report, "sites") else {
+        return;
+    };
+    let gateway = settings.gateway.listeners();
+    let mut taken: Vec<(SocketAddr, String)> = gateway
+        .map(|it| (it, "a listener of the gateway".to_owned()))
+        .chain([(settings.admin, "the admin's".to_owned())])
+        .chain(
+            settings
+                .link
+                .listen
+                .iter()
+                .map(|it| (*it, "`listen` of [link]".to_owned())),
+        )
+        .collect();
+    let PortRange { first, last } = settings.agent.ports;
+    for (site, peer) in &settings.sites {
+        for (name, address) in &peer.streams {
+            if let Some((other, whose)) = taken.iter().find(|it| gateway::overlap(it.0, *address)) {
+                let message = format!(
+                    "{address} of the stream {name} is {whose} already ({other}); change one of them"
+                );
+                sites.problem::<()>(report, message);
+            }
+            if (first..=last).contains(&address.port()) {
+                let message = format!(
+                    "{address} of the stream {name} lies in [agent] ports ({first}-{last}), from which instances get theirs; change one of them"
+                );
+                sites.problem::<()>(report, message);
+            }
+            taken.push((*address, format!("the stream {name} of {site}'s")));
         }
     }
 }

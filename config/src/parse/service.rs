@@ -41,6 +41,8 @@ pub(super) const KEYS: Keys = Keys {
         "standby",
         "failover",
         "failback",
+        "rto",
+        "rpo",
         "at",
         "switch",
     ],

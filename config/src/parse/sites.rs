@@ -1,10 +1,14 @@
-//! `sites`, `standby`, `failover`, `failback`, `[at.X]` and `[switch]` of a service file.
+//! `sites`, `standby`, `failover`, `failback`, `rto`, `rpo`, `[at.X]` and `[switch]` of a service file.
 
 use super::document::Report;
 use super::field::{Field, Given, Section};
 use super::key::{Keys, nearest};
-use crate::{AtSite, Backend, Consent, HookName, Role, Service, Settings, SiteId, Sites, Standby};
+use crate::{
+    AtSite, Backend, Consent, HookName, Role, Service, Settings, SiteId, Sites, Standby, Targets,
+};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// Of `[at.X]`.
 pub(super) const AT_KEYS: Keys = Keys::known(&["replicas"]);
@@ -13,7 +17,11 @@ pub(super) const AT_KEYS: Keys = Keys::known(&["replicas"]);
 pub(super) const SWITCH_KEYS: Keys = Keys::known(&["sync"]);
 
 /// Keys that say nothing without `sites`.
-const OF_SITES: [&str; 5] = ["standby", "failover", "failback", "at", "switch"];
+const OF_SITES: [&str; 7] = [
+    "standby", "failover", "failback", "rto", "rpo", "at", "switch",
+];
+/// Of `rto` and `rpo`.
+const TARGET: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 const MOST_SITES: usize = 8;
 const MOST_REPLICAS: u64 = 1_000;
 
@@ -33,6 +41,9 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Option<Opt
     };
     let failover = section.read(report, "failover", consent);
     let failback = section.read(report, "failback", consent);
+    let target = |it: &Field<'_>, to: &mut Report<'_>| it.duration(to, TARGET);
+    let rto = section.read(report, "rto", target);
+    let rpo = section.read(report, "rpo", target);
     let at = section.read(report, "at", |it, to| at(it, to, &order));
     let sync = section.read(report, "switch", switch);
     if let Given::Right(Some(_)) = &sync {
@@ -69,6 +80,10 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Option<Opt
         failback: failback.in_force(consent_of(&sync))?,
         sync: sync.in_force(None)?,
         at: at.in_force(BTreeMap::new())?,
+        targets: Targets {
+            rto: rto.in_force(Targets::default().rto)?,
+            rpo: rpo.in_force(Targets::default().rpo)?,
+        },
         base: None,
     }))
 }

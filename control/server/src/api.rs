@@ -13,6 +13,7 @@ mod link;
 mod node;
 mod operation;
 mod rebalance;
+mod recovery;
 mod restored;
 mod service;
 mod switch;
@@ -24,13 +25,17 @@ pub use change::{
 };
 pub use dependency::{Dependencies, DependencyMember, DependencyStatus, RelayStatus};
 pub use entrance::{EntranceStatus, NameStatus, PublishAction, PublishRequest};
-pub use link::{LinkStatus, ShareStatus};
+pub use link::{
+    CourseStatus, GatherStatus, GatheredGateway, LinkStatus, ObserverStatus, ReleaseRequest,
+    ShareStatus, SitesStatus,
+};
 pub use node::{Explained, ExplainedNode, ExplainedSlot, NodeStatus, Nodes};
 pub use operation::{
     LeftOutStatus, OperationAnswer, OperationRequest, OperationStatus, OperationStepStatus,
     Operations, WaveRequest,
 };
 pub use rebalance::{RebalanceRequest, RebalanceStatus};
+pub use recovery::{RecoveryFigures, RecoveryReports, RecoveryStatus};
 pub use restored::{ConfirmRequest, RestoredStatus};
 pub use service::{
     ByHand, InstanceStatus, ReleaseStatus, RolloutStatus, Scaled, ServiceState, ServiceStatus,
@@ -79,6 +84,9 @@ pub struct Status {
     /// The gateways of other sites, sorted by site and address.
     #[serde(default)]
     pub links: Vec<LinkStatus>,
+    /// Other sites, as each live gateway of this site sees them; sorted by site and gateway.
+    #[serde(default)]
+    pub observers: Vec<ObserverStatus>,
     /// Services whose visitors go to several sites now, or to another than the first.
     #[serde(default)]
     pub shares: Vec<ShareStatus>,
@@ -167,6 +175,9 @@ pub struct AccessLines {
     pub site: Option<String>,
     /// Oldest first, one for each request.
     pub lines: Vec<String>,
+    /// How complete it is, where it was fetched from another site for this answer.
+    #[serde(default)]
+    pub gathered: Option<GatherStatus>,
 }
 
 /// `GET /v1/logs/{service}?slot=N&lines=N`

@@ -3,8 +3,8 @@
 //! The root composition implements [`View`]; this crate meets neither the proxy nor the agent.
 
 use crate::api::{
-    ChangeAnswer, DependencyStatus, DrainRequest, EntranceStatus, LinkStatus, PublishRequest,
-    RouteTest, ShareStatus, UpgradeRequest, UpgradeStatus,
+    ChangeAnswer, CourseStatus, DependencyStatus, DrainRequest, EntranceStatus, GatherStatus,
+    LinkStatus, PublishRequest, RouteTest, ShareStatus, UpgradeRequest, UpgradeStatus,
 };
 use minato_config::{Generation, Run, ServiceName, SiteId, SlotIndex, Timestamp};
 use minato_health::Verdict;
@@ -34,6 +34,14 @@ pub trait View: Send + Sync + 'static {
         site: Option<&SiteId>,
         lines: usize,
     ) -> Result<Vec<String>, String>;
+    /// Fetches the access log of a service from another site; what came of it once it is done. `None` where that is no peer.
+    fn gather(
+        &self,
+        _service: &ServiceName,
+        _site: &SiteId,
+    ) -> Option<tokio::sync::oneshot::Receiver<GatherStatus>> {
+        None
+    }
     /// Prometheus text format 0.0.4 of the gateway and the agent.
     fn metrics(&self) -> String;
     /// What services of this node depend on, sorted by name.
@@ -52,6 +60,10 @@ pub trait View: Send + Sync + 'static {
     }
     /// Services whose visitors do not all go to their first site.
     fn shares(&self) -> Vec<ShareStatus> {
+        Vec::new()
+    }
+    /// Sites that were left within the last hour, or to which not all visitors may go.
+    fn courses(&self) -> Vec<CourseStatus> {
         Vec::new()
     }
     /// What is wrong with this site's certificates for links, or soon will be, and what to do.

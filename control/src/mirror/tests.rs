@@ -52,6 +52,7 @@ fn record(text: &str, standby: Standby) -> ServiceRecord {
                 failback: Consent::Auto,
                 sync: None,
                 at: BTreeMap::new(),
+                targets: Default::default(),
                 base: None,
             })),
         },

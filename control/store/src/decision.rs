@@ -167,6 +167,10 @@ impl Documents<'_> {
             holds: _,
             held: _,
             syncs: _,
+            // Where visitors go is the gateways' to decide; no plan follows from it.
+            links: _,
+            releases: _,
+            recoveries: _,
             vanished: _,
         } = world;
         let mut to = Documents {

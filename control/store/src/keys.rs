@@ -40,6 +40,12 @@ pub enum Key {
     Verdict(GatewayId, ServiceName, SlotIndex),
     /// `loads/<gateway>/<service>`
     Load(GatewayId, ServiceName),
+    /// `links/<gateway>/<site>`
+    Link(GatewayId, SiteId),
+    /// `recoveries/<gateway>/<service>`
+    Recovery(GatewayId, ServiceName),
+    /// `releases/<site>/<service>`
+    Release(SiteId, ServiceName),
     /// `scale/<service>`
     Scale(ServiceName),
     /// `rollouts/<service>`
@@ -117,6 +123,9 @@ impl Keys {
             Key::GatewayAlive(gateway) => format!("{root}gateways/{gateway}/alive"),
             Key::Verdict(gateway, service, n) => format!("{root}verdicts/{gateway}/{service}/{n}"),
             Key::Load(gateway, service) => format!("{root}loads/{gateway}/{service}"),
+            Key::Link(gateway, site) => format!("{root}links/{gateway}/{site}"),
+            Key::Recovery(gateway, service) => format!("{root}recoveries/{gateway}/{service}"),
+            Key::Release(site, service) => format!("{root}releases/{site}/{service}"),
             Key::Scale(service) => format!("{root}scale/{service}"),
             Key::Rollout(service) => format!("{root}rollouts/{service}"),
             Key::Image(node, service) => format!("{root}images/{node}/{service}"),
@@ -172,6 +181,13 @@ impl Keys {
                 Key::Verdict(GatewayId::parse(gateway).ok()?, service(name)?, slot(n)?)
             }
             ["loads", gateway, name] => Key::Load(GatewayId::parse(gateway).ok()?, service(name)?),
+            ["links", gateway, site] => {
+                Key::Link(GatewayId::parse(gateway).ok()?, SiteId::parse(site).ok()?)
+            }
+            ["recoveries", gateway, name] => {
+                Key::Recovery(GatewayId::parse(gateway).ok()?, service(name)?)
+            }
+            ["releases", site, name] => Key::Release(SiteId::parse(site).ok()?, service(name)?),
             ["scale", name] => Key::Scale(service(name)?),
             ["rollouts", name] => Key::Rollout(service(name)?),
             ["images", node, name] => Key::Image(NodeId::parse(node).ok()?, service(name)?),

@@ -6,7 +6,7 @@
 
 use crate::keys::{Key, Keys};
 use crate::{Entry, Event, Listing, Revision, Store, StoreError};
-use minato_config::{GatewayId, NodeId, ServiceName};
+use minato_config::{GatewayId, NodeId, ServiceName, SiteId};
 use minato_control::{InstanceKey, Object, Stored, World};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -52,6 +52,8 @@ pub struct TouchedSet {
     pub nodes: BTreeSet<NodeId>,
     /// `alive` of these.
     pub gateways: BTreeSet<GatewayId>,
+    /// Links to these.
+    pub sites: BTreeSet<SiteId>,
 }
 
 impl TouchedSet {
@@ -72,19 +74,22 @@ impl TouchedSet {
                 self.nodes.insert(node.clone());
             }
             Key::GatewayAlive(gateway) => drop(self.gateways.insert(gateway.clone())),
-            // Load and what follows from it change often, and only slots follow from that.
             // What becomes of these here is written where services stand.
             Key::Mirror(..) => {}
-            Key::Order(service) | Key::Hold(service) => {
+            Key::Order(service)
+            | Key::Scale(service)
+            | Key::Release(_, service)
+            | Key::Hold(service) => {
                 self.services.insert(service.clone());
             }
             // Whoever moves a service asks for them.
             Key::Held(..) | Key::Sync(_) => {}
+            Key::Link(_, site) => drop(self.sites.insert(site.clone())),
             Key::Meta
             | Key::Leader
             | Key::Load(..)
             | Key::NodeUsage(_)
-            | Key::Scale(_)
+            | Key::Recovery(..)
             | Key::Rebalance
             | Key::Absences
             | Key::Operation(_) => {}
@@ -236,6 +241,15 @@ pub(crate) fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), Stri
         Key::Load(gateway, service) => {
             world.loads.insert((service, gateway), decode(entry)?);
         }
+        Key::Link(gateway, site) => {
+            world.links.insert((site, gateway), decode(entry)?);
+        }
+        Key::Recovery(gateway, service) => {
+            world.recoveries.insert((service, gateway), decode(entry)?);
+        }
+        Key::Release(site, service) => {
+            world.releases.insert((service, site), decode(entry)?);
+        }
         Key::Scale(service) => drop(world.scales.insert(service, decode(entry)?)),
         Key::Rollout(service) => {
             world.rollouts.insert(service.clone(), decode(entry)?);
@@ -309,6 +323,10 @@ fn delete(world: &mut World, key: &Key) {
         Key::Load(gateway, service) => {
             world.loads.remove(&(service, gateway));
         }
+        Key::Link(gateway, site) => drop(world.links.remove(&(site, gateway))),
+        Key::Recovery(gateway, service) => drop(world.recoveries.remove(&(service, gateway))),
+        // What was released stays so.
+        Key::Release(site, service) => drop(world.releases.remove(&(service, site))),
         // Without it there stays what there is.
         Key::Scale(service) => drop(world.scales.remove(&service)),
         // Ends with its service; without it nobody would know what to go back to.

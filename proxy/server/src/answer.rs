@@ -1,5 +1,6 @@
 //! Answers of our own: redirects, refusals, and the sorry page.
 
+use crate::peer::Origin;
 use minato_http1::{Method, Persistence, Refusal, Version};
 use std::io::Write as _;
 use std::sync::Arc;
@@ -158,6 +159,12 @@ impl Reason {
         }
     }
 
+    /// Nobody here could take it: no instance has had it, or it may be sent twice. Not of a full queue: what this site should carry must
+    /// not fall on the next.
+    fn is_unserved(self) -> bool {
+        matches!(self, Self::NoInstance | Self::Draining)
+    }
+
     /// When a client should come back.
     fn retry_after(self) -> Option<Duration> {
         match self {
@@ -200,6 +207,8 @@ pub(crate) struct Own<'a> {
     pub(crate) sorry: &'a SorryPage,
     /// As `Date` says it.
     pub(crate) date: &'a [u8],
+    /// Whose request it was: a gateway of another site may try the next one where no instance has had it.
+    pub(crate) origin: Origin,
 }
 
 impl Own<'_> {
@@ -226,6 +235,9 @@ impl Own<'_> {
         }
         if let Some(location) = self.location {
             emit("Location", location.as_bytes());
+        }
+        if self.origin != Origin::Visitor && self.reason.is_unserved() {
+            emit("Minato-Hops", b"0");
         }
         if self.reason == Reason::Method {
             emit("Allow", ALLOWED.as_bytes());

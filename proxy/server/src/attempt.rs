@@ -13,7 +13,7 @@ use crate::relay::{self, Stop};
 use crate::tls;
 use minato_config::{Service, UpstreamProtocol};
 use minato_health::{Failure, Layer};
-use minato_http1::{Framing, RequestOnward};
+use minato_http1::{Framing, Kind, RequestOnward};
 use minato_proxy::{AttemptEnd, Endpoint, Sent};
 use std::future::poll_fn;
 use std::io;
@@ -107,6 +107,15 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Ended {
     let mut answer = Buffer::default();
     let mut is_refused = false;
     let ended = match relay::until_answer(exchange, job, &mut upstream.channel, &mut answer).await {
+        Ok(()) if is_unserved(exchange, job) => {
+            is_refused = true;
+            exchange.core.means.buffers.discard(&mut answer);
+            let why = format!(
+                "its gateway had nobody to take it ({})",
+                exchange.response.status()
+            );
+            Err(Stop::Instance(AttemptEnd::ConnectFailed, why))
+        }
         Ok(()) => relay::answer(exchange, job, upstream, answer).await,
         Err(stop) => {
             is_refused = upstream.channel.is_refused();
@@ -144,6 +153,12 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>, job: &Job<'_>) -> Ended {
             },
         }),
     }
+}
+
+/// Whether a gateway of another site says that no instance of its own has had the request: then it may go elsewhere. Only a gateway's own
+/// word counts: what an instance says of it stays behind there.
+fn is_unserved(exchange: &Exchange<'_>, job: &Job<'_>) -> bool {
+    job.endpoint.site().is_some() && exchange.response.field(Kind::MinatoHops) == Some(b"0")
 }
 
 /// Makes the request's head ready to be sent; false where it cannot be said in HTTP/2.

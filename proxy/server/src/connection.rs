@@ -305,6 +305,7 @@ impl Client {
                 location: None,
                 sorry: &core.gateway.sorry,
                 date,
+                origin: self.peer.origin,
             };
             own.write(asked, Persistence::Close, &mut out);
         });

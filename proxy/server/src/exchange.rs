@@ -154,6 +154,7 @@ pub(crate) async fn refuse_stream(
             location: None,
             sorry: &core.gateway.sorry,
             date,
+            origin: peer.origin,
         };
         prepare_own(channel, &own, method, &mut body);
     });
@@ -341,6 +342,7 @@ impl Exchange<'_> {
                 location,
                 sorry: &self.core.gateway.sorry,
                 date,
+                origin: self.peer.origin,
             };
             match self.channel {
                 Channel::Stream(_) => prepare_own(self.channel, &own, asked.method, out),

@@ -42,7 +42,7 @@ mod tls;
 mod tunnel;
 mod worker;
 
-pub use access_log::{Archive, KeptLog, Segment};
+pub use access_log::{Archive, KeptLog, Missing, Segment};
 pub use answer::SorryPage;
 pub use deadline::Deadlines;
 pub use gateway::{AccessLog, Evidence, Gateway, GatewayOptions, Phase};

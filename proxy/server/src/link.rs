@@ -8,6 +8,7 @@ use crate::answer::Reason;
 use crate::channel::Channel;
 use crate::connection;
 use crate::core::{Core, Open};
+use crate::gateway::Phase;
 use crate::metrics::Handshake;
 use crate::peer::{Origin, Peer, Scheme};
 use minato_config::{SiteId, UpstreamProtocol};
@@ -19,10 +20,13 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+/// How often a connection that others serve looks whether the gateway stops.
+const LOOK: Duration = Duration::from_millis(500);
 /// Links between sites that a request may go over.
 pub(crate) const HOPS: u8 = 1;
 
@@ -50,6 +54,8 @@ pub struct LinkStream {
     pub protocol: LinkProtocol,
     /// Its bytes.
     pub stream: ServerStream,
+    /// Of a [`LinkProtocol::Stream`]: its socket belongs to the thread that accepted it, which does not end while this is kept.
+    pub held: Option<oneshot::Sender<()>>,
 }
 
 /// Somebody who was not let in.
@@ -147,7 +153,10 @@ fn enter(
             connection::spawn_http2(core, open, Channel::Tls(Box::new(stream)), from);
         }
         LinkProtocol::Control | LinkProtocol::Stream => {
+            // Who only asks calls again, and would keep a process that another has replaced.
+            let held = (protocol == LinkProtocol::Stream).then(|| hold(core, open));
             let _ = link.streams.try_send(LinkStream {
+                held,
                 site,
                 address,
                 protocol,
@@ -156,6 +165,17 @@ fn enter(
         }
     }
     Ok(())
+}
+
+/// Counts a connection that others serve as open until the answer is dropped, or the gateway stops.
+fn hold(core: &Rc<Core>, open: Open) -> oneshot::Sender<()> {
+    let (held, mut ended) = oneshot::channel::<()>();
+    let core = Rc::clone(core);
+    tokio::task::spawn_local(async move {
+        while core.phase() != Phase::Stop && timeout(LOOK, &mut ended).await.is_err() {}
+        drop(open);
+    });
+    held
 }
 
 /// Why a request of another site is not served; `None` for one of a visitor.

@@ -130,6 +130,18 @@ impl Metrics {
         traffic
     }
 
+    /// Answers of the gateway's own making with 5xx, of one service: what [`Metrics::traffic`] says, without percentiles.
+    pub fn gateway_errors(&self, service: &ServiceName) -> u64 {
+        let (mut errors, name) = (0, Some(service.clone()));
+        self.each(|core| {
+            let services = core.services.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(counts) = services.get(&name) {
+                errors += counts.gateway_errors.value();
+            }
+        });
+        errors
+    }
+
     /// Shows what a service is busy with now.
     pub fn set_load(&self, service: &ServiceName, in_flight: u32, queued: u32) {
         self.in_flight

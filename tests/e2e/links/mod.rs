@@ -1,8 +1,14 @@
 //! Two sites with the real binary, each with folder, store and entrance of its own, and links between them.
 
 mod caller;
+mod checked;
+mod gather;
+mod line;
+mod observers;
 mod refused;
 mod served;
+mod streams;
+mod under_load;
 
 use crate::support::clock::until;
 use crate::support::http::{Answer, get};
@@ -38,10 +44,17 @@ impl Cloud {
 
     /// Makes `other` a peer.
     pub(crate) fn knows(&self, other: &Self) {
+        self.knows_at(&[(other.name, door(&other.site))]);
+    }
+
+    /// Makes these peers, each by one address.
+    pub(crate) fn knows_at(&self, others: &[(&str, SocketAddr)]) {
+        let peers: String = others
+            .iter()
+            .map(|(name, address)| format!("[sites.{name}]\ngateways = [\"{address}\"]\n"))
+            .collect();
         let more = format!(
-            "[sites.{}]\ngateways = [\"{}\"]\n[link]\nlisten = [\"{}\"]\nauthority = \"authority.crt\"\ncertificate = \"link.crt\"\nkey = \"link.key\"\n",
-            other.name,
-            door(&other.site),
+            "{peers}[link]\nlisten = [\"{}\"]\nauthority = \"authority.crt\"\ncertificate = \"link.crt\"\nkey = \"link.key\"\n",
             door(&self.site)
         );
         let text = fs::read_to_string(self.site.settings()).unwrap();
@@ -108,18 +121,24 @@ pub(crate) struct Pair {
 impl Pair {
     #[track_caller]
     pub(crate) fn start(more: &str) -> Self {
+        let mut pair = Self::stopped(more);
+        pair.tokyo.site.start();
+        pair.osaka.site.start();
+        pair.tokyo.until_told(&["link to osaka is up"]);
+        pair.osaka.until_told(&["link to tokyo is up"]);
+        pair
+    }
+
+    /// Files only; nothing runs yet.
+    pub(crate) fn stopped(more: &str) -> Self {
         let authority = Authority::new("sites");
-        let mut tokyo = Cloud::new("tokyo", &authority, "tokyo");
-        let mut osaka = Cloud::new("osaka", &authority, "osaka");
+        let tokyo = Cloud::new("tokyo", &authority, "tokyo");
+        let osaka = Cloud::new("osaka", &authority, "osaka");
         tokyo.knows(&osaka);
         osaka.knows(&tokyo);
         let (of_tokyo, of_osaka) = (tokyo.instance(), osaka.instance());
         tokyo.shares(&of_tokyo, more);
         osaka.shares(&of_osaka, more);
-        tokyo.site.start();
-        osaka.site.start();
-        tokyo.until_told(&["link to osaka is up"]);
-        osaka.until_told(&["link to tokyo is up"]);
         Self {
             authority,
             tokyo,

@@ -275,6 +275,12 @@ impl Site {
             .unwrap()
     }
 
+    /// Kills the process that serves since an upgrade, as a crash would.
+    #[track_caller]
+    pub(crate) fn crash_successor(&mut self) {
+        self.stop_successor(Signal::KILL);
+    }
+
     /// Types one, whatever its exit code; returns what it printed.
     pub(crate) fn type_in_any(&self, arguments: &[&str]) -> String {
         text(&self.cli(arguments).stdout)
@@ -351,6 +357,16 @@ impl Drop for Site {
             );
         }
     }
+}
+
+/// Types a command to the minato whose admin address this is.
+pub(crate) fn cli_at(admin: &str, arguments: &[&str]) -> Output {
+    Command::new(PROGRAM)
+        .args(["--admin", admin])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 /// A service file for `service.py`.

@@ -16,7 +16,7 @@ fn row(key: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
-    let tables: [(&str, &key::Keys); 29] = [
+    let tables: [(&str, &key::Keys); 30] = [
         ("", &settings::KEYS),
         ("store.", &store::KEYS),
         ("gateway.", &gateway::KEYS),
@@ -35,6 +35,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
         ("dependencies.NAME.", &dependency::KEYS),
         ("sites.NAME.", &link::SITE_KEYS),
         ("link.", &link::KEYS),
+        ("link.streams.NAME.", &link::STREAM_KEYS),
         ("at.SITE.", &sites::AT_KEYS),
         ("switch.", &sites::SWITCH_KEYS),
         ("", &service::KEYS),
@@ -76,6 +77,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
             "entrance." => matches!(*it, "dns" | "hook"),
             "hooks." => *it == "run",
             "entrance.dns.NAME." => *it == "key",
+            "link." => *it == "streams",
             _ => false,
         };
         let own = keys.known.iter().filter(|it| !is_table(it));

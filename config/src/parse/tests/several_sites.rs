@@ -86,6 +86,42 @@ fn what_is_wrong_with_peers_says_what_to_do() {
 }
 
 #[test]
+fn streams_are_offered_and_found_by_name() {
+    let text = format!(
+        "{LINK}listen = [\"[::]:8443\"]\n[link.streams.library-db]\nto = \"127.0.0.1:5432\"\nsites = [\"osaka\"]\n[sites.osaka]\ngateways = [\"gw:1\"]\nstreams = {{ files = \"127.0.0.1:873\" }}\n"
+    );
+    let settings = minato(&text).unwrap();
+    let (name, offer) = settings.link.streams.first_key_value().unwrap();
+    assert_eq!((name.as_str(), offer.connections), ("library-db", 100));
+    assert_eq!(offer.sites, [site("osaka")]);
+    assert_eq!(offer.to, "127.0.0.1:5432".parse().unwrap());
+    let streams = &settings.sites[&site("osaka")].streams;
+    let (name, at) = streams.first_key_value().unwrap();
+    assert_eq!((name.as_str(), at.port()), ("files", 873));
+    for (wrong, right, problem) in [
+        ("to = \"127.0.0.1:5432\"\n", "", "needs `to`"),
+        ("sites = [\"osaka\"]\n", "", "needs `sites`"),
+        (
+            "sites = [\"osaka\"]",
+            "sites = [\"kyoto\"]",
+            "kyoto, which is no peer",
+        ),
+        ("listen = [\"[::]:8443\"]\n", "", "needs `listen`"),
+        ("127.0.0.1:873", "127.0.0.1:7070", "is the admin's already"),
+        ("127.0.0.1:873", "127.0.0.1:20000", "lies in [agent] ports"),
+        ("to = ", "connections = 0\nto = ", "from 1 to 10000"),
+        ("library-db", "Library", "is not a name"),
+    ] {
+        let problems = minato(&text.replace(wrong, right)).unwrap_err();
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(
+            texts.iter().any(|it| it.contains(problem)),
+            "{problem}: {texts:?}"
+        );
+    }
+}
+
+#[test]
 fn a_service_has_an_order_of_sites() {
     let text = "command = [\"a\"]\nsites = [\"tokyo\", \"osaka\"]\nstandby = \"active\"\nfailback = \"ask\"\n[at.osaka]\nreplicas = 1\n";
     let service = library(text).unwrap();
@@ -100,6 +136,17 @@ fn a_service_has_an_order_of_sites() {
         (sites.place(&site("osaka")), sites.place(&site("kyoto"))),
         (Some(1), None)
     );
+}
+
+#[test]
+fn targets_are_the_files_or_what_is_asked_of_every_service() {
+    let read = |more: &str| {
+        let text = format!("command = [\"a\"]\nsites = [\"tokyo\"]\n{more}");
+        let targets = library(&text).unwrap().sites.unwrap().targets;
+        (targets.rto.as_secs(), targets.rpo.as_secs())
+    };
+    assert_eq!(read(""), (300, 86_400));
+    assert_eq!(read("rto = \"20s\"\nrpo = \"1h\"\n"), (20, 3_600));
 }
 
 #[test]
@@ -146,6 +193,8 @@ fn what_is_wrong_with_an_order_says_what_to_do() {
             "sites = [\"a\"]\nstandby = \"active\"\n[switch]\nsync = \"copy\"",
             "only the site that has the data",
         ),
+        ("rto = \"5m\"", "says nothing without `sites`"),
+        ("sites = [\"a\"]\nrpo = \"0s\"", "from 1s to"),
     ] {
         let problems = library(&format!("command = [\"a\"]\n{text}\n")).unwrap_err();
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();

@@ -8,12 +8,13 @@ use super::settle;
 use super::state::{Seen, Shared, known};
 use super::status::Sources;
 use super::{
-    change, entrance, events, nodes, operations, rebalance, release, restored, switches, upgrade,
+    change, entrance, events, nodes, operations, rebalance, recovery, release, restored, sites,
+    switches, upgrade,
 };
 use crate::LeaderRecord;
 use crate::api::{
-    AccessLines, ConfigStatus, Dependencies, DependencyStatus, LogLines, RouteTest, ServiceStatus,
-    Settled, Status, StoreStatus,
+    AccessLines, ConfigStatus, Dependencies, DependencyStatus, GatherStatus, LogLines, RouteTest,
+    ServiceStatus, Settled, Status, StoreStatus,
 };
 use crate::claim::Gone;
 use crate::clock;
@@ -35,6 +36,8 @@ use std::time::Duration;
 const ANSWER: Duration = Duration::from_secs(15);
 /// Lines of a log without `lines`, and at most.
 const LOG_LINES: (usize, usize) = (200, 10_000);
+/// How long an answer waits for what is fetched from another site.
+const GATHER: Duration = Duration::from_secs(10);
 /// Bytes of a URL to test.
 const URL: usize = 8 << 10;
 /// Events on the page.
@@ -91,6 +94,9 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/entrance", get(entrance::status))
         .route("/v1/entrance/drain", post(entrance::drain))
         .route("/v1/entrance/names/{name}", post(entrance::publish))
+        .route("/v1/sites", get(sites::show))
+        .route("/v1/sites/report", get(recovery::show))
+        .route("/v1/sites/{site}/release", post(sites::release))
         .route("/v1/upgrade", get(upgrade::status).post(upgrade::begin))
         .route("/v1/events", get(events::list))
         .route("/v1/logs/{name}", get(logs))
@@ -231,6 +237,9 @@ struct AccessAsked {
     site: Option<String>,
     #[serde(default)]
     lines: Option<usize>,
+    /// Fetch what is missing first.
+    #[serde(default)]
+    gather: bool,
 }
 
 async fn access(
@@ -245,6 +254,10 @@ async fn access(
     let service = ServiceName::parse(&name).map_err(|it| Refusal::bad(it.to_string()))?;
     let site = asked.site.as_deref().map(SiteId::parse).transpose();
     let site = site.map_err(|it| Refusal::bad(it.to_string()))?;
+    let gathered = match &site {
+        Some(site) if asked.gather => gathered(&shared, &service, site).await,
+        _ => None,
+    };
     let view = Arc::clone(&shared.admin.view);
     // Files are read, which blocks.
     let lines =
@@ -256,7 +269,22 @@ async fn access(
         service: name,
         site: asked.site,
         lines,
+        gathered,
     }))
+}
+
+/// What fetching it came to; it goes on where it takes longer than an answer may.
+async fn gathered(shared: &Shared, service: &ServiceName, site: &SiteId) -> Option<GatherStatus> {
+    let done = shared.admin.view.gather(service, site)?;
+    match tokio::time::timeout(GATHER, done).await {
+        Ok(Ok(status)) => Some(status),
+        Ok(Err(_)) | Err(_) => Some(GatherStatus {
+            site: site.to_string(),
+            at_ms: clock::wall().0,
+            is_under_way: true,
+            ..GatherStatus::default()
+        }),
+    }
 }
 
 async fn dependencies(State(shared): State<Shared>) -> Json<Dependencies> {
@@ -308,6 +336,10 @@ async fn scrape(State(shared): State<Shared>) -> Response {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
+    if let Some(seen) = &seen {
+        text.push_str(&sites::metrics(&seen.observed.world));
+        text.push_str(&recovery::metrics(&seen.observed.world, clock::wall()));
+    }
     let leader = leader(&shared).await;
     text.push_str(&metrics::text(&Numbers {
         version: &admin.about.version,
@@ -356,7 +388,7 @@ async fn overview(shared: &Shared) -> Status {
     let folder = Arc::clone(&admin.folder.borrow());
     let (traffic, endpoints) = (admin.view.traffic(), admin.view.endpoints());
     let looked = shared.look().await;
-    let (services, mut alarms, open, revision, trouble) = match &looked {
+    let (services, mut alarms, open, observers, revision, trouble) = match &looked {
         Ok(Seen { observed, stale }) => {
             let sources = Sources::new(&observed.world, &traffic, &endpoints, now);
             let losses = nodes::losses(&observed.world);
@@ -374,16 +406,22 @@ async fn overview(shared: &Shared) -> Status {
                 .chain(notes)
                 .chain(observed.oddities())
                 .chain(minato_control::mirror::conflicts(&observed.world))
+                .chain(sites::disputes(&observed.world))
+                .chain(recovery::alarms(&observed.world, now))
                 .collect();
             (
                 sources.services(),
                 alarms,
                 operations::open(&observed.world),
+                sites::observers(&observed.world),
                 observed.revision.0,
                 stale.clone(),
             )
         }
-        Err(why) => (Vec::new(), Vec::new(), Vec::new(), 0, Some(why.clone())),
+        Err(why) => {
+            let why = Some(why.clone());
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), 0, why)
+        }
     };
     alarms.extend(operations::alarms(&open));
     alarms.extend(dependency_alarms(&admin.view.dependencies()));
@@ -422,6 +460,7 @@ async fn overview(shared: &Shared) -> Status {
         entrance: Some(admin.view.entrance())
             .filter(|it| !(it.asked_at.is_empty() && it.reason.is_empty() && it.names.is_empty())),
         links: admin.view.links(),
+        observers,
         shares: admin.view.shares(),
     }
 }

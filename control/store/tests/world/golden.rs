@@ -61,6 +61,25 @@ fn a_golden_mirror_and_order_mean_what_they_say() {
 }
 
 #[test]
+fn golden_links_and_recoveries_mean_what_they_say() {
+    let world = golden_world().world;
+    let osaka = SiteId::parse("osaka").unwrap();
+    let link = &world.links[&(osaka, gateway())].value;
+    assert_eq!(
+        (link.up, link.delay_us, link.bandwidth),
+        (false, Some(30_912), Some(12_500_000))
+    );
+    let log = &world.recoveries[&(service("library"), gateway())].value;
+    let first: Vec<_> = log
+        .events
+        .iter()
+        .map(|it| (it.kind.is_proof(), it.first_ms))
+        .collect();
+    assert_eq!(first, [(true, Some(3_350)), (true, Some(410))]);
+    assert_eq!(log.events[1].data_age_ms, Some(2_000));
+}
+
+#[test]
 fn golden_services_mean_what_they_say() {
     let world = golden_world().world;
     let record = &world.services[&service("library")];

@@ -99,6 +99,18 @@ fn documents() -> Vec<(&'static str, Key)> {
         ("sync.json", Key::Sync(service("library"))),
         ("held.json", Key::Held(gateway(), service("library"))),
         ("operation.json", Key::Operation(OperationId(12))),
+        (
+            "link.json",
+            Key::Link(gateway(), SiteId::parse("osaka").unwrap()),
+        ),
+        (
+            "recovery.json",
+            Key::Recovery(gateway(), service("library")),
+        ),
+        (
+            "release.json",
+            Key::Release(SiteId::parse("osaka").unwrap(), service("library")),
+        ),
     ]
 }
 
@@ -134,6 +146,9 @@ fn count(world: &World) -> usize {
         + world.syncs.len()
         + world.held.len()
         + world.operations.len()
+        + world.links.len()
+        + world.releases.len()
+        + world.recoveries.len()
 }
 
 fn gone(key: &Key, revision: u64) -> Event {

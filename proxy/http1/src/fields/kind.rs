@@ -24,7 +24,8 @@ pub enum Kind {
     Host,
     /// Keep-Alive
     KeepAlive,
-    /// Minato-Hops, which only a link between sites may carry, and which says it anew.
+    /// Minato-Hops, which only a link between sites may carry, and which says it anew. In an answer 0 says that no instance has had the
+    /// request.
     MinatoHops,
     /// Proxy, which CGI hands on as `HTTP_PROXY`.
     Proxy,

@@ -25,7 +25,7 @@ pub enum Persistence {
 }
 
 /// Fields that stay behind, whatever they say: they end here, or are written anew.
-const LEFT: Kinds = HOP_BY_HOP.and(Kinds::of(&[Kind::ContentLength]));
+const LEFT: Kinds = HOP_BY_HOP.and(Kinds::of(&[Kind::ContentLength, Kind::MinatoHops]));
 
 impl ResponseHead {
     /// What a client receives beside the status, as calls of `emit(name, value)` in order: the fields that go on, as they

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Bytes that are read from the end of one segment for its last lines.
 const TAIL: u64 = 4 << 20;
 /// Entries of one folder that are looked at.
-const MOST: usize = 10_000;
+pub(super) const MOST: usize = 10_000;
 
 /// One folder of access logs.
 #[derive(Debug, Clone)]
@@ -148,7 +148,7 @@ impl Archive {
         Ok(found.split_off(found.len().saturating_sub(lines)))
     }
 
-    fn of_other(
+    pub(super) fn of_other(
         &self,
         (site, gateway): &(SiteId, String),
         service: &ServiceName,
@@ -196,7 +196,7 @@ fn time(line: &str) -> u64 {
 }
 
 /// What can be part of a path, and nothing above it.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let fits = |it: u8| it.is_ascii_alphanumeric() || it == b'-';
     (1..=80).contains(&text.len()) && text.bytes().all(fits)
 }
@@ -216,7 +216,7 @@ fn read(path: &Path, from: u64, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn names(folder: &Path) -> io::Result<Vec<String>> {
+pub(super) fn names(folder: &Path) -> io::Result<Vec<String>> {
     let listing = match fs::read_dir(folder) {
         Ok(it) => it,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -232,7 +232,7 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
     Ok(found)
 }
 
-fn segments(folder: &Path) -> io::Result<Vec<Segment>> {
+pub(super) fn segments(folder: &Path) -> io::Result<Vec<Segment>> {
     let mut found = Vec::new();
     for file in names(folder)? {
         let Some(name) = file.strip_suffix(".log").filter(|it| is_name(it)) else {

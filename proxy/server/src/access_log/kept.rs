@@ -122,8 +122,11 @@ impl Kept {
                 Ok(())
             }
             Err(error) => {
-                // Half a line must not stay; where even that fails the next is a file of its own.
-                if file.set_len(current.length).is_err() {
+                // Half a line must not stay. Somebody may have copied it already, so that nothing else may stand in its place: the next
+                // is a file of its own.
+                let grew = file.metadata().map_or(true, |it| it.len() > current.length);
+                if grew {
+                    let _ = file.set_len(current.length);
                     current.length = SEGMENT;
                 }
                 Err(error)

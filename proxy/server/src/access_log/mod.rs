@@ -6,9 +6,11 @@
 //! Lines go to standard output, are kept on disk by service ([`kept`], [`archive`]), or both.
 
 mod archive;
+mod gathered;
 mod kept;
 
 pub use archive::{Archive, Segment};
+pub use gathered::Missing;
 pub use kept::KeptLog;
 
 use crate::clock;

@@ -17,7 +17,7 @@ retries = 9
         text,
         &[
             ":2: service.library.replicas: must be at least 1, got 0; to stop serving type `minato drain`, to change the number for a while `minato scale`, to end the service delete its file",
-            ":3: service.library.intervall: unknown key; known here: command, image, endpoints, port, replicas, routes, route, health, protocol, tls, limits, timeouts, retries, nodes, update, depends_on, env, directory, stop, network, pull, init, user, secrets, volumes, resources, sites, standby, failover, failback, at, switch",
+            ":3: service.library.intervall: unknown key; known here: command, image, endpoints, port, replicas, routes, route, health, protocol, tls, limits, timeouts, retries, nodes, update, depends_on, env, directory, stop, network, pull, init, user, secrets, volumes, resources, sites, standby, failover, failback, rto, rpo, at, switch",
             ":4: service.library.routes[0]: no request can match \"Example.org\": hosts are matched in lower case; write `example.org`",
             ":4: service.library.routes[1]: no request can match \"example.org//a\": no segment may be empty; write `example.org/a`",
             ":5: service.library.health.intervl: unknown key; did you mean `interval`?",

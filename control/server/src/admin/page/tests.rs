@@ -60,6 +60,7 @@ fn status(services: Vec<ServiceStatus>) -> Status {
         operations: Vec::new(),
         draining: Vec::new(),
         links: Vec::new(),
+        observers: Vec::new(),
         shares: Vec::new(),
         entrance: None,
     }
