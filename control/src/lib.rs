@@ -17,6 +17,7 @@ mod node;
 mod node_clock;
 mod node_version;
 pub mod operation;
+mod order;
 mod plan;
 mod recovery;
 pub mod relay;

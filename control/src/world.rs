@@ -13,8 +13,7 @@ use minato_config::{
 use minato_health::recovery::RecoveryLog;
 use minato_health::{
     GatewayAlive, Instance, LinkReport, NodeAlive, NodeDrain, NodeInfo, NodeLoad, NodeReach,
-    NodeUsage,
-    ServiceLoad, VerdictReport,
+    NodeUsage, ServiceLoad, VerdictReport,
 };
 use std::collections::{BTreeMap, BTreeSet};
 

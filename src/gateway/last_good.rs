@@ -3,9 +3,7 @@
 use super::member::Past;
 use super::wanted::{Use, Wanted};
 use anyhow::Context as _;
-use minato_config::{
-    Generation, OrderRecord, Run, ServiceName, ServiceRecord, SiteId, SlotIndex,
-};
+use minato_config::{Generation, OrderRecord, Run, ServiceName, ServiceRecord, SiteId, SlotIndex};
 use minato_health::Verdict;
 use minato_health::site::Memory;
 use minato_proxy::{Endpoint, EndpointId};

@@ -330,6 +330,7 @@ mod tests {
                 now: Timestamp(0),
                 services: BTreeMap::new(),
                 sees: BTreeMap::from([(site("osaka"), osaka)]),
+                follows_orders: true,
             }))
         };
         let osaka = site("osaka");

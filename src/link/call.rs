@@ -162,11 +162,7 @@ impl Call {
         Err(refused(status, &body))
     }
 
-    async fn get(
-        &mut self,
-        path: &str,
-        most: usize,
-    ) -> Result<(StatusCode, bytes::Bytes), String> {
+    async fn get(&mut self, path: &str, most: usize) -> Result<(StatusCode, bytes::Bytes), String> {
         self.send(Method::GET, path, Vec::new(), most).await
     }
 
@@ -267,6 +263,8 @@ mod tests {
                 version: version.to_owned(),
                 now: minato_config::Timestamp(0),
                 services: std::collections::BTreeMap::new(),
+                sees: std::collections::BTreeMap::new(),
+                follows_orders: true,
             };
             let why = checked(state).err().unwrap_or_default();
             assert_eq!(why.is_empty(), expected.is_empty(), "{why}");

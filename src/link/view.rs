@@ -347,11 +347,14 @@ mod tests {
                 version: format!("9.0.{round}"),
                 now: Timestamp(0),
                 services: BTreeMap::new(),
+                sees: BTreeMap::new(),
+                follows_orders: true,
             };
             let sight = Sight {
                 heard: Heard::Up(Arc::new(state)),
                 delay: None,
                 loss: 0.0,
+                bandwidth: None,
                 clock_off_ms: i64::from(round % 2) * 10_000,
             };
             let at = Timestamp(u64::from(round) * 500);
@@ -376,6 +379,7 @@ mod tests {
                 now: Timestamp(0),
                 services: BTreeMap::new(),
                 sees: BTreeMap::new(),
+                follows_orders: true,
             }))
         } else {
             Heard::Down(format!("cut at {since}"))
@@ -390,7 +394,9 @@ mod tests {
             },
             since: Timestamp(since),
             version: "1".to_owned(),
-            is_clock_told: false,
+            is_clock_off: false,
+            version_told: None,
+            clock_told: None,
         }
     }
 

@@ -46,6 +46,7 @@ impl Place {
             failback: Consent::Ask,
             sync: None,
             at: BTreeMap::new(),
+            targets: minato_config::Targets::default(),
             base: None,
         }));
         let record = minato_config::ServiceRecord {

@@ -268,7 +268,9 @@ impl Moving {
                         break;
                     }
                 }
-                shared.change(|state| drop(state.under_way.remove(&(service, "copy"))));
+                shared.change(|state| {
+                    state.under_way.remove(&(service, "copy"));
+                });
             });
         }
     }

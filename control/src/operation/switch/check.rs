@@ -288,7 +288,9 @@ fn update(facts: &Facts<'_>, service: &ServiceName) -> Check {
             unmet("update", format!("an update is under way here: {text}"))
         }
         RolloutStanding::Asked => unmet("update", "an update has just been asked for here"),
-        RolloutStanding::Whole => met("update", "none under way here"),
+        RolloutStanding::Whole | RolloutStanding::Unchanged(_) => {
+            met("update", "none under way here")
+        }
         RolloutStanding::Failed { .. } => {
             met("update", "the last one failed, the old version runs")
         }

@@ -222,6 +222,7 @@ fn states(wanted: u32) -> Vec<LinkState> {
             .map(|(text, wanted)| (name(text), shared(wanted)))
             .into(),
         follows_orders: true,
+        sees: BTreeMap::new(),
     }]
 }
 
