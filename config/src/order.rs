@@ -100,6 +100,7 @@ mod tests {
             failback: Consent::Auto,
             sync: None,
             at: BTreeMap::new(),
+            targets: crate::Targets::default(),
             base: None,
         };
         let order = ["tokyo", "osaka", "kyoto"];

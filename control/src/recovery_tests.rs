@@ -37,6 +37,7 @@ fn world(edit: impl Fn(&mut Sites), logs: &[Vec<Recovery>]) -> World {
         standby: Standby::Warm,
         failover: Consent::Auto,
         failback: Consent::Auto,
+        sync: None,
         at: BTreeMap::new(),
         targets: Targets::default(),
         base: None,

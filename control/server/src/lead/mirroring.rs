@@ -263,10 +263,12 @@ pub(super) fn transaction(
 
 #[cfg(test)]
 mod tests {
+    use super::super::peers::{Answering, PeerAnswer, PeerCall, Pulling, States};
     use super::*;
     use minato_config::{ServiceRecord, Source, parse_service};
     use minato_control::Stored;
     use minato_control::mirror::MirrorRecord;
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     fn site(name: &str) -> SiteId {
@@ -333,13 +335,37 @@ mod tests {
         assert_eq!((of("kyoto"), of("tokyo")), (37, 1));
     }
 
-    /// A peer whose store is away.
+    /// A peer that answers this each time; `None`: never.
     #[derive(Debug)]
-    struct Mute;
+    struct Fixed(Option<Pulled>);
 
-    impl PeerServices for Mute {
+    impl PeerServices for Fixed {
         fn pull<'a>(&'a self, _site: &'a SiteId, _known: Option<&'a str>) -> Pulling<'a> {
-            Box::pin(async { Ok(Pulled::Unable("its store is away".to_owned())) })
+            match self.0.clone() {
+                Some(pulled) => Box::pin(async { Ok(pulled) }),
+                None => Box::pin(std::future::pending()),
+            }
+        }
+
+        fn states<'a>(&'a self, _site: &'a SiteId) -> Answering<'a, States> {
+            Box::pin(async { Err("not asked for".to_owned()) })
+        }
+
+        fn tell<'a>(
+            &'a self,
+            _site: &'a SiteId,
+            _path: &'a str,
+            _body: Vec<u8>,
+        ) -> Answering<'a, Result<(), String>> {
+            Box::pin(async { Err("not asked for".to_owned()) })
+        }
+
+        fn call<'a>(
+            &'a self,
+            _site: &'a SiteId,
+            _call: &'a PeerCall,
+        ) -> Answering<'a, Result<PeerAnswer, String>> {
+            Box::pin(async { Err("not asked for".to_owned()) })
         }
     }
 
@@ -347,7 +373,7 @@ mod tests {
     async fn a_peer_whose_store_is_away_is_not_taken_for_gone() {
         let peers = Peers {
             sites: BTreeSet::from([site("tokyo")]),
-            way: Arc::new(Mute),
+            way: Arc::new(Fixed(Some(Pulled::Unable("its store is away".to_owned())))),
         };
         let mut mirroring = Mirroring::begin(Some(&peers));
         let patience = Duration::from_secs(30);
@@ -359,21 +385,11 @@ mod tests {
         assert!(heard[&site("tokyo")].services.is_none(), "{heard:?}");
     }
 
-    /// A peer that never answers.
-    #[derive(Debug)]
-    struct Silent;
-
-    impl PeerServices for Silent {
-        fn pull<'a>(&'a self, _site: &'a SiteId, _known: Option<&'a str>) -> Pulling<'a> {
-            Box::pin(std::future::pending())
-        }
-    }
-
     #[tokio::test]
     async fn a_new_leader_gives_a_peer_thirteen_seconds_to_be_heard() {
         let peers = Peers {
             sites: BTreeSet::from([site("tokyo")]),
-            way: Arc::new(Silent),
+            way: Arc::new(Fixed(None)),
         };
         let elected = Instant::now();
         let mirroring = Mirroring::begin(Some(&peers));

@@ -57,6 +57,7 @@ fn record(text: &str, order: &[&str]) -> ServiceRecord {
                 failback: Consent::Auto,
                 sync: None,
                 at: BTreeMap::new(),
+                targets: minato_config::Targets::default(),
                 base: None,
             })),
         },
