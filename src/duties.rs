@@ -72,6 +72,7 @@ pub(crate) struct Charge {
 /// Duties that were taken up.
 pub(crate) struct Duties {
     store: SiteStore,
+    guard: Arc<Guard>,
     journal: Arc<Journal>,
     events: mpsc::Sender<Event>,
     stop: watch::Sender<bool>,
@@ -85,6 +86,8 @@ pub(crate) enum Failed {
     Agent(anyhow::Result<()>),
     /// Any other part, which never ends by itself.
     Part(Option<JoinError>),
+    /// None: the store is another one than these duties began with, and is good. Others are to be taken up with it.
+    Renewed,
 }
 
 impl Duties {
@@ -184,6 +187,7 @@ impl Duties {
         });
         Ok(Self {
             store,
+            guard,
             journal,
             events,
             stop,
@@ -191,6 +195,11 @@ impl Duties {
             agent,
             agent_stop,
         })
+    }
+
+    /// The store, as it is.
+    pub(crate) fn shared(&self) -> SharedStore {
+        self.store.shared()
     }
 
     /// Where events go. To be dropped before the duties are laid down.
@@ -203,6 +212,7 @@ impl Duties {
         tokio::select! {
             ended = join(&mut self.agent) => Failed::Agent(ended),
             Some(ended) = self.parts.join_next() => Failed::Part(ended.err()),
+            () = self.guard.renewed() => Failed::Renewed,
         }
     }
 
@@ -387,6 +397,7 @@ impl Failed {
             Self::Agent(ended) => ended,
             Self::Part(cause) => Err(cause.map_or_else(|| anyhow!("ended"), anyhow::Error::new))
                 .context("a part of minato that should go on has ended; start minato again, and report this as a bug"),
+            Self::Renewed => Ok(()),
         }
     }
 }

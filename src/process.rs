@@ -8,7 +8,7 @@ mod replaced;
 use crate::asked::{Asked, Wish};
 use crate::clock;
 use crate::compose::{self, Parts};
-use crate::copying::{Order, Patience};
+use crate::copying::{Copy, Order, Patience};
 use crate::duties::{Charge, Duties, Failed};
 use crate::gateway::LastGood;
 use crate::listeners::{Listeners, Role};
@@ -24,7 +24,6 @@ use minato_control::{Event, EventKind};
 use minato_control_agent::Stop;
 use minato_control_entrance::Answering;
 use minato_control_server::api::UpgradeState;
-use minato_control_store::Copied;
 use minato_proxy_server::Gateway;
 use replaced::Outcome;
 use std::net::TcpListener;
@@ -135,7 +134,7 @@ impl<'a> Process<'a> {
         };
         let duties = self.take_up(store, LastGood::default()).await?;
         self.announce(&duties, "serves");
-        self.announce_copy(&duties, copied.as_ref());
+        self.announce_copy(&duties, copied);
         self.supervisor.ready(&self.status());
         self.live(duties, serving).await
     }
@@ -158,7 +157,7 @@ impl<'a> Process<'a> {
         let (settings, node) = (&self.charge.settings, &self.charge.node);
         let (store, copied) = open(settings, node, Patience::Short).await?;
         let duties = self.take_up(store, saved).await?;
-        self.announce_copy(&duties, copied.as_ref());
+        self.announce_copy(&duties, copied);
         Ok((self, duties))
     }
 
@@ -268,7 +267,13 @@ impl<'a> Process<'a> {
                     Wish::Upgrade => self.by_signal(),
                 },
                 wanted = self.wishes.recv() => wanted,
-                failed = duties.failed() => return Ok((End::Failed(failed), Some(duties))),
+                failed = duties.failed() => match failed {
+                    Failed::Renewed => {
+                        duties = self.begin_anew(duties).await?;
+                        continue;
+                    }
+                    failed => return Ok((End::Failed(failed), Some(duties))),
+                },
                 () = ended(&mut self.health) => return Ok((End::Health, Some(duties))),
             };
             let Some(wanted) = wanted else { continue };
@@ -278,6 +283,20 @@ impl<'a> Process<'a> {
                 Outcome::Failed(duties) => duties,
             };
         }
+    }
+
+    /// The store was restored and is confirmed: what these duties believe of it is worth nothing, and others are taken up. Instances and
+    /// requests do not notice.
+    async fn begin_anew(&self, duties: Duties) -> anyhow::Result<Duties> {
+        let text = "the store is not the one that this process began with, and is good: the process begins anew with it, instances go on";
+        tell(&duties, Event::info(clock::wall(), EventKind::Store, text));
+        if let Err(error) = duties.lay_down(&self.charge, Stop::LeaveInstances).await {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "the agent did not end well");
+        }
+        let settings = &self.charge.settings;
+        let saved = LastGood::load(&settings.data);
+        self.take_up(SiteStore::open(settings)?, saved).await
     }
 
     async fn end_health(&mut self) {
@@ -299,18 +318,18 @@ impl<'a> Process<'a> {
         );
     }
 
-    fn announce_copy(&self, duties: &Duties, copied: Option<&Copied>) {
-        let Some(Copied { keys, changes, era }) = copied else {
+    fn announce_copy(&self, duties: &Duties, copied: Option<Copy>) {
+        let Some(copied) = copied.map(Copy::in_use) else {
             return;
         };
         let to = site_store::name(&self.charge.settings);
-        let message = format!(
-            "the store was copied to {to}, which is in use from now on: {keys} keys ({changes} changes), era {era}"
-        );
+        let message =
+            format!("the store was copied to {to}, which is in use from now on: {copied}");
         tell(
             duties,
             Event::info(clock::wall(), EventKind::Store, message),
         );
+        self.charge.upgrade.tell_copied(copied);
     }
 
     /// `http://127.0.0.1:8080, https://127.0.0.1:8443; status page http://127.0.0.1:7070/`
@@ -331,7 +350,7 @@ async fn open(
     settings: &Settings,
     node: &NodeId,
     patience: Patience,
-) -> anyhow::Result<(SiteStore, Option<Copied>)> {
+) -> anyhow::Result<(SiteStore, Option<Copy>)> {
     let store = SiteStore::open(settings)?;
     let copied = match Order::read(&settings.data)? {
         Some(order) => order.carry_out(settings, node, &store, patience).await?,

@@ -10,7 +10,7 @@ use crate::process::Process;
 use crate::supervisor;
 use crate::upgrade::{Draining, Inheritance};
 use minato_config::Settings;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,6 +31,13 @@ pub(crate) struct RunArgs {
     take_over: bool,
 }
 
+impl RunArgs {
+    /// The settings file as it was named.
+    pub(crate) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+}
+
 /// Runs until told to stop. Exit 1 where it cannot begin or go on, 3 where the settings are refused.
 pub(crate) fn main(args: &RunArgs) -> ExitCode {
     tracing_subscriber::fmt()
@@ -42,7 +49,7 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
-    let settings = match minato_config_files::read_or_default(args.config.as_deref()) {
+    let settings = match minato_config_files::read_or_default(args.config()) {
         Ok(settings) => settings,
         Err(problems) => {
             for problem in &problems {

@@ -6,15 +6,17 @@ use super::upgrade::{self, UpgradeArgs};
 use crate::cli::Global;
 use crate::client::Client;
 use crate::compose::node_id;
-use crate::copying::{self, Order, Patience};
+use crate::copying::{self, Copy, Order, Patience};
 use crate::site_store::{self, SiteStore};
 use anyhow::{Context as _, bail};
 use minato_config::Settings;
 use minato_control::{Meta, StoreState};
 use minato_control_server::LeaderRecord;
-use minato_control_server::api::{ChangeAnswer, ConfirmRequest, RestoredStatus, Status};
+use minato_control_server::api::{
+    ChangeAnswer, ConfirmRequest, CopiedStatus, RestoredStatus, Status,
+};
 use minato_control_store::keys::{Key, Keys};
-use minato_control_store::{Copied, Etcd, EtcdOptions, Observed, Store as _, is_fit};
+use minato_control_store::{Etcd, EtcdOptions, Observed, Store as _, is_fit};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,8 +39,9 @@ pub(crate) enum StoreCommand {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 In order: (1) keep the settings file as OLD, and name the new store in minato.toml itself; (2) `minato check`; \
-(3) this command. A minato that runs here is upgraded for it: the old process lets its store go, the new one copies and \
-takes up. Where anything fails, the old one goes on with the old store. The old store stays as it was, marked as left. \
+(3) this command. A minato that runs here is upgraded for it: the old process copies while everything runs, then lets its \
+store go; the new one copies what changed since and takes up. For that pause, which is printed, nothing is ordered; requests \
+are served. Where anything fails, the old one goes on with the old store. The old store stays as it was, marked as left. \
 Exit: 0 copied and in use, 1 failed, 3 refused.")]
 pub(crate) struct CopyArgs {
     /// Settings file that names the store of before.
@@ -118,22 +121,34 @@ async fn copy(args: &CopyArgs, client: &Client, global: &Global) -> anyhow::Resu
     let order = Order::new(from, &new);
     order.write(&new.data)?;
     let done = match running {
-        Some(_) => upgrade::run(&UpgradeArgs::default(), client, global)
+        Some(_) => upgrade::perform(&UpgradeArgs::default(), client, global)
             .await
-            .and_then(|code| match Order::read(&new.data)? {
-                None => Ok(code),
+            .and_then(|after| match Order::read(&new.data)? {
+                None => Ok(after.copied),
                 Some(_) => bail!(
                     "the process that took over has not copied; is {} its settings file?",
                     args_file(args)
                 ),
             }),
-        None => offline(&order, &new, &keys, global).await,
+        None => offline(&order, &new, global).await,
     };
-    if let Err(error) = done {
-        Order::remove(&new.data);
-        return Err(error.context(format!("{old_name} is still the store in use")));
-    }
+    let copied = match done {
+        Ok(copied) => copied,
+        Err(error) => {
+            Order::remove(&new.data);
+            let now = client.get::<Status>("/v1/status").await;
+            return Err(match now.is_ok_and(|it| it.store.path == new_name) {
+                true => error.context(format!(
+                    "{new_name} is the store in use, by the process of before: `minato upgrade` when that is mended"
+                )),
+                false => error.context(format!("{old_name} is still the store in use")),
+            });
+        }
+    };
     if !global.json {
+        if let Some(copied) = copied {
+            print(&format!("copied {copied}\n"))?;
+        }
         print(&format!(
             "{}: {new_name} is the store in use; {old_name} stays as it was and says so\n",
             paint("done", Tone::Good)
@@ -192,32 +207,20 @@ fn prepare(args: &CopyArgs) -> anyhow::Result<(Settings, Settings, PathBuf)> {
 async fn offline(
     order: &Order,
     new: &Settings,
-    keys: &Keys,
     global: &Global,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<Option<CopiedStatus>> {
     let target = SiteStore::open(new)?;
     let copied = order
         .carry_out(new, &node_id(new)?, &target, Patience::Short)
         .await;
     target.close().await;
-    let Some(Copied {
-        keys: count,
-        changes,
-        era,
-    }) = copied?
-    else {
+    let Some(copied) = copied?.map(Copy::in_use) else {
         bail!("nothing was copied");
     };
-    let text = if global.json {
-        serde_json::json!({ "keys": count, "changes": changes, "era": era }).to_string()
-    } else {
-        format!(
-            "{count} keys under {} ({changes} changes), era {era}",
-            keys.root()
-        )
-    };
-    print(&format!("{text}\n"))?;
-    Ok(ExitCode::SUCCESS)
+    if global.json {
+        print(&format!("{}\n", serde_json::to_string(&copied)?))?;
+    }
+    Ok(Some(copied))
 }
 
 async fn check(args: &CheckArgs, client: &Client, global: &Global) -> anyhow::Result<ExitCode> {

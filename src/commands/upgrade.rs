@@ -12,8 +12,8 @@ use std::time::Duration;
 
 /// How often it looks how far it is.
 const LOOK: Duration = Duration::from_millis(50);
-/// The two silences that are waited for, and some.
-const LIMIT: Duration = Duration::from_secs(75);
+/// The two silences that are waited for, the time for a store to be copied ahead, and some.
+const LIMIT: Duration = Duration::from_secs(135);
 /// One look: while nobody answers, the question waits in the listener that both processes have.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -36,6 +36,16 @@ pub(crate) async fn run(
     client: &Client,
     global: &Global,
 ) -> anyhow::Result<ExitCode> {
+    perform(args, client, global).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the process that took over says. The error is that the old one goes on.
+pub(super) async fn perform(
+    args: &UpgradeArgs,
+    client: &Client,
+    global: &Global,
+) -> anyhow::Result<UpgradeStatus> {
     let binary = args.binary.as_ref().map(|it| {
         let path = std::path::absolute(it);
         path.with_context(|| format!("{} has no absolute path", it.display()))
@@ -56,7 +66,7 @@ pub(crate) async fn run(
     if global.json {
         let text = serde_json::json!({ "before": before.pid, "after": after });
         print(&format!("{text}\n"))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(after);
     }
     print(&format!(
         "{}: minato {} runs as process {}, after {:.2} s\n",
@@ -72,7 +82,7 @@ pub(crate) async fn run(
             pids.join(", ")
         ))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(after)
 }
 
 /// Until another process answers that it has taken over.

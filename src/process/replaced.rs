@@ -2,16 +2,18 @@
 
 use super::{Process, tell};
 use crate::clock;
-use crate::copying::Order;
+use crate::copying::{self, Order};
 use crate::duties::Duties;
 use crate::gateway::LastGood;
 use crate::secure::Secure;
 use crate::serving::{HAND_OVER, Serving};
-use crate::site_store::SiteStore;
+use crate::site_store::{self, SiteStore};
 use crate::upgrade::{Estate, Inheritor, Successor, Wanted};
+use minato_config::Settings;
 use minato_control::{Event, EventKind};
 use minato_control_agent::Stop;
 use minato_control_server::api::{UpgradeRequest, UpgradeState};
+use minato_control_store::InUse;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -61,6 +63,17 @@ impl Process<'_> {
         };
         let about = format!("{} is to take over (asked by {who})", program.display());
         note(&duties, about);
+        let order = tokio::select! {
+            ahead = copy_ahead(self.args.config(), &self.charge.settings, &duties) => ahead,
+            why = self.asked.stop_wish() => return Ok(Outcome::Stop(duties, why)),
+        };
+        let (order, new) = match order {
+            Ok(found) => found.unzip(),
+            Err(error) => {
+                self.failed(&duties, &error);
+                return Ok(Outcome::Failed(duties));
+            }
+        };
         self.step("the new process starts".to_owned());
         self.supervisor.reloading();
         let successor = match self.raise(&program).await {
@@ -77,6 +90,10 @@ impl Process<'_> {
             "process {pid} is ready and takes over; this one, {own}, serves its connections to their end"
         );
         note(&duties, about);
+        if let Some(Err(error)) = order.map(|it| it.pause(&self.charge.settings.data)) {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "how long the store is not in use will not be told");
+        }
         if let Err(error) = duties.lay_down(&self.charge, Stop::LeaveInstances).await {
             let error = format!("{error:#}");
             tracing::warn!(error, "the agent did not end well");
@@ -92,17 +109,8 @@ impl Process<'_> {
                 Ok(Outcome::TakenOver(by))
             }
             (Err(error), told) => {
-                let data = &self.charge.settings.data;
-                let saved = LastGood::load(data);
-                let store = SiteStore::open(&self.charge.settings)?;
-                // The new process may have left this store for another before it failed.
-                if Order::read(data).is_ok_and(|it| it.is_some()) {
-                    let shared = store.shared();
-                    let reclaimed = minato_control_store::reclaim(&*shared, &self.charge.keys);
-                    if let Err(error) = reclaimed.await {
-                        tracing::warn!(%error, "This store could not be taken back into use; copy again when it answers");
-                    }
-                }
+                let saved = LastGood::load(&self.charge.settings.data);
+                let store = self.store_again(new).await?;
                 let duties = self.take_up(store, saved).await?;
                 self.failed(&duties, &error);
                 Ok(match told {
@@ -111,6 +119,22 @@ impl Process<'_> {
                 })
             }
         }
+    }
+
+    /// The store to go on with, after the new process has failed. `new`: the settings of the store that it was to copy to.
+    async fn store_again(&mut self, new: Option<Settings>) -> anyhow::Result<SiteStore> {
+        let Some(new) = new else {
+            return SiteStore::open(&self.charge.settings);
+        };
+        let (store, which) = copying::settle(&self.charge.settings, &new).await?;
+        if which == InUse::Target {
+            tracing::warn!(
+                store = site_store::name(&new),
+                "The store was copied before the new process failed: this one goes on with the copy"
+            );
+            self.charge.settings.etcd = new.etcd;
+        }
+        Ok(store)
     }
 
     /// Starts the new process. What was started ends where this one is to stop meanwhile.
@@ -209,6 +233,21 @@ impl Process<'_> {
                 .await;
         });
     }
+}
+
+/// Where the store is to change, copies what there is while everything goes on; what is left to do, and the settings that name the
+/// other store. `config`: the settings file of both processes.
+async fn copy_ahead(
+    config: Option<&Path>,
+    old: &Settings,
+    duties: &Duties,
+) -> anyhow::Result<Option<(Order, Settings)>> {
+    let Some(order) = Order::read(&old.data)? else {
+        return Ok(None);
+    };
+    let new = copying::read_for(config)?;
+    let order = order.ahead((old, &duties.shared()), &new).await?;
+    Ok(order.map(|it| (it, new)))
 }
 
 fn note(duties: &Duties, text: String) {

@@ -1,7 +1,7 @@
 //! How far an upgrade of this process is, for who asks; and the wish for one.
 
 use super::draining::{Draining, MOST};
-use minato_control_server::api::{UpgradeRequest, UpgradeState, UpgradeStatus};
+use minato_control_server::api::{CopiedStatus, UpgradeRequest, UpgradeState, UpgradeStatus};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
@@ -19,6 +19,8 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Progress {
     state: Mutex<(UpgradeState, String)>,
+    /// Of the store, when this process took over.
+    copied: Mutex<Option<CopiedStatus>>,
     wishes: mpsc::Sender<Wanted>,
     draining: Arc<Draining>,
 }
@@ -29,6 +31,7 @@ impl Progress {
         let (wishes, wanted) = mpsc::channel(1);
         let this = Self {
             state: Mutex::default(),
+            copied: Mutex::default(),
             wishes,
             draining,
         };
@@ -43,6 +46,7 @@ impl Progress {
             state,
             detail,
             draining: self.draining.pids(),
+            copied: self.copied().clone(),
         }
     }
 
@@ -81,6 +85,15 @@ impl Progress {
 
     pub(crate) fn set(&self, state: UpgradeState, detail: impl Into<String>) {
         *self.state() = (state, detail.into());
+    }
+
+    /// The store was copied before this process took it up.
+    pub(crate) fn tell_copied(&self, copied: CopiedStatus) {
+        *self.copied() = Some(copied);
+    }
+
+    fn copied(&self) -> MutexGuard<'_, Option<CopiedStatus>> {
+        self.copied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, (UpgradeState, String)> {

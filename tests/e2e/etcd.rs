@@ -1,11 +1,11 @@
 //! A site whose store is a real etcd cluster: it fails, is copied to, refuses, and holds what does not belong there.
 
 #[path = "../../control/store/tests/etcd/members.rs"]
-mod members;
+pub(crate) mod members;
 
 use crate::support::clock::{now, until};
 use crate::support::http::get;
-use crate::support::processes::{is_alive, signal};
+use crate::support::processes::{self, is_alive, signal};
 use crate::support::site::{AtStop, Site, text};
 use members::{Members, is_here};
 use rustix::process::Signal;
@@ -221,35 +221,26 @@ fn a_site_moves_to_etcd_and_back_under_load() {
     site.stop_successor(Signal::TERM);
 }
 
-#[test]
-fn a_restored_store_waits_for_a_person_and_nothing_is_stopped() {
+/// A running site, whose store is restored under it into a cluster made with `token`; nobody upgrades or restarts anything.
+fn a_restored_store(token: &str, words: &str) {
     if !is_here() {
         return;
     }
     let mut members = Members::start(1);
     let mut site = site_on(&members);
     site.start();
+    let minato = site.pid();
     site.wait_ok("app", 2);
     members.snapshot();
     scales(&site, 4);
     let pids = site.pids("app");
     let load = site.load();
     load.wait_for(50);
-    members.restore(0, "another");
-    until("the other cluster to show", || {
-        let status = site.json("/v1/status");
-        let detail = status["store"]["detail"].as_str()?;
-        detail.contains("another cluster than before").then_some(())
-    });
-    load.wait_for(50);
-
-    // Started anew, it may go on with that cluster, and knows that it is another one.
-    site.upgrade();
+    members.restore(0, token);
     until("the doubt to show", || {
         let status = site.json("/v1/status");
         let detail = status["store"]["detail"].as_str()?;
-        let said =
-            detail.contains("it is etcd cluster ") && detail.contains("minato store confirm");
+        let said = detail.contains(words) && detail.contains("minato store confirm");
         said.then_some(())
     });
     let shown = site.type_in(&["store", "confirm", "--dry-run"]);
@@ -272,19 +263,49 @@ fn a_restored_store_waits_for_a_person_and_nothing_is_stopped() {
     assert!(!refused.status.success(), "{refused:?}");
     load.wait_for(200);
     assert!(pids.iter().all(|it| is_alive(*it)), "something was stopped");
+    // What dies meanwhile is started again, as while any store is away.
+    signal(pids[3], Signal::KILL);
+    let living = || {
+        let all = processes::of(&site.path(""));
+        let is_instance = |line: &str| line.contains("service.py") && !line.contains(" shim");
+        let instances = all.into_iter().filter(|it| is_instance(&it.1));
+        instances.map(|it| it.0).collect::<Vec<u32>>()
+    };
+    until("a new run of what died", || {
+        let now = living();
+        (now.len() == 4 && !now.contains(&pids[3])).then_some(())
+    });
+    load.wait_for(50);
 
     let confirmed = site.type_in(&["store", "confirm"]);
     assert!(confirmed.contains("in era 1"), "{confirmed}");
+    let began = now();
     // The snapshot knows of two.
     site.wait_ok("app", 2);
-    until("the others to end", || {
-        (pids.iter().filter(|it| is_alive(**it)).count() == 2).then_some(())
-    });
+    until("the others to end", || (living().len() == 2).then_some(()));
     until("the store to be well", || is_healthy(&site).then_some(()));
+    eprintln!(
+        "as the snapshot has it {:.1?} after the word",
+        began.elapsed()
+    );
+    assert!(pids[..2].iter().all(|it| is_alive(*it)), "restarted");
     scales(&site, 3);
     load.wait_for(50);
     load.stop().nothing_failed();
-    site.stop_successor(Signal::TERM);
+    assert_eq!(site.json("/v1/status")["pid"], minato, "another process");
+    site.wait_event("that it began anew", |it| {
+        it.kind == "store" && it.message.contains("begins anew with it")
+    });
+}
+
+#[test]
+fn a_store_restored_in_another_cluster_waits_for_a_person_and_all_goes_on_by_itself() {
+    a_restored_store("another", "it is etcd cluster ");
+}
+
+#[test]
+fn a_store_restored_in_the_same_cluster_waits_for_a_person_and_all_goes_on_by_itself() {
+    a_restored_store("etcd-cluster", "it is at revision ");
 }
 
 #[test]

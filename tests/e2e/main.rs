@@ -32,6 +32,7 @@ mod retries;
 mod rollouts;
 mod scale;
 mod stop;
+mod store_copy;
 mod support;
 mod switches;
 mod tls;

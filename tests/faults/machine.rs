@@ -51,10 +51,15 @@ impl Machine {
 
     /// Where its gateway listens instead; before the first start.
     pub(crate) fn listen_on(&self, address: &str) {
+        self.set(&format!("{}:{HTTP}", self.host.address), address);
+    }
+
+    /// Another text in place of one in its settings, from the next start on.
+    pub(crate) fn set(&self, old: &str, new: &str) {
         let file = self.folder.join("minato.toml");
-        let own = format!("{}:{HTTP}", self.host.address);
         let text = fs::read_to_string(&file).unwrap();
-        fs::write(file, text.replace(&own, address)).unwrap();
+        assert!(text.contains(old), "{old} is not in {text}");
+        fs::write(file, text.replace(old, new)).unwrap();
     }
 
     pub(crate) fn wrap(&mut self, command: &[&str]) {

@@ -12,6 +12,7 @@
 
 mod figures;
 mod history;
+mod line;
 mod machine;
 mod network;
 mod rows;

@@ -5,10 +5,10 @@ use crate::history::{Look, Recorder};
 use crate::machine::Machine;
 use crate::network::{Host, Network};
 use crate::store::Cluster;
-use crate::support::clock::until;
+use crate::support::clock::{pause, until};
 use crate::support::load::{Ask, Load};
 use crate::support::site::python_service;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Everything, in the order in which it ends.
@@ -167,6 +167,19 @@ impl Stage {
         // A keeper names the program that it keeps.
         let is_instance = |line: &String| line.contains("service.py") && !line.contains(" shim");
         all.iter().filter(|(_, line)| is_instance(line)).count()
+    }
+
+    /// What a node that is gone is waited for.
+    pub(crate) fn grace(&self) -> Duration {
+        match self.timers {
+            Timers::Short => Duration::from_secs(1),
+            Timers::Default => Duration::from_secs(10),
+        }
+    }
+
+    /// Lets this much time pass since `began`, while whatever was begun goes on.
+    pub(crate) fn let_pass(began: Instant, length: Duration) {
+        pause(length.saturating_sub(began.elapsed()));
     }
 
     /// Until a lease that nobody keeps alive has ended for everybody, and a little more.

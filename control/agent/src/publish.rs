@@ -34,11 +34,12 @@ pub(crate) async fn publish(
     mut publications: watch::Receiver<Publication>,
     events: mpsc::Sender<Event>,
 ) {
-    let mut written = Written::new();
+    let (mut written, mut seen) = (Written::new(), Revision(0));
     let (mut pause, mut failing) = (FIRST_PAUSE, false);
     loop {
         let publication = publications.borrow_and_update().clone();
-        written.retain(|_, (_, revision)| *revision > publication.revision);
+        forget(&mut written, seen, publication.revision);
+        seen = publication.revision;
         let changes = changes(&publication, &written);
         if changes.is_empty() {
             if publications.changed().await.is_err() {
@@ -79,6 +80,15 @@ pub(crate) async fn publish(
             }
         }
     }
+}
+
+/// Forgets the writes that the store at revision `now` shows. All of them where it was at a later one `before`: it was restored, and
+/// what was written since the snapshot is gone, however its revisions compare.
+fn forget(written: &mut Written, before: Revision, now: Revision) {
+    if now < before {
+        written.clear();
+    }
+    written.retain(|_, (_, revision)| *revision > now);
 }
 
 /// What differs, at most one commit's worth; `None` deletes.
@@ -129,4 +139,67 @@ async fn write(
         };
     }
     store.commit(commit).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minato_config::{Generation, NodeId, Run, ServiceName, SlotIndex, Timestamp};
+    use minato_health::Phase;
+
+    fn instance() -> Instance {
+        Instance {
+            v: 1,
+            run: Run(1),
+            phase: Phase::Running,
+            address: "127.0.0.1:9".parse().unwrap(),
+            since: Timestamp(0),
+            pid: Some(7),
+            restarts: 0,
+            local: None,
+            reason: String::new(),
+            retry_at: None,
+        }
+    }
+
+    fn key(slot: u16) -> InstanceKey {
+        InstanceKey {
+            node: NodeId::parse("here").unwrap(),
+            service: ServiceName::parse("app").unwrap(),
+            slot: SlotIndex(slot),
+            generation: Generation { era: 0, counter: 1 },
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_forgotten_once_it_is_seen_and_all_of_it_once_the_store_went_back() {
+        let fresh = || {
+            Written::from([
+                (key(0), (None, Revision(8))),
+                (key(1), (None, Revision(12))),
+            ])
+        };
+        for (before, now, left) in [(5, 7, 2), (7, 8, 1), (8, 11, 1), (11, 12, 0), (12, 12, 0)] {
+            let mut written = fresh();
+            forget(&mut written, Revision(before), Revision(now));
+            assert_eq!(written.len(), left, "{before} {now}");
+        }
+        // Restored from a snapshot of revision 5: neither write is there, and both are ahead of it.
+        let mut written = fresh();
+        forget(&mut written, Revision(11), Revision(5));
+        assert!(written.is_empty());
+    }
+
+    #[test]
+    fn what_a_restored_store_lacks_is_written_again() {
+        let publication = Publication {
+            stored: BTreeMap::new(),
+            wanted: BTreeMap::from([(key(0), instance())]),
+            revision: Revision(5),
+        };
+        let mut written = Written::from([(key(0), (Some(instance()), Revision(12)))]);
+        assert!(changes(&publication, &written).is_empty());
+        forget(&mut written, Revision(12), publication.revision);
+        assert_eq!(changes(&publication, &written).len(), 1);
+    }
 }

@@ -36,7 +36,7 @@ pub use service::{
     ByHand, InstanceStatus, ReleaseStatus, RolloutStatus, Scaled, ServiceState, ServiceStatus,
 };
 pub use switch::{CheckStatus, SwitchAnswer, SwitchRequest};
-pub use upgrade::{UpgradeRequest, UpgradeState, UpgradeStatus};
+pub use upgrade::{CopiedStatus, UpgradeRequest, UpgradeState, UpgradeStatus};
 
 /// `GET /v1/status`: this process and everything it knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -60,7 +60,7 @@ pub async fn claim_folder(
     let mut trouble = Trouble::new("the folder of services", events.clone());
     let mut follower = Follower::new(store.clone(), options.keys.clone());
     let mut claim = Claim::new(options.gone);
-    let mut committed = Revision(0);
+    let (mut committed, mut last) = (Revision(0), Revision(0));
     let mut wake: Option<Instant> = None;
     loop {
         let seen = tokio::select! {
@@ -76,6 +76,13 @@ pub async fn claim_folder(
                 () = tokio::time::sleep(pause) => continue,
                 () = stopped(&mut stop) => return,
             }
+        }
+        if let Some(observed) = follower.observed() {
+            if observed.revision < last {
+                // It was restored: our commit never comes.
+                committed = Revision(0);
+            }
+            last = observed.revision;
         }
         let Some(observed) = follower.observed().filter(|it| it.revision >= committed) else {
             continue;

@@ -158,6 +158,8 @@ pub async fn lead(
             clocks: Clocks::default(),
             lost: BTreeSet::new(),
             committed: Revision(0),
+            seen: Revision(0),
+            kept: Instant::now(),
             scaling: Scaling::new(options.scale_period, options.scale_window),
             hook: Runner::new(options.hook.clone(), options.site.clone()),
             rollouts: Rollouts::default(),
@@ -208,6 +210,10 @@ struct Leader<'a> {
     lost: BTreeSet<NodeId>,
     /// Our newest commit: planning waits until the watch has brought it.
     committed: Revision,
+    /// Of the last look.
+    seen: Revision,
+    /// When the lease was kept alive last.
+    kept: Instant,
     /// What was asked for in this term.
     scaling: Scaling,
     hook: Runner,
@@ -230,7 +236,7 @@ impl Leader<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let seen = tokio::select! {
-                _ = keep_alive.tick() => self.store.keep_alive(self.term.lease).await,
+                _ = keep_alive.tick() => self.keep().await,
                 seen = follower.next() => seen,
                 () = self.mirroring.heard() => Ok(()),
                 () = self.switching.heard() => Ok(()),
@@ -254,7 +260,19 @@ impl Leader<'_> {
         }
     }
 
+    async fn keep(&mut self) -> Result<(), StoreError> {
+        self.kept = Instant::now();
+        self.store.keep_alive(self.term.lease).await
+    }
+
     async fn act(&mut self, observed: Option<&Observed>) -> Result<(), StoreError> {
+        if let Some(observed) = observed {
+            if observed.revision < self.seen {
+                // It was restored: our commit never comes.
+                self.committed = Revision(0);
+            }
+            self.seen = observed.revision;
+        }
         let Some(observed) = observed.filter(|it| it.revision >= self.committed) else {
             return Ok(());
         };
@@ -506,6 +524,10 @@ impl Leader<'_> {
         work: Result<transaction::Transaction, StoreError>,
     ) -> Result<(), StoreError> {
         let transaction::Transaction { commit, events } = work?;
+        if self.kept.elapsed() >= self.options.keep_alive {
+            // A plan for thousands of services takes longer than a lease to write.
+            self.keep().await?;
+        }
         self.committed = self.store.commit(self.term.fence(commit)).await?;
         for event in events {
             emit(self.events, event);

@@ -3,11 +3,12 @@
 //! The steps, each of which may be the last before a crash:
 //! 1. the target's `meta` says that it is being filled, and from where: nobody leads on it;
 //! 2. what differs is written to it, in commits that compare that `meta`;
+//!    these two also ahead of time, while the source is in use ([`Copying::ahead`]), so that little is left for then;
 //! 3. the source's `meta` says that it was left: nobody leads on it any more;
 //! 4. what changed in the source since is written to the target;
 //! 5. the target's `meta` says that it serves, in an era above both.
 //!
-//! Whoever copies again after a crash begins with what is there. Keys on leases are not copied: who holds them writes
+//! Whoever copies again after a crash begins with what is there; where step 5 was done nothing is left to do. Keys on leases are not copied: who holds them writes
 //! them again under leases of the new store. Who still writes to the source after step 3 loses it; whoever calls makes sure
 //! that nobody does.
 
@@ -21,6 +22,9 @@ const WRITES: usize = 100;
 const BYTES: usize = 1 << 20;
 /// How often the source may change while it is copied after it was left.
 const PASSES: usize = 10;
+/// Passes ahead of time at most; fewer where one finds no more than so many changes: the last pass takes those in one commit.
+const PASSES_AHEAD: usize = 5;
+const FEW: usize = WRITES;
 
 /// Why a copy did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,24 @@ pub struct Copied {
     pub era: u32,
 }
 
+/// What was copied while the source was in use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// Keys that the source had at the last look.
+    pub keys: usize,
+    /// Writes and deletes that the target took.
+    pub changes: usize,
+}
+
+/// Which of two stores is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InUse {
+    /// The one that was copied from.
+    Source,
+    /// The one that was copied to.
+    Target,
+}
+
 /// Two stores of one site.
 pub struct Copying<'a> {
     /// Where it is now.
@@ -67,15 +89,37 @@ pub(crate) struct Found {
 }
 
 impl Copying<'_> {
+    /// Steps 1 and 2, while the source is in use: [`Copying::run`] is left with what changes from here on. Whatever comes
+    /// of it, the source is as it was, and in use.
+    pub async fn ahead(&self) -> Result<Ahead, CopyError> {
+        let source = self.source_meta().await?;
+        let (filling, mut target) = self.begin(&source.meta).await?;
+        let mut ahead = Ahead::default();
+        for _ in 0..PASSES_AHEAD {
+            let (keys, changes) = self.pass(&filling, target).await?;
+            ahead.keys = keys;
+            ahead.changes += changes;
+            if changes <= FEW {
+                break;
+            }
+            target = self.list(self.target).await.map_err(CopyError::Target)?;
+        }
+        Ok(ahead)
+    }
+
     /// All steps. Nobody but the caller may write to either store.
     pub async fn run(&self) -> Result<Copied, CopyError> {
         let source = self.source_meta().await?;
-        let mut filling = self.begin(&source.meta).await?;
-        let mut changes = self.pass(&filling).await?.1;
+        if let Some(copied) = self.done_before(&source.meta).await? {
+            return Ok(copied);
+        }
+        let (mut filling, target) = self.begin(&source.meta).await?;
+        let mut changes = self.pass(&filling, target).await?.1;
         self.leave(source, &filling.meta).await?;
         let mut keys = 0;
         for pass in 0..PASSES {
-            let (listed, written) = self.pass(&filling).await?;
+            let target = self.list(self.target).await.map_err(CopyError::Target)?;
+            let (listed, written) = self.pass(&filling, target).await?;
             changes += written;
             keys = listed;
             if written == 0 {
@@ -96,6 +140,63 @@ impl Copying<'_> {
             changes,
             era: filling.meta.era,
         })
+    }
+
+    /// After whoever copied has ended, at whatever step: nothing of it takes effect any more, and one store is in use. The source is
+    /// taken back into use unless the target is.
+    pub async fn settle(&self) -> Result<InUse, CopyError> {
+        for _ in 0..PASSES {
+            let source = meta(self.source, self.keys).await;
+            let Some(source) = source.map_err(CopyError::Source)? else {
+                return Ok(InUse::Source);
+            };
+            let StoreState::Left { to, .. } = &source.meta.state else {
+                return Ok(InUse::Source);
+            };
+            let target = meta(self.target, self.keys).await;
+            let target = target.map_err(CopyError::Target)?;
+            let mut above = source.meta.era;
+            if let Some(target) = target.filter(|it| it.meta.store_id == *to) {
+                if !matches!(target.meta.state, StoreState::Filling { .. }) {
+                    return Ok(InUse::Target);
+                }
+                above = above.max(target.meta.era);
+                // Step 5 may be on its way still: it compares what is written anew here.
+                let again = self.put(&target.meta, Some(target.at))?;
+                match self.target.commit(again).await {
+                    Ok(_) => {}
+                    Err(StoreError::Conflict { .. }) => continue,
+                    Err(error) => return Err(CopyError::Target(error)),
+                }
+            }
+            take_back(self.source, self.keys, source, above)
+                .await
+                .map_err(CopyError::Source)?;
+            return Ok(InUse::Source);
+        }
+        Err(CopyError::Refused(
+            "somebody goes on copying: stop every minato that uses either store".to_owned(),
+        ))
+    }
+
+    /// What was copied, where all steps were done before.
+    async fn done_before(&self, source: &Meta) -> Result<Option<Copied>, CopyError> {
+        let StoreState::Left { to, .. } = &source.state else {
+            return Ok(None);
+        };
+        let target = meta(self.target, self.keys).await;
+        let target = target.map_err(CopyError::Target)?;
+        let Some(target) =
+            target.filter(|it| it.meta.store_id == *to && it.meta.state == StoreState::Serving)
+        else {
+            return Ok(None);
+        };
+        let listing = self.list(self.target).await.map_err(CopyError::Target)?;
+        Ok(Some(Copied {
+            keys: self.copied(listing).len(),
+            changes: 0,
+            era: target.meta.era,
+        }))
     }
 
     async fn source_meta(&self) -> Result<Found, CopyError> {
@@ -121,8 +222,8 @@ impl Copying<'_> {
         }
     }
 
-    /// Step 1, where source and target are fit for each other.
-    async fn begin(&self, source: &Meta) -> Result<Found, CopyError> {
+    /// Step 1, where source and target are fit for each other; and what the target holds.
+    async fn begin(&self, source: &Meta) -> Result<(Found, Listing), CopyError> {
         let id = source.store_id.clone();
         let target = meta(self.target, self.keys)
             .await
@@ -161,7 +262,7 @@ impl Copying<'_> {
         filling.state = StoreState::Filling { from: id };
         let put = self.put(&filling, before)?;
         let at = self.target.commit(put).await.map_err(CopyError::Target)?;
-        Ok(Found { meta: filling, at })
+        Ok((Found { meta: filling, at }, listing))
     }
 
     fn may_be_filled(&self, target: &Meta, id: &str, listing: &Listing) -> Result<(), CopyError> {
@@ -205,10 +306,9 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// Steps 2 and 4: writes what differs. How many keys there are, and how many differed.
-    async fn pass(&self, filling: &Found) -> Result<(usize, usize), CopyError> {
+    /// Steps 2 and 4: writes what differs from what the target holds. How many keys there are, and how many differed.
+    async fn pass(&self, filling: &Found, target: Listing) -> Result<(usize, usize), CopyError> {
         let source = self.list(self.source).await.map_err(CopyError::Source)?;
-        let target = self.list(self.target).await.map_err(CopyError::Target)?;
         let wanted = self.copied(source);
         let mut present = self.copied(target);
         let count = wanted.len();
@@ -272,7 +372,8 @@ impl Copying<'_> {
     }
 }
 
-/// Takes a store back into use that was left, after what it was left for did not come up. In an era above the other's.
+/// Takes a store back into use that was left, after what it was left for did not come up, whatever that is by now. In an era
+/// above the other's. [`Copying::settle`] is surer.
 pub async fn reclaim(store: &dyn Store, keys: &Keys) -> Result<(), StoreError> {
     let Some(found) = meta(store, keys).await? else {
         return Ok(());
@@ -280,15 +381,24 @@ pub async fn reclaim(store: &dyn Store, keys: &Keys) -> Result<(), StoreError> {
     if !matches!(found.meta.state, StoreState::Left { .. }) {
         return Ok(());
     }
+    let above = found.meta.era;
+    take_back(store, keys, found, above).await
+}
+
+/// In an era above what a copy into a store of era `above` would begin.
+async fn take_back(
+    store: &dyn Store,
+    keys: &Keys,
+    found: Found,
+    above: u32,
+) -> Result<(), StoreError> {
     let meta = Meta {
-        era: found.meta.era.saturating_add(2),
+        era: above.saturating_add(2),
         state: StoreState::Serving,
         ..found.meta
     };
-    store
-        .commit(put(keys, &meta, Some(found.at))?)
-        .await
-        .map(drop)
+    let put = put(keys, &meta, Some(found.at))?;
+    store.commit(put).await.map(drop)
 }
 
 /// Makes sure that control may lead on this store, and that it has a `meta`. [`StoreError::Unfit`] where it may not.

@@ -74,6 +74,17 @@ pub enum StoreError {
         /// What to do.
         remedy: &'static str,
     },
+    /// The store was restored, or is another one than this handle has known: what was read and written through it may be gone.
+    /// Nothing more goes through before its owner has looked, and says [`crate::Store::begin_anew`].
+    #[error("the store ({store}) is not the one of before: {detail}")]
+    Replaced {
+        /// Its endpoints.
+        store: String,
+        /// What was found.
+        detail: String,
+        /// Where it is the same one and went back: a revision that it had before.
+        known: Option<Revision>,
+    },
     /// The store may be read and not led on: of a newer format, being filled, or left for another. A person decides.
     #[error("nobody can lead here, `{key}` says why: {detail}; {remedy}")]
     Unfit {

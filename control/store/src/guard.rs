@@ -3,26 +3,34 @@
 //!
 //! What the store was is remembered in the data folder. Who notices writes it into the store's `meta`, so that machines
 //! hold that have never seen it before. A later era is not doubted: a copy, or a person's confirmation, began it.
+//!
+//! What a running process believes of a store (what it has written, which lease it holds, at which revision) is worth nothing
+//! once that store was restored. So nothing goes through it any more from then on, also when the store is confirmed: then
+//! [`Guard::renewed`] says so, and its owner begins everything anew with another guard, which needs no other process.
 //! Not here: who may confirm (`control/server`), copying (`copy`).
 
 use crate::copy::{fresh_id, meta, put};
+use crate::etcd::went_back;
 use crate::keys::{Key, Keys};
 use crate::{
-    Commit, Entry, LeaseId, Listing, Revision, SharedStore, Store, StoreError, Watch, world,
+    Commit, Entry, Event, LeaseId, Listing, Revision, SharedStore, Store, StoreError, Watch, world,
 };
 use async_trait::async_trait;
 use minato_config::Timestamp;
 use minato_control::{Confirmation, Doubt, Meta, StoreState, clock_text};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 const FILE: &str = "store-seen.json";
 /// Bytes of the file.
 const MOST: u64 = 64 << 10;
 /// Revisions that may go by before the file is written again. A restore that goes back by less is still known by its cluster.
 const NOTABLE: u64 = 100;
+/// While another cluster answers, each so many looks it is looked whether the one of before answers again.
+const LOOK_ELSEWHERE: u32 = 8;
 
 /// What the store was when it was last listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +51,16 @@ struct State {
     saved: u64,
     /// Why nothing goes through.
     doubt: Option<Doubt>,
+    /// A list was let through since this guard began.
+    listed: bool,
+    /// Id and era of the store that was let through.
+    passed: Option<(String, u32)>,
+    /// It was let through, and is not what it was: nothing goes through this guard any more.
+    over: bool,
+    /// What cannot be, and was seen all the same: it is at an earlier revision than it was.
+    went_back: Option<String>,
+    /// Looks at a cluster that is not the one of before.
+    elsewhere: u32,
 }
 
 /// A store that is looked at before it is believed. See the module.
@@ -52,7 +70,8 @@ pub struct Guard {
     path: PathBuf,
     who: String,
     wall: fn() -> Timestamp,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    renewed: watch::Sender<bool>,
 }
 
 /// A restored store, before and after a person has confirmed it.
@@ -78,7 +97,7 @@ impl Guard {
         let state = State {
             saved: memory.as_ref().map_or(0, |it| it.revision),
             memory,
-            doubt: None,
+            ..State::default()
         };
         Self {
             inner,
@@ -86,8 +105,17 @@ impl Guard {
             path,
             who,
             wall,
-            state: Mutex::new(state),
+            state: Arc::new(Mutex::new(state)),
+            renewed: watch::Sender::new(false),
         }
+    }
+
+    /// Waits until the store is good that is not the one which was let through. Its owner begins anew then: nothing goes through this
+    /// guard any more. Cancel-safe.
+    pub async fn renewed(&self) {
+        let mut renewed = self.renewed.subscribe();
+        // The sender lives as long as this.
+        let _ = renewed.wait_for(|it| *it).await;
     }
 
     /// The store as it is, believed or not.
@@ -131,7 +159,42 @@ impl Guard {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
+    }
+
+    /// What the store below answered. Where it is not the one of before, all that this process believes of it is over.
+    async fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(StoreError::Replaced { detail, known, .. }) = &answer {
+            {
+                let mut state = self.state();
+                state.over |= state.listed;
+                if let Some(known) = known {
+                    state.went_back.get_or_insert(detail.clone());
+                    if let Some(memory) = &mut state.memory {
+                        memory.revision = memory.revision.max(known.0);
+                    }
+                }
+                self.save(&mut state);
+            }
+            self.inner.begin_anew().await;
+        }
+        answer
+    }
+
+    /// While another cluster answers than the one of before, that one may come back: it is looked for now and then.
+    async fn look_elsewhere(&self) {
+        let wanted = {
+            let mut state = self.state();
+            let before = state.memory.as_ref().and_then(|it| it.cluster.clone());
+            let answers = self.inner.identity();
+            let is_another = answers.is_some() && before != answers && state.doubt.is_some();
+            state.elsewhere = if is_another { state.elsewhere + 1 } else { 0 };
+            let is_time = state.elsewhere.is_multiple_of(LOOK_ELSEWHERE);
+            before.filter(|_| is_another && is_time)
+        };
+        if let Some(cluster) = wanted {
+            self.inner.look_for(&cluster).await;
+        }
     }
 
     fn meta_of(&self, listing: &Listing) -> Option<Meta> {
@@ -151,8 +214,12 @@ impl Guard {
             // It says itself that it is not the one in use.
             return Ok(listing);
         }
-        let doubt = before
-            .and_then(|it| suspicion(&it, found.as_ref(), cluster.as_deref(), listing.revision));
+        let doubt = before.and_then(|it| {
+            let said = suspicion(&it, found.as_ref(), cluster.as_deref(), listing.revision);
+            // A later era was begun since: whoever began it knew.
+            let later = found.as_ref().is_some_and(|meta| meta.era > it.era);
+            said.or_else(|| self.state().went_back.clone().filter(|_| !later))
+        });
         let doubt = match (found, doubt) {
             (
                 Some(Meta {
@@ -163,12 +230,55 @@ impl Guard {
             ) => doubt,
             (found, Some(why)) => self.raise(found.as_ref(), why).await,
             (found, None) => {
+                let is_over = self.is_over_with(found.as_ref());
                 self.remember(found, cluster, listing.revision);
+                if is_over {
+                    self.renewed.send_replace(true);
+                    return Err(self.over());
+                }
                 return Ok(listing);
             }
         };
-        self.state().doubt = Some(doubt);
+        {
+            let mut state = self.state();
+            state.over |= state.listed;
+            state.doubt = Some(doubt);
+            self.save(&mut state);
+        }
         self.refuse().map(|()| listing)
+    }
+
+    /// Whether a store that is good is not the one that was let through before.
+    fn is_over_with(&self, found: Option<&Meta>) -> bool {
+        let mut state = self.state();
+        let found = found.map(|it| (it.store_id.clone(), it.era));
+        if let (Some(passed), Some(found)) = (&state.passed, &found) {
+            state.over |= passed != found;
+        }
+        if !state.over {
+            state.listed = true;
+            state.passed = found.or(state.passed.take());
+        }
+        state.over
+    }
+
+    fn over(&self) -> StoreError {
+        StoreError::Unfit {
+            key: self.keys.text(&Key::Meta),
+            detail: "this store is not the one that this process began with".to_owned(),
+            remedy: "minato begins anew with it by itself",
+        }
+    }
+
+    /// Writes down what is known, as it is.
+    fn save(&self, state: &mut State) {
+        let Some(memory) = &state.memory else { return };
+        match write(&self.path, memory) {
+            Ok(()) => state.saved = memory.revision,
+            Err(error) => {
+                tracing::warn!(%error, path = %self.path.display(), "What the store was is not remembered; a restore may go unnoticed here");
+            }
+        }
     }
 
     /// Makes the doubt known, so that everybody waits, where this is the same store as before. A store that is simply another
@@ -202,12 +312,17 @@ impl Guard {
             stored => stored.map(|it| it.at),
         };
         let commit = put(&self.keys, doubted, at)?;
-        self.inner.commit(commit).await.map(drop)
+        match self.inner.commit(commit).await {
+            // Another machine was faster.
+            Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn remember(&self, found: Option<Meta>, cluster: Option<String>, revision: Revision) {
         let mut state = self.state();
         state.doubt = None;
+        state.went_back = None;
         let Some(meta) = found else {
             // Begun anew: what was is no measure for what will be.
             if state.memory.take().is_some() {
@@ -234,15 +349,11 @@ impl Guard {
                 memory.revision = memory.revision.max(known.revision);
             }
         }
-        if !is_same || memory.revision >= state.saved.saturating_add(NOTABLE) {
-            match write(&self.path, &memory) {
-                Ok(()) => state.saved = memory.revision,
-                Err(error) => {
-                    tracing::warn!(%error, path = %self.path.display(), "What the store was is not remembered; a restore may go unnoticed here");
-                }
-            }
-        }
+        let is_notable = !is_same || memory.revision >= state.saved.saturating_add(NOTABLE);
         state.memory = Some(memory);
+        if is_notable {
+            self.save(&mut state);
+        }
     }
 
     /// A later revision of the same store.
@@ -253,7 +364,12 @@ impl Guard {
     }
 
     fn refuse(&self) -> Result<(), StoreError> {
-        match &self.state().doubt {
+        let state = self.state();
+        match &state.doubt {
+            None if state.over => {
+                drop(state);
+                Err(self.over())
+            }
             None => Ok(()),
             Some(doubt) => Err(StoreError::Unfit {
                 key: self.keys.text(&Key::Meta),
@@ -307,7 +423,42 @@ fn suspicion(
         return another;
     }
     let (new, old) = (revision.0, memory.revision);
-    (new < old).then(|| format!("it is at revision {new}, and was at {old}"))
+    (new < old).then(|| went_back(new, old))
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A watch on a store that may turn out not to be the one of before: where its era changes it has to be listed anew, and judged.
+struct Watched {
+    inner: Box<dyn Watch>,
+    state: Arc<Mutex<State>>,
+    meta: String,
+}
+
+#[async_trait]
+impl Watch for Watched {
+    async fn next(&mut self) -> Result<Vec<Event>, StoreError> {
+        let batch = self.inner.next().await?;
+        let changed = batch.iter().find_map(|it| match it {
+            Event::Put(entry) if entry.key == self.meta => Some(entry),
+            _ => None,
+        });
+        if let Some(entry) = changed
+            && let Ok(meta) = world::decode::<Meta>(entry)
+        {
+            let passed = lock(&self.state).passed.clone();
+            let found = (meta.value.store_id, meta.value.era);
+            let doubted = matches!(meta.value.state, StoreState::Doubted(_));
+            if doubted || passed.is_some_and(|it| it != found) {
+                return Err(StoreError::Compacted {
+                    oldest: Revision(entry.modified.0.saturating_add(1)),
+                });
+            }
+        }
+        Ok(batch)
+    }
 }
 
 fn read(path: &Path) -> Option<Memory> {
@@ -340,45 +491,70 @@ impl Store for Guard {
         self.inner.identity()
     }
 
+    async fn begin_anew(&self) {
+        self.inner.begin_anew().await;
+    }
+
+    async fn look_for(&self, identity: &str) {
+        self.inner.look_for(identity).await;
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        self.inner.get(key).await
+        self.heard(self.inner.get(key).await).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Listing, StoreError> {
-        let before = self.state().memory.clone();
-        let listing = self.inner.list(prefix).await?;
-        if prefix == self.keys.root() {
-            return self.judge(listing, before).await;
+        if prefix != self.keys.root() {
+            return self.heard(self.inner.list(prefix).await).await;
         }
-        Ok(listing)
+        self.look_elsewhere().await;
+        let mut before = self.state().memory.clone();
+        let mut listing = self.heard(self.inner.list(prefix).await).await;
+        if let Err(StoreError::Replaced { .. }) = &listing {
+            // The store of before is gone; this is the first look at the one that is there.
+            before = self.state().memory.clone();
+            listing = self.heard(self.inner.list(prefix).await).await;
+        }
+        self.judge(listing?, before).await
     }
 
     async fn watch(&self, prefix: &str, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
-        self.inner.watch(prefix, from).await
+        let inner = self.heard(self.inner.watch(prefix, from).await).await?;
+        if prefix != self.keys.root() {
+            return Ok(inner);
+        }
+        Ok(Box::new(Watched {
+            inner,
+            state: Arc::clone(&self.state),
+            meta: self.keys.text(&Key::Meta),
+        }))
     }
 
     async fn commit(&self, commit: Commit) -> Result<Revision, StoreError> {
         self.refuse()?;
-        let revision = self.inner.commit(commit).await?;
+        let revision = self.heard(self.inner.commit(commit).await).await?;
         self.advance(revision);
         Ok(revision)
     }
 
     async fn grant(&self, ttl: Duration) -> Result<LeaseId, StoreError> {
         self.refuse()?;
-        self.inner.grant(ttl).await
+        self.heard(self.inner.grant(ttl).await).await
     }
 
     async fn keep_alive(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.inner.keep_alive(lease).await
+        self.refuse()?;
+        self.heard(self.inner.keep_alive(lease).await).await
     }
 
     async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.inner.revoke(lease).await
+        self.refuse()?;
+        self.heard(self.inner.revoke(lease).await).await
     }
 
     async fn compact(&self, before: Revision) -> Result<(), StoreError> {
-        self.inner.compact(before).await
+        self.refuse()?;
+        self.heard(self.inner.compact(before).await).await
     }
 }
 

@@ -20,7 +20,7 @@ mod world;
 pub use bounds::{
     MAX_COMMIT_BYTES, MAX_COMPARES, MAX_KEY_BYTES, MAX_STORE_BYTES, MAX_VALUE_BYTES, MAX_WRITES,
 };
-pub use copy::{Copied, CopyError, Copying, is_fit, make_fit, reclaim};
+pub use copy::{Ahead, Copied, CopyError, Copying, InUse, is_fit, make_fit, reclaim};
 pub use decision::{Decision, ReplayError};
 pub use embedded::{Embedded, Options};
 pub use error::StoreError;

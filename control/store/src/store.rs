@@ -176,6 +176,9 @@ impl Commit {
 }
 
 /// The store. All methods may be called by many tasks at once.
+///
+/// No answer is older than what any earlier call was told. Where that cannot be, because the store was restored, or because another one
+/// answers in its place, calls and watches get [`StoreError::Replaced`], before anything of theirs takes effect.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// One key.
@@ -205,6 +208,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets history before `before`: watches from there get [`StoreError::Compacted`].
     async fn compact(&self, before: Revision) -> Result<(), StoreError>;
+
+    /// After [`StoreError::Replaced`]: whoever answers next is the store from now on. Calls and watches of before end.
+    async fn begin_anew(&self) {}
+
+    /// Where another cluster is listened to than the one of this [`Store::identity`]: looks whether that one answers, too. Then the next
+    /// calls get [`StoreError::Replaced`], and who begins anew hears that one.
+    async fn look_for(&self, _identity: &str) {}
 
     /// What keeps the store from taking writes, as far as the backend knows without trying: `No space left on device`.
     fn trouble(&self) -> Option<String> {

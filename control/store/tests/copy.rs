@@ -128,6 +128,119 @@ async fn whenever_it_ends_in_the_middle_it_can_be_run_again_and_never_do_both_se
 }
 
 #[tokio::test]
+async fn whenever_whoever_copies_ends_it_is_settled_which_store_is_in_use() {
+    let mut came_to_target = false;
+    for calls in 0.. {
+        let folder = tempfile::tempdir().unwrap();
+        let source: &'static Embedded = Box::leak(Box::new(open(&folder, "source")));
+        let target: &'static Embedded = Box::leak(Box::new(open(&folder, "target")));
+        let left: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(calls)));
+        fill(source, 250).await;
+        let ending = |inner, store| Ending { inner, store, left };
+        let first = copy(&ending("source", source), &ending("target", target)).await;
+        let keys = keys();
+        let copying = Copying {
+            source,
+            target,
+            keys: &keys,
+            target_name: "there",
+        };
+        let in_use = copying.settle().await.unwrap();
+        assert_eq!(first.is_ok(), in_use == InUse::Target, "{calls}");
+        assert!(serves(source).await != serves(target).await, "{calls}");
+        assert_eq!(serves(target).await, in_use == InUse::Target, "{calls}");
+        assert_eq!(copying.settle().await.unwrap(), in_use, "{calls}");
+        // And again, from where it is.
+        let copied = copy(source, target).await.unwrap();
+        assert!(serves(target).await && !serves(source).await, "{calls}");
+        if in_use == InUse::Source && meta(source).await.unwrap().era > 0 {
+            assert!(copied.era > 2, "{calls}: {copied:?}");
+        }
+        source.close().await;
+        target.close().await;
+        if first.is_ok() {
+            came_to_target = true;
+            break;
+        }
+    }
+    assert!(came_to_target);
+}
+
+#[tokio::test]
+async fn what_was_still_on_its_way_to_the_target_is_refused_once_it_is_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (open(&folder, "source"), open(&folder, "target"));
+    fill(&source, 3).await;
+    copy(&source, &target).await.unwrap();
+    // As it was before the last step.
+    let own = keys().text(&Key::Meta);
+    let served = meta(&target).await.unwrap();
+    let filling = minato_control::Meta {
+        era: 0,
+        state: StoreState::Filling {
+            from: meta(&source).await.unwrap().store_id,
+        },
+        ..served.clone()
+    };
+    let document = |it: &minato_control::Meta| serde_json::to_vec(it).unwrap();
+    let put = Commit::put(&own, document(&filling));
+    let revision = target.commit(put).await.unwrap();
+    let late = Commit::put(&own, document(&served)).when(Compare::Modified {
+        key: own.clone(),
+        revision,
+    });
+    let keys = keys();
+    let copying = Copying {
+        source: &source,
+        target: &target,
+        keys: &keys,
+        target_name: "there",
+    };
+    assert_eq!(copying.settle().await.unwrap(), InUse::Source);
+    let late = target.commit(late).await;
+    assert!(matches!(late, Err(StoreError::Conflict { .. })), "{late:?}");
+    assert!(serves(&source).await && !serves(&target).await);
+    assert_eq!(meta(&source).await.unwrap().era, 2);
+}
+
+#[tokio::test]
+async fn what_is_copied_ahead_leaves_only_what_changes_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (open(&folder, "source"), open(&folder, "target"));
+    fill(&source, 250).await;
+    let keys = keys();
+    let copying = Copying {
+        source: &source,
+        target: &target,
+        keys: &keys,
+        target_name: "there",
+    };
+    let ahead = copying.ahead().await.unwrap();
+    assert_eq!((ahead.keys, ahead.changes), (250, 250));
+    assert!(serves(&source).await && !serves(&target).await);
+    assert!(
+        make_fit(&target, &keys).await.is_err(),
+        "nobody may lead there"
+    );
+    source
+        .commit(Commit::delete(format!("{}services/s7", keys.root())))
+        .await
+        .unwrap();
+    let put = Commit::put(format!("{}services/s8", keys.root()), b"other".to_vec());
+    source.commit(put).await.unwrap();
+    // In vain, for once: another look ahead is as good.
+    let again = copying.ahead().await.unwrap();
+    assert_eq!((again.keys, again.changes), (249, 2));
+    source
+        .commit(Commit::delete(format!("{}services/s9", keys.root())))
+        .await
+        .unwrap();
+    let copied = copying.run().await.unwrap();
+    assert_eq!((copied.keys, copied.changes, copied.era), (248, 1, 1));
+    assert_eq!(contents(&source).await, contents(&target).await);
+}
+
+#[tokio::test]
 async fn a_store_that_was_left_in_vain_is_taken_back_above_the_other_era() {
     let folder = tempfile::tempdir().unwrap();
     let (source, target) = (open(&folder, "source"), open(&folder, "target"));

@@ -1,6 +1,7 @@
 //! What the tests stand on: a site with the real binary, a client, a load, servers.
 
 pub(crate) mod clock;
+pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod origin;

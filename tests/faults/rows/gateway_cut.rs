@@ -32,9 +32,7 @@ fn one_gateway_of_three_that_sees_nothing_stops_nothing() {
         });
         // Long enough for every rule that restarts or moves to act, were it to.
         let since = now();
-        until("some time to pass", || {
-            (since.elapsed() > stage.lease() * 3).then_some(())
-        });
+        Stage::let_pass(since, stage.lease() * 3);
         let seen = stage.control[0].service("app");
         assert_eq!(
             (&seen["state"], &seen["up"]),

@@ -9,5 +9,6 @@ mod node_lost;
 mod prefix;
 mod rebalance;
 mod site_cut;
+mod store_away;
 mod store_cut;
 mod two_leaders;

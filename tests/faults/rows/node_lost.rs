@@ -5,7 +5,6 @@ use crate::history::moved_away;
 use crate::network::Cut;
 use crate::stage::{Cast, Stage};
 use crate::support::clock::{now, until};
-use std::time::Duration;
 
 const THREE: Cast = Cast {
     members: 3,
@@ -72,9 +71,7 @@ fn a_machine_that_control_cannot_see_and_gateways_can_is_left_alone() {
         // Far longer than the grace.
         let patience = now();
         load.wait_for(200);
-        until("the grace to be long over", || {
-            (patience.elapsed() > stage.lease() + Duration::from_secs(4)).then_some(())
-        });
+        Stage::let_pass(patience, stage.lease() + stage.grace() * 2);
         stage.nodes[0].host.heal();
         stage.wait_ok(3);
         let report = load.stop();

@@ -32,9 +32,7 @@ fn a_prefix_that_vanishes_stops_nothing_and_is_told() {
             let told = owner.wait_event("an alarm", |it| it.kind == "alarm");
             let alarmed = began.elapsed();
             assert!(told.message.contains("vanished"), "{told:?}");
-            until("some time to pass", || {
-                (began.elapsed() > stage.lease() * 2).then_some(())
-            });
+            Stage::let_pass(began, stage.lease() * 2);
             load.wait_for(100);
             let report = load.stop();
             stage.judge(recorders, 1);

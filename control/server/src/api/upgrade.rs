@@ -29,6 +29,49 @@ pub struct UpgradeStatus {
     /// Processes of before that still serve the connections that they had.
     #[serde(default)]
     pub draining: Vec<u32>,
+    /// What was copied when this process took over and the store changed; `None` where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<CopiedStatus>,
+}
+
+/// A store that was copied to another, which is in use since.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedStatus {
+    /// Keys that the site has.
+    pub keys: usize,
+    /// Writes that were copied while everything ran.
+    pub ahead: usize,
+    /// Writes that were left for the pause.
+    pub changes: usize,
+    /// For how long neither store was in use, in milliseconds: nothing was ordered, requests were served. `None` where nobody used the
+    /// store before.
+    #[serde(default)]
+    pub paused_ms: Option<u64>,
+    /// Of the new store.
+    pub era: u32,
+}
+
+impl std::fmt::Display for CopiedStatus {
+    /// `5005 keys: 5000 changes while everything ran, 5 in a pause of 0.12 s, era 1`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            keys,
+            ahead,
+            changes,
+            paused_ms,
+            era,
+        } = self;
+        match paused_ms {
+            Some(paused) => {
+                let (seconds, rest) = (paused / 1000, paused % 1000 / 10);
+                write!(
+                    f,
+                    "{keys} keys: {ahead} changes while everything ran, {changes} in a pause of {seconds}.{rest:02} s, era {era}"
+                )
+            }
+            None => write!(f, "{keys} keys ({changes} changes), era {era}"),
+        }
+    }
 }
 
 /// How far an upgrade is.

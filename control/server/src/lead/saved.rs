@@ -9,7 +9,7 @@ use minato_config::{SiteId, Timestamp};
 use minato_control::{Action, Event, EventKind, Losses, Plan, World};
 use minato_control_store::Decision;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
@@ -23,8 +23,9 @@ pub(super) struct Saved {
     /// `None`: nothing is saved.
     folder: Option<PathBuf>,
     site: SiteId,
-    /// The revision of the last one: a plan that is tried again is the same.
-    last: u64,
+    /// Revision and steps of the last one: a plan that is tried again is the same. At one revision there may be several, since time and
+    /// what the leader remembers of nodes go on.
+    last: (u64, Vec<String>),
     /// The last one could not be written.
     failing: bool,
 }
@@ -34,7 +35,7 @@ impl Saved {
         Self {
             folder,
             site,
-            last: 0,
+            last: (0, Vec::new()),
             failing: false,
         }
     }
@@ -47,15 +48,15 @@ impl Saved {
         plan: &Plan,
         events: &mpsc::Sender<Event>,
     ) {
-        let is_new = self.last != world.revision;
-        let Some(folder) = self
-            .folder
-            .clone()
-            .filter(|_| is_new && takes_away(world, plan))
-        else {
+        let Some(folder) = self.folder.clone().filter(|_| takes_away(world, plan)) else {
             return;
         };
-        self.last = world.revision;
+        let steps = plan.steps.iter().map(ToString::to_string).collect();
+        let this = (world.revision, steps);
+        if self.last == this {
+            return;
+        }
+        self.last = this;
         let about = (&self.site, env!("CARGO_PKG_VERSION"));
         let written = match Decision::new(about, world, losses, now, plan) {
             Ok(decision) => {
@@ -97,7 +98,10 @@ fn write(folder: &Path, name: &str, decision: &Decision) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let whole = folder.join(name);
     let part = folder.join(format!("{name}.part"));
-    fs::write(&part, serde_json::to_vec(decision)?)?;
+    let mut file = fs::File::create(&part)?;
+    file.write_all(&serde_json::to_vec(decision)?)?;
+    // It is there before what it led to, also where the machine loses its power next.
+    file.sync_all()?;
     fs::rename(part, whole)?;
     make_room(folder)
 }
@@ -120,4 +124,56 @@ fn make_room(folder: &Path) -> io::Result<()> {
         (count, bytes) = (count - 1, bytes - length);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minato_config::{ServiceName, SlotIndex};
+    use minato_control::Step;
+
+    fn removes(services: &[&str]) -> Plan {
+        let step = |name: &&str| Step {
+            service: ServiceName::parse(name).unwrap(),
+            action: Action::Remove(SlotIndex(0)),
+            reason: "1 wanted".to_owned(),
+            relies_on: Vec::new(),
+        };
+        Plan {
+            steps: services.iter().map(step).collect(),
+            ..Plan::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn each_decision_is_saved_once_also_where_the_store_stands_still() {
+        let folder = tempfile::tempdir().unwrap();
+        let (events, _told) = mpsc::channel(8);
+        let mut saved = Saved::new(Some(folder.path().to_owned()), SiteId::local());
+        let world = World {
+            revision: 5,
+            ..World::default()
+        };
+        let mut losses = Losses::default();
+        let count = || fs::read_dir(folder.path()).unwrap().count();
+        let one = removes(&["one"]);
+        saved
+            .keep((&world, &losses), Timestamp(1), &one, &events)
+            .await;
+        // Refused, say, and tried again: the same.
+        saved
+            .keep((&world, &losses), Timestamp(2), &one, &events)
+            .await;
+        assert_eq!(count(), 1);
+        // A grace ends by the leader's clock alone; nothing was written to the store.
+        losses.alarm = Some("most nodes are gone".to_owned());
+        let both = removes(&["one", "two"]);
+        saved
+            .keep((&world, &losses), Timestamp(3), &both, &events)
+            .await;
+        assert_eq!(count(), 2);
+        let newest = fs::read(folder.path().join("0000000000003-5.json")).unwrap();
+        let newest = Decision::parse(&newest).unwrap();
+        assert_eq!(newest.steps.len(), 2);
+    }
 }

@@ -8,7 +8,7 @@
 //! Where no member can be asked for the void either, the caller gets [`StoreError::Unreachable`], and the void is written
 //! before the next commit of this process: no commit ever takes effect after a later one.
 
-use super::cluster::Cluster;
+use super::cluster::{Asking, Cluster};
 use super::entry::{absent, compare, holds, lease, look, never, write};
 use super::fault::Fault;
 use super::watch::{Range, Watcher};
@@ -66,12 +66,14 @@ impl Committer {
         let Ok(_permit) = self.at_once.acquire().await else {
             return Err(StoreError::Closed);
         };
-        self.close_open().await?;
-        let before = self.revision_before().await?;
+        // From its beginning to its end it is about one store: what it finds in another says nothing of it.
+        let asking = self.cluster.asking();
+        self.close_open(asking).await?;
+        let before = self.revision_before(asking).await?;
         let mut turns = self.cluster.turns();
         loop {
             let number = fastrand::u64(..);
-            let fault = match self.send(commit, number).await {
+            let fault = match self.send(commit, number, asking).await {
                 Sent::Done(revision) => return Ok(revision),
                 Sent::Conflict(key) => return Err(StoreError::Conflict { key }),
                 Sent::Failed(fault @ Fault::Away { .. }) => fault,
@@ -80,7 +82,7 @@ impl Committer {
                 Sent::Unknown(fault) if commit.write.is_empty() => fault,
                 Sent::Unknown(fault) => {
                     tracing::debug!(?fault, "A commit was not answered; reading back");
-                    let voided = self.void(&[number]).await.inspect_err(|_| {
+                    let voided = self.void(&[number], asking).await.inspect_err(|_| {
                         self.open().insert(number);
                     })?;
                     match self.find(commit, number, before, voided).await? {
@@ -93,6 +95,11 @@ impl Committer {
                 return Err(self.error(commit, fault));
             }
         }
+    }
+
+    /// Requests that another store than the one that answers from now on may have got.
+    pub(super) fn forget(&self) {
+        self.open().clear();
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeSet<u64>> {
@@ -112,20 +119,20 @@ impl Committer {
     }
 
     /// A revision that is surely not above what the commit may get.
-    async fn revision_before(&self) -> Result<Revision, StoreError> {
+    async fn revision_before(&self, asking: Asking) -> Result<Revision, StoreError> {
         if let Some(known) = self.cluster.revision() {
             return Ok(known);
         }
         let cluster = &self.cluster;
-        let asked = cluster.call(|client| async move {
+        let asked = cluster.call(asking, |client| async move {
             let key = cluster.options.voids.as_str();
             let answer = client.kv_client().get(key, None).await?;
-            cluster.note(answer.header())
+            cluster.note(asking, answer.header())
         });
         asked.await.map_err(|fault| cluster.error(fault))
     }
 
-    async fn send(&self, commit: &Commit, number: u64) -> Sent {
+    async fn send(&self, commit: &Commit, number: u64, asking: Asking) -> Sent {
         let cluster = &self.cluster;
         let mut compares: Vec<_> = commit.compare.iter().map(compare).collect();
         compares.push(absent(&self.key(number)));
@@ -133,9 +140,9 @@ impl Committer {
             .when(compares)
             .and_then(commit.write.iter().map(write).collect::<Vec<TxnOp>>())
             .or_else(commit.compare.iter().map(look).collect::<Vec<TxnOp>>());
-        let attempt = cluster.attempt(|client: Client| async move {
+        let attempt = cluster.attempt(asking, |client: Client| async move {
             let answer = client.kv_client().txn(transaction).await?;
-            let revision = cluster.note(answer.header())?;
+            let revision = cluster.note(asking, answer.header())?;
             Ok((revision, answer))
         });
         let attempt = attempt.await;
@@ -152,23 +159,23 @@ impl Committer {
     }
 
     /// Makes void what may still happen of earlier commits.
-    async fn close_open(&self) -> Result<(), StoreError> {
+    async fn close_open(&self, asking: Asking) -> Result<(), StoreError> {
         loop {
             let some: Vec<u64> = self.open().iter().take(VOIDS_AT_ONCE).copied().collect();
             if some.is_empty() {
                 return Ok(());
             }
-            self.void(&some).await?;
+            self.void(&some, asking).await?;
             let mut open = self.open();
             open.retain(|it| !some.contains(it));
         }
     }
 
     /// From the returned revision on those requests cannot take effect.
-    async fn void(&self, numbers: &[u64]) -> Result<Revision, StoreError> {
+    async fn void(&self, numbers: &[u64], asking: Asking) -> Result<Revision, StoreError> {
         let cluster = &self.cluster;
         let id = lease(super::lease::fresh());
-        let granted = cluster.call(|client| async move {
+        let granted = cluster.call(asking, |client| async move {
             let options = LeaseGrantOptions::new().with_id(id);
             client
                 .lease_client()
@@ -179,7 +186,7 @@ impl Committer {
             Ok(_) | Err(Fault::LeaseExists) => {}
             Err(fault) => return Err(cluster.error(fault)),
         }
-        let voided = cluster.call(|client| {
+        let voided = cluster.call(asking, |client| {
             let put = |number: &u64| {
                 let options = PutOptions::new().with_lease(id);
                 TxnOp::put(self.key(*number), "", Some(options))
@@ -187,7 +194,7 @@ impl Committer {
             let transaction = Txn::new().and_then(numbers.iter().map(put).collect::<Vec<TxnOp>>());
             async move {
                 let answer = client.kv_client().txn(transaction).await?;
-                cluster.note(answer.header())
+                cluster.note(asking, answer.header())
             }
         });
         voided.await.map_err(|fault| cluster.error(fault))

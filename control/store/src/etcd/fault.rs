@@ -1,5 +1,6 @@
 //! What a member's answer means for the next step. Pure.
 
+use crate::Revision;
 use etcd_client::Error;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -19,6 +20,8 @@ pub(super) enum Fault {
         detail: String,
         remedy: &'static str,
     },
+    /// It is not the store of before, and why. Nothing goes on before the owner says so.
+    Replaced(Replaced),
     /// The lease has ended, or never was.
     LeaseGone,
     /// A lease with this id exists.
@@ -33,6 +36,24 @@ pub(super) enum Fault {
     NoUsers,
     /// Outside the cluster's bounds.
     Invalid(String),
+}
+
+/// Why it is not the store of before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Replaced {
+    pub(super) why: String,
+    /// A revision that it had before, where it is the same one and went back.
+    pub(super) known: Option<Revision>,
+}
+
+impl Replaced {
+    /// Asked of the store of before, and answered when another was begun with.
+    pub(super) fn too_late() -> Self {
+        Self {
+            why: "it was asked before this process began anew".to_owned(),
+            known: None,
+        }
+    }
 }
 
 pub(super) const REACH: &str = "check that a majority of its members runs and that this machine reaches them; minato serves meanwhile and tries again by itself";

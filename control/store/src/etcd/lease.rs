@@ -25,10 +25,11 @@ pub(super) async fn grant(cluster: &Cluster, ttl: Duration) -> Result<LeaseId, S
     let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     let lease = fresh();
-    let granted = cluster.call(|client| async move {
+    let asking = cluster.asking();
+    let granted = cluster.call(asking, |client| async move {
         let options = LeaseGrantOptions::new().with_id(id_of(lease));
         let answer = client.lease_client().grant(seconds, Some(options)).await?;
-        cluster.note(answer.header())
+        cluster.note(asking, answer.header())
     });
     match granted.await {
         // Ours: the answer to the first request was lost.
@@ -38,7 +39,7 @@ pub(super) async fn grant(cluster: &Cluster, ttl: Duration) -> Result<LeaseId, S
 }
 
 pub(super) async fn keep_alive(cluster: &Cluster, lease: LeaseId) -> Result<(), StoreError> {
-    let kept = cluster.call(|client| async move {
+    let kept = cluster.call(cluster.asking(), |client| async move {
         client
             .lease_client()
             .keep_alive(id_of(lease))
@@ -49,12 +50,13 @@ pub(super) async fn keep_alive(cluster: &Cluster, lease: LeaseId) -> Result<(), 
 }
 
 pub(super) async fn revoke(cluster: &Cluster, lease: LeaseId) -> Result<(), StoreError> {
+    let asking = cluster.asking();
     let mut turns = cluster.turns();
     let mut was_sent = false;
     loop {
-        let attempt = cluster.attempt(|client| async move {
+        let attempt = cluster.attempt(asking, |client| async move {
             let answer = client.lease_client().revoke(id_of(lease)).await?;
-            cluster.note(answer.header())
+            cluster.note(asking, answer.header())
         });
         let attempt = attempt.await;
         let fault = match attempt.outcome {

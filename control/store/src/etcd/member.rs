@@ -1,6 +1,8 @@
 //! One member of the cluster: its endpoint and the connection to it, made at the first use and again after trouble.
 
+use super::cluster::Cluster;
 use super::fault::{Fault, REACH};
+use super::once::Once;
 use super::options::EtcdOptions;
 use crate::StoreError;
 use etcd_client::{Channel, Client, ConnectOptions};
@@ -64,11 +66,14 @@ impl Member {
         })
     }
 
-    /// The connection that there is, or a new one. Signing in may wait for the member: bound it from outside.
-    pub(super) async fn connected(&self, options: &EtcdOptions) -> Result<Connected, Fault> {
+    /// The connection that there is, or a new one, which is asked who it is first. Signing in may wait for the member: bound it from
+    /// outside.
+    pub(super) async fn connected(&self, cluster: &Cluster) -> Result<Connected, Fault> {
         let mut connection = self.client.lock().await;
         if connection.client.is_none() {
-            connection.client = Some(self.connect(options).await?);
+            let client = self.connect(&cluster.options).await?;
+            cluster.look_at(&client).await?;
+            connection.client = Some(client);
             connection.number += 1;
         }
         match &connection.client {
@@ -88,7 +93,13 @@ impl Member {
         }
     }
 
-    async fn connect(&self, options: &EtcdOptions) -> Result<Client, Fault> {
+    /// Forgets whatever connection there is.
+    pub(super) async fn hang_up(&self) {
+        self.client.lock().await.client = None;
+    }
+
+    /// A new connection, of which nothing is kept here.
+    pub(super) async fn connect(&self, options: &EtcdOptions) -> Result<Client, Fault> {
         let is_tls = self.endpoint.starts_with("https://");
         let mut endpoint = Endpoint::from_shared(self.endpoint.clone())
             .map_err(|error| Fault::refused(error.to_string(), REACH))?
@@ -104,7 +115,8 @@ impl Member {
                 .tls_config(tls)
                 .map_err(|error| Fault::from(etcd_client::Error::TransportError(error)))?;
         }
-        let channel = Channel::Tonic(endpoint.connect_lazy());
+        let connector = Once::new(options.attempt);
+        let channel = Channel::Tonic(endpoint.connect_with_connector_lazy(connector));
         let plain = ConnectOptions::new()
             .with_require_leader(true)
             .with_auto_token_refresh(true);

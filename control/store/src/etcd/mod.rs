@@ -12,10 +12,12 @@ mod entry;
 mod fault;
 mod lease;
 mod member;
+mod once;
 mod options;
 mod read;
 mod watch;
 
+pub(crate) use cluster::went_back;
 pub use options::{EtcdIdentity, EtcdOptions, EtcdTls, EtcdUser};
 
 use crate::{Commit, Entry, LeaseId, Listing, Revision, Store, StoreError, Watch};
@@ -79,6 +81,18 @@ impl Store for Etcd {
         }
     }
 
+    async fn begin_anew(&self) {
+        if self.cluster.replaced().is_some() {
+            self.committer.forget();
+        }
+        self.cluster.begin_anew().await;
+    }
+
+    async fn look_for(&self, identity: &str) {
+        let id = u64::from_str_radix(identity, 16).unwrap_or_default();
+        self.cluster.look_for(id).await;
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         read::get(self.open()?, key).await
     }
@@ -123,17 +137,18 @@ impl Store for Etcd {
 
     async fn compact(&self, before: Revision) -> Result<(), StoreError> {
         let cluster = self.open()?;
+        let asking = cluster.asking();
         // The revision that etcd is told loses its deletes, so it is the one before the first that must stay whole.
         let mut last = Revision(before.0.saturating_sub(1));
         loop {
             if last.0 == 0 {
                 return Ok(());
             }
-            let asked = cluster.call(|client| async move {
+            let asked = cluster.call(asking, |client| async move {
                 let options = CompactionOptions::new();
                 let mut client = client.kv_client();
                 let answer = client.compact(entry::signed(last), Some(options)).await?;
-                cluster.note(answer.header())
+                cluster.note(asking, answer.header())
             });
             match asked.await {
                 Ok(_) | Err(Fault::Compacted) => return Ok(()),

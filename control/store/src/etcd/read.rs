@@ -2,7 +2,7 @@
 //!
 //! All of them are linearizable: a member that is cut off from the majority does not answer with what was.
 
-use super::cluster::Cluster;
+use super::cluster::{Asking, Cluster};
 use super::entry::{end_of, entry, signed};
 use super::fault::Fault;
 use crate::{Entry, Listing, MAX_STORE_BYTES, Revision, StoreError};
@@ -16,9 +16,10 @@ const ANSWER: usize = 16 << 20;
 const RETRIES: usize = 5;
 
 pub(super) async fn get(cluster: &Cluster, key: &str) -> Result<Option<Entry>, StoreError> {
-    let asked = cluster.call(|client| async move {
+    let asking = cluster.asking();
+    let asked = cluster.call(asking, |client| async move {
         let mut answer = client.kv_client().get(key, None).await?;
-        cluster.note(answer.header())?;
+        cluster.note(asking, answer.header())?;
         Ok(std::mem::take(&mut answer.0.kvs))
     });
     let found = asked.await.map_err(|fault| cluster.error(fault))?;
@@ -45,10 +46,11 @@ async fn pages(cluster: &Cluster, prefix: &str) -> Result<Result<Listing, Fault>
     } else {
         prefix.as_bytes().to_vec()
     };
+    let asking = cluster.asking();
     let (mut at, mut limit, mut bytes) = (None, PAGE, 0);
     let mut entries = Vec::new();
     loop {
-        let page = match page(cluster, &from, &end, at, limit).await {
+        let page = match page(cluster, asking, (&from, &end), at, limit).await {
             Ok(page) => page,
             Err(Fault::TooLong) if limit > 1 => {
                 limit = (limit / 8).max(1);
@@ -85,8 +87,8 @@ async fn pages(cluster: &Cluster, prefix: &str) -> Result<Result<Listing, Fault>
 
 async fn page(
     cluster: &Cluster,
-    from: &[u8],
-    end: &[u8],
+    asking: Asking,
+    (from, end): (&[u8], &[u8]),
     at: Option<Revision>,
     limit: i64,
 ) -> Result<(Revision, GetResponse), Fault> {
@@ -95,12 +97,12 @@ async fn page(
         Some(revision) => options.with_revision(signed(revision)),
         None => options,
     };
-    let asked = cluster.call(|client| {
+    let asked = cluster.call(asking, |client| {
         let options = options.clone();
         async move {
             let mut client = client.kv_client().max_decoding_message_size(ANSWER);
             let answer = client.get(from, Some(options)).await?;
-            Ok((cluster.note(answer.header())?, answer))
+            Ok((cluster.note(asking, answer.header())?, answer))
         }
     });
     asked.await

@@ -2,15 +2,17 @@
 //!
 //! etcd answers a request for progress, so a member that hangs is known by its silence. Progress itself is not used to
 //! move on: members before 3.4.25 say it too early. Each stream begins one revision before the first that is wanted:
-//! where compaction has reached exactly that one, its deletes would be missing without a word.
+//! where compaction has reached exactly that one, its deletes would be missing without a word. And what was delivered last
+//! comes again, by which a restored store shows that has gone on to the same revision by another way.
 
 use super::cluster::{Cluster, Line};
 use super::entry::{event, revision, signed};
-use super::fault::Fault;
+use super::fault::{Fault, Replaced};
 use crate::{Event, Revision, StoreError, Watch};
 use async_trait::async_trait;
 use etcd_client::proto::PbWatchResponse;
 use etcd_client::{WatchOptions, WatchStream};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -50,12 +52,15 @@ impl Watcher {
         // A watch may begin ahead of all that there is.
         let seen = cluster.revision().filter(|it| *it >= before);
         let session = Session {
+            epoch: cluster.epoch(),
             cluster,
             range,
             next,
             seen: seen.map_or(Revision(0), |_| before),
             batches,
             unfinished: Vec::new(),
+            last: None,
+            is_same: false,
             backwards: 0,
             signed_again: false,
         };
@@ -81,6 +86,8 @@ impl Watch for Watcher {
 
 struct Session {
     cluster: Arc<Cluster>,
+    /// Of the store that it is about.
+    epoch: u64,
     range: Range,
     /// The first revision that was not delivered yet.
     next: Revision,
@@ -89,6 +96,10 @@ struct Session {
     batches: mpsc::Sender<Result<Vec<Event>, StoreError>>,
     /// Fragments of an answer whose end has not come.
     unfinished: Vec<Event>,
+    /// What was delivered last, as [`print_of`] it.
+    last: Option<(Revision, u64)>,
+    /// This stream has begun with that.
+    is_same: bool,
     backwards: u32,
     /// Whether a new connection was made because this one's was told that it may not watch: its token may be old.
     signed_again: bool,
@@ -108,10 +119,14 @@ impl Session {
     async fn run(mut self) {
         let (mut pause, mut failures) = (FIRST_PAUSE, 0_usize);
         let mut delivered = self.next;
+        let mut heard = self.cluster.heard();
         loop {
             let end = self.stream().await;
             if self.next > delivered {
                 (pause, failures, delivered) = (FIRST_PAUSE, 0, self.next);
+            }
+            if failures == 0 {
+                heard = self.cluster.heard();
             }
             match end {
                 End::Unread => return,
@@ -124,6 +139,10 @@ impl Session {
                     tracing::debug!(?fault, "A watch goes on elsewhere");
                     self.unfinished.clear();
                     if failures > self.cluster.options.endpoints.len() {
+                        if self.cluster.replaced_since(heard).is_some() {
+                            continue;
+                        }
+                        heard = self.cluster.heard();
                         let _ = self.cluster.error(fault);
                         sleep(pause).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -138,12 +157,16 @@ impl Session {
 
     /// One stream from one member until it ends.
     async fn stream(&mut self) -> End {
+        if let Some(error) = self.replaced() {
+            return End::Told(error);
+        }
         let line = match self.cluster.connect().await {
             Ok(line) => line,
             Err(fault @ Fault::Away { .. }) => return End::Away(fault),
             Err(fault) => return End::Told(self.cluster.error(fault)),
         };
         let (index, number) = (line.index, line.number);
+        self.is_same = self.last.is_none();
         let end = match self.open(line).await {
             Ok(stream) => self.read(stream).await,
             Err(fault @ Fault::Away { .. }) => End::Away(fault),
@@ -153,6 +176,16 @@ impl Session {
             self.cluster.leave(index, number).await;
         }
         end
+    }
+
+    /// The store that it is about is not the one that answers any more.
+    fn replaced(&self) -> Option<StoreError> {
+        let why = match self.cluster.replaced() {
+            None if self.cluster.epoch() == self.epoch => return None,
+            None => Replaced::too_late(),
+            Some(why) => why,
+        };
+        Some(self.cluster.error(Fault::Replaced(why)))
     }
 
     async fn open(&self, line: Line) -> Result<WatchStream, Fault> {
@@ -205,6 +238,9 @@ impl Session {
     }
 
     async fn take(&mut self, answer: PbWatchResponse) -> Result<(), End> {
+        if let Some(error) = self.replaced() {
+            return Err(End::Told(error));
+        }
         let header = answer.header.unwrap_or_default();
         let id = self.cluster.id();
         if id != 0 && header.cluster_id != id {
@@ -238,16 +274,42 @@ impl Session {
             let Some(at) = commit.first().map(Event::revision) else {
                 continue;
             };
+            self.same_history(at, commit)?;
             if at < self.next {
                 continue;
             }
+            let print = print_of(commit);
             if self.batches.send(Ok(commit.to_vec())).await.is_err() {
                 return Err(End::Unread);
             }
             self.seen = at;
             self.next = Revision(at.0 + 1);
+            self.last = Some((at, print));
+            self.cluster.is_at(at);
         }
         Ok(())
+    }
+
+    /// The first commit of a stream is the last that was delivered.
+    fn same_history(&mut self, at: Revision, commit: &[Event]) -> Result<(), End> {
+        let Some((last, print)) = self.last.filter(|_| !self.is_same) else {
+            return Ok(());
+        };
+        if at < last {
+            return Ok(());
+        }
+        if at == last && print_of(commit) == print {
+            self.is_same = true;
+            return Ok(());
+        }
+        self.cluster.replace(Replaced {
+            why: format!(
+                "its history up to revision {} is another one than before",
+                last.0
+            ),
+            known: Some(last),
+        });
+        Err(self.replaced().map_or(End::Unread, End::Told))
     }
 
     /// A member may lag behind for a moment; one that stays behind what was delivered is not the store of before.
@@ -264,4 +326,16 @@ impl Session {
             oldest: Revision(now.0 + 1),
         }))
     }
+}
+
+/// Tells commits of one revision apart.
+fn print_of(commit: &[Event]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for event in commit {
+        event.key().hash(&mut hasher);
+        if let Event::Put(entry) = event {
+            (&entry.value, entry.created.0, entry.lease).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
 }

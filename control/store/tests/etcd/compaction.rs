@@ -99,7 +99,7 @@ async fn a_watch_from_the_compacted_revision_itself_is_told_not_cheated() {
 
 /// The cluster is replaced by an empty one at the same place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_went_back_in_time_is_listed_again() {
+async fn a_store_that_went_back_in_time_is_listed_again_once_its_owner_says_so() {
     if !is_here() {
         return;
     }
@@ -117,6 +117,12 @@ async fn a_store_that_went_back_in_time_is_listed_again() {
     members.forget(0);
     members.wait();
     let began = Instant::now();
+    while !matches!(store.get("/k").await, Err(StoreError::Replaced { .. })) {
+        assert!(began.elapsed() < Duration::from_secs(30), "not noticed");
+    }
+    let late = store.commit(Commit::put("/late", vec![])).await;
+    assert!(matches!(late, Err(StoreError::Replaced { .. })), "{late:?}");
+    store.begin_anew().await;
     let touched = tokio::time::timeout(Duration::from_secs(30), follower.next()).await;
     assert_eq!(
         touched.expect("it is noticed").unwrap(),
@@ -124,6 +130,7 @@ async fn a_store_that_went_back_in_time_is_listed_again() {
     );
     println!("noticed after {:.1?}", began.elapsed());
     assert!(follower.observed().revision < Revision(30));
+    assert!(store.get("/late").await.unwrap().is_none());
 }
 
 /// More than one answer holds: pages of a list, fragments of a watch.
