@@ -49,6 +49,12 @@ test-faults:
 	MINATO_FAULT_ROUNDS=1000 cargo test --locked -p minato-control-server --test two_leaders
 	MINATO_FAULT_TIMERS=default cargo test --locked --test faults -- --nocapture --test-threads 1
 
+# The load of a service fourfold, and back to rest, five times at once with default times: docs/measurements.md. Seven minutes.
+.PHONY: test-scale
+test-scale:
+	@scripts/install-needed.sh --tests
+	cargo test --locked --test e2e -- --ignored --exact --nocapture scale::five_load_steps_are_answered_and_taken_back
+
 # Every order of every step of the admission queue and of an endpoint, tried by loom.
 .PHONY: model
 model:

@@ -136,6 +136,8 @@ fn status(it: &DependencyView) -> DependencyStatus {
         }
         .to_owned(),
         reason: member.reason.clone(),
+        in_use: member.in_use,
+        connections: member.connections,
     });
     DependencyStatus {
         name: it.name.to_string(),

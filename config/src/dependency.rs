@@ -3,7 +3,7 @@
 //!
 //! Not here: sending the checks (`health/probe`), what follows from them (`control`).
 
-use crate::{HealthTiming, HttpProbe};
+use crate::{HealthTiming, HttpProbe, UpstreamTls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,6 +71,8 @@ pub struct Database {
     pub password: Option<PathBuf>,
     /// The database to connect to; only PostgreSQL needs one. Default `postgres`.
     pub name: String,
+    /// Whether, and how, the check's connection is encrypted and the server proves who it is; `None`: plain TCP.
+    pub tls: Option<UpstreamTls>,
 }
 
 /// A protocol of database servers.
@@ -113,4 +115,15 @@ pub struct Relay {
     pub idle: Duration,
     /// Connections at most, those that wait included. Default 500.
     pub connections: usize,
+    /// Which of several members that are right get new connections.
+    pub balance: Balance,
+}
+
+/// Which of several members that are right a relay leads new connections to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// One, for as long as it passes; the first of them where it no longer does. Default, and the only one for a primary.
+    First,
+    /// All of them, each time the one with the fewest connections. Default for replicas.
+    Least,
 }

@@ -22,7 +22,8 @@ mod upstream;
 mod wants;
 
 pub use dependency::{
-    Database, DatabaseEngine, DatabaseRole, Dependency, DependencyCheck, MemberProbe, Relay,
+    Balance, Database, DatabaseEngine, DatabaseRole, Dependency, DependencyCheck, MemberProbe,
+    Relay,
 };
 pub use entrance::{
     DnsKey, DnsSettings, EntranceHook, EntranceSettings, Follow, HookTarget, KeyAlgorithm,

@@ -75,8 +75,20 @@ pub struct Release {
 pub enum Released {
     /// What the file says, with another image.
     Image(ImageReference),
+    /// The same, where the registry is asked anew what that name means now, whatever machines have of it.
+    Newest(ImageReference),
     /// A version that ran before, by the digest of its slots.
     Version(String),
+}
+
+impl Released {
+    /// The image, where it is one.
+    pub fn image(&self) -> Option<&ImageReference> {
+        match self {
+            Self::Image(reference) | Self::Newest(reference) => Some(reference),
+            Self::Version(_) => None,
+        }
+    }
 }
 
 impl Release {

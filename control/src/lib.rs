@@ -14,6 +14,7 @@ mod meta;
 pub mod mirror;
 mod node;
 mod node_clock;
+mod node_version;
 pub mod operation;
 mod order;
 mod plan;
@@ -32,6 +33,7 @@ pub use node::{
     START_DEADLINE,
 };
 pub use node_clock::Clocks;
+pub use node_version::{VersionNews, Versions};
 pub use operation::{Operation, OperationId};
 pub use order::OrderRecord;
 pub use plan::{
@@ -42,9 +44,9 @@ pub use plan::{
 };
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
 pub use rollout::{
-    CRASHES, Failure, FailureKind, Going, ImageReport, ImageState, News, Passed, RolloutRecord,
-    RolloutStage, RolloutStanding, RolloutStep, Rollouts, Version, next_release, over, release,
-    rollout_standing,
+    CRASHES, Failure, FailureKind, Freshness, Going, ImageReport, ImageState, News, Passed,
+    RolloutRecord, RolloutStage, RolloutStanding, RolloutStep, Rollouts, Version, next_release,
+    over, release, rollout_standing,
 };
 pub use scale::{
     Decision, LOOK_BACK, Measures, PERIOD, STALE, ScaleRecord, ScaleStep, Scaler, Scaling, Sight,

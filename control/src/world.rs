@@ -9,8 +9,8 @@ use minato_config::{
     GatewayId, Generation, Intent, NodeId, ServiceName, ServiceRecord, SiteId, Slot, SlotIndex,
 };
 use minato_health::{
-    GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, NodeUsage, ServiceLoad,
-    VerdictReport,
+    GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, NodeReach, NodeUsage,
+    ServiceLoad, VerdictReport,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,6 +60,8 @@ pub struct World {
     pub node_loads: BTreeMap<NodeId, Stored<NodeLoad>>,
     /// What agents say that each of their instances uses.
     pub usages: BTreeMap<NodeId, Stored<NodeUsage>>,
+    /// What agents say that services there would lack.
+    pub reaches: BTreeMap<NodeId, Stored<NodeReach>>,
     /// What operators said of nodes. A document that is gone counts as if it had never been.
     pub drains: BTreeMap<NodeId, Stored<NodeDrain>>,
     /// What an operator asked to be spread anew. A document that is gone ends it.

@@ -1,7 +1,9 @@
 //! The documents by which agents and gateways say what they see.
 
 use crate::Verdict;
-use minato_config::{Generation, Overcommit, Run, ServiceName, SlotIndex, Timestamp};
+use minato_config::{
+    DependencyName, Generation, Overcommit, Run, ServiceName, SlotIndex, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -160,6 +162,17 @@ pub struct NodeLoad {
     pub received_per_s: u64,
     /// Bytes sent in a second, loopback left out.
     pub sent_per_s: u64,
+}
+
+/// The document at `nodes/<node>/reach`: which of the things that services depend on cannot be used from this node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReach {
+    /// Format version, 1.
+    pub v: u32,
+    /// By name, and why: `database: 10.0.0.9:3306 connect refused: connection refused`, at most 300 bytes each. What is not named here
+    /// can be used, is not known yet, or no setting of the node explains it.
+    #[serde(default)]
+    pub lacks: BTreeMap<DependencyName, String>,
 }
 
 /// The document at `nodes/<node>/usage`: what each instance of a node uses, as its agent measures it.

@@ -18,7 +18,7 @@ mod watch;
 pub use combine::{Combined, combine};
 pub use document::{
     Flow, GatewayAlive, Instance, InstanceUsage, NodeAlive, NodeDrain, NodeInfo, NodeLoad,
-    NodeUsage, Phase, ServiceLoad, VerdictReport,
+    NodeReach, NodeUsage, Phase, ServiceLoad, VerdictReport,
 };
 pub use judge::{Change, Judge, ProbeNumber, Verdict};
 pub use link::{LinkState, SharedService};

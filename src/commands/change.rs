@@ -155,12 +155,14 @@ pub(super) async fn make(
             serde_json::to_string(&serde_json::json!({ "change": answer, "settled": settled }))?
         ))?;
     } else {
-        if let Some(settled) = &settled {
-            print(&format!(
+        match &settled {
+            Some(settled) if settled.unchanged => print(&format!("{}\n", settled.detail))?,
+            Some(settled) => print(&format!(
                 "{}: {}\n",
                 paint("done", Tone::Good),
                 settled.detail
-            ))?;
+            ))?,
+            None => {}
         }
         if let Some(undo) = &answer.undo {
             print(&format!("undo: {undo}\n"))?;

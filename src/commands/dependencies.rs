@@ -67,9 +67,8 @@ fn text(all: &Dependencies, now_ms: u64) -> String {
         .to_vec(),
     ];
     for it in &all.dependencies {
-        let current = it.relay.as_ref().and_then(|it| it.current.as_deref());
         for (n, member) in it.members.iter().enumerate() {
-            let used = current == Some(member.name.as_str());
+            let used = it.relay.is_some() && member.in_use;
             let mut row = if n == 0 {
                 vec![
                     plain(&it.name),
@@ -80,12 +79,13 @@ fn text(all: &Dependencies, now_ms: u64) -> String {
             } else {
                 ["", "", "", ""].map(plain).to_vec()
             };
-            let is = if used { "in use" } else { &member.verdict };
-            row.extend([
-                plain(&member.name),
-                (is.to_owned(), tone(is)),
-                plain(&member.reason),
-            ]);
+            let is = match member.connections {
+                0 if used => "in use".to_owned(),
+                _ if used => format!("in use ({})", member.connections),
+                _ => member.verdict.clone(),
+            };
+            let colour = tone(if used { "in use" } else { &member.verdict });
+            row.extend([plain(&member.name), (is, colour), plain(&member.reason)]);
             rows.push(row);
         }
     }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit: 0 it runs on all instances, 1 it failed and the old version is back, 3 it was refused before anything changed (no such image, a registry that does not answer)."
+    after_help = "Exit: 0 it runs on all instances (or did already: nothing to replace), 1 it failed and the old version is back, 3 it was refused before anything changed (no such image, a registry that does not answer)."
 )]
 pub(crate) struct UpdateArgs {
     /// The service.
@@ -17,10 +17,14 @@ pub(crate) struct UpdateArgs {
     #[arg(
         long,
         value_name = "REF",
-        required_unless_present = "reset",
+        required_unless_present_any = ["reset", "pull"],
         conflicts_with = "reset"
     )]
     image: Option<String>,
+    /// Ask the registry what the image's name means now, whatever machines have of it, and replace what runs another one; without
+    /// `--image`, of the image that runs. Asked for, too, where `--image` names what runs already.
+    #[arg(long, conflicts_with = "reset")]
+    pull: bool,
     /// What the file says counts again.
     #[arg(long)]
     reset: bool,
@@ -46,6 +50,7 @@ pub(crate) async fn update(
 ) -> anyhow::Result<ExitCode> {
     let request = UpdateRequest {
         image: args.image.clone(),
+        pull: args.pull,
         who: who(),
     };
     change(

@@ -50,6 +50,9 @@ struct ChangeArgs {
     /// Run this image, all of them.
     #[arg(long, value_name = "REF")]
     image: Option<String>,
+    /// Run what each one's image means to its registry now; what has it already is skipped.
+    #[arg(long)]
+    pull: bool,
     /// Start every instance anew.
     #[arg(long)]
     restart: bool,
@@ -63,6 +66,7 @@ impl ChangeArgs {
         match self {
             Self { image: Some(_), .. } => "image",
             Self { rollback: true, .. } => "rollback",
+            Self { pull: true, .. } => "pull",
             Self { .. } => "restart",
         }
     }

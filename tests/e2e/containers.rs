@@ -1,5 +1,9 @@
 //! Services made of images, on a real engine.
 
+#[path = "containers/growth.rs"]
+mod growth;
+#[path = "containers/pull.rs"]
+mod pull;
 #[allow(dead_code, reason = "shared with tests that use all of it")]
 #[path = "../../control/agent/tests/agent/docker/registry.rs"]
 mod registry;

@@ -125,6 +125,98 @@ fn overload_brings_instances_and_they_get_requests() {
     assert!(status.contains("2 by hand"), "{status}");
 }
 
+/// Sites that take a load step at the same time: each is a run of its own, and mostly waits.
+const STEPS: usize = 5;
+/// Shrinking takes a window of 300 s of which every wish is known, the decisions before and after, and the stops.
+const REST: Duration = Duration::from_secs(480);
+
+/// What one step cost.
+#[derive(Debug)]
+struct Step {
+    /// Until every instance that the load asks for serves.
+    relief: Duration,
+    /// From the end of the load to as few as before.
+    rest: Duration,
+    sent: u64,
+    failed: Vec<String>,
+}
+
+/// Four visitors at one instance that should have four; sixteen; four again.
+fn step() -> Step {
+    let (site, stop) = begun("{ min = 1, max = 4, in_flight = 4 }");
+    let start = |count: usize, stop: &Arc<AtomicBool>| -> Vec<_> {
+        let one = |_| visitor(site.gateway(), "/slow", Arc::clone(stop));
+        (0..count).map(one).collect()
+    };
+    let serving = || {
+        let service = site.service("app");
+        let all = service["instances"].as_array().cloned().unwrap_or_default();
+        let serve = all.iter().filter(|it| it["requests"].as_u64() > Some(0));
+        serve.count()
+    };
+    let few = start(4, &stop);
+    within(RELIEF, "the first visitors to be served", || {
+        (serving() == 1).then_some(())
+    });
+    let more = Arc::new(AtomicBool::new(false));
+    let began = now();
+    let many = start(12, &more);
+    within(RELIEF * 2, "four instances to serve", || {
+        (serving() == 4).then_some(())
+    });
+    let relief = began.elapsed();
+    pause(Duration::from_millis(SLOW_MS * 10));
+    more.store(true, Ordering::SeqCst);
+    let (mut sent, mut failed) = (0, Vec::new());
+    let mut hear = |all: Vec<JoinHandle<(u64, Vec<String>)>>| {
+        for it in all {
+            let (more, bad) = it.join().unwrap();
+            sent += more;
+            failed.extend(bad);
+        }
+    };
+    hear(many);
+    let ended = now();
+    within(REST, "one instance again", || {
+        let service = site.service("app");
+        let all = service["instances"].as_array()?;
+        (all.len() == 1 && service["state"] == "ok").then_some(())
+    });
+    let rest = ended.elapsed();
+    stop.store(true, Ordering::SeqCst);
+    hear(few);
+    Step {
+        relief,
+        rest,
+        sent,
+        failed,
+    }
+}
+
+/// The figures of docs/measurements.md: `make test-scale`.
+#[test]
+#[ignore = "seven minutes: five load steps of four times the load, and back to rest (make test-scale)"]
+fn five_load_steps_are_answered_and_taken_back() {
+    let steps: Vec<_> = (0..STEPS).map(|_| std::thread::spawn(step)).collect();
+    let mut steps: Vec<Step> = steps.into_iter().map(|it| it.join().unwrap()).collect();
+    let sent: u64 = steps.iter().map(|it| it.sent).sum();
+    let failed: Vec<String> = steps.iter().flat_map(|it| it.failed.clone()).collect();
+    let mut sorted = |of: fn(&Step) -> Duration| {
+        steps.sort_by_key(of);
+        (of(&steps[STEPS / 2]), of(&steps[STEPS - 1]))
+    };
+    let (relief, rest) = (sorted(|it| it.relief), sorted(|it| it.rest));
+    println!(
+        "load step x4, {STEPS} runs: relief {:.1?} median, {:.1?} worst; at rest again {:.0?} median, {:.0?} worst; {sent} requests, {} failed",
+        relief.0,
+        relief.1,
+        rest.0,
+        rest.1,
+        failed.len()
+    );
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
 /// One visitor keeps one instance busy. What it uses is a matter of the machine; that it is far more than a twentieth of a
 /// processor, and that nothing else asks for more, is not.
 #[test]

@@ -62,6 +62,17 @@ impl Machine {
         fs::write(file, text.replace(old, new)).unwrap();
     }
 
+    /// Its agent runs images by the engine behind that socket; before the first start.
+    pub(crate) fn run_images(&self, socket: &Path) {
+        let file = self.folder.join("minato.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let docker = format!(
+            "[agent]\nruntime = \"docker\"\ndocker = {{ socket = \"{}\", free_space = 0 }}\n",
+            socket.display()
+        );
+        fs::write(file, text.replace("[agent]\n", &docker)).unwrap();
+    }
+
     pub(crate) fn wrap(&mut self, command: &[&str]) {
         self.wrap = command.iter().map(|&it| it.to_owned()).collect();
     }

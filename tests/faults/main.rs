@@ -10,6 +10,7 @@
     reason = "what stands around the tests fails as they do, by a panic"
 )]
 
+mod engine;
 mod figures;
 mod history;
 mod line;

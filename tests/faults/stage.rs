@@ -35,6 +35,13 @@ pub(crate) struct Cast {
 impl Stage {
     /// Builds and starts it; returns when every API answers. The service `app` is written by `open`.
     pub(crate) fn build(cast: Cast, timers: Timers) -> Self {
+        let mut stage = Self::make(cast, timers);
+        stage.begin();
+        stage
+    }
+
+    /// Builds it, with the store running and nothing else: settings may still be changed.
+    pub(crate) fn make(cast: Cast, timers: Timers) -> Self {
         let mut network = Network::new();
         let mut named = tempfile::Builder::new();
         let folder = named.prefix("minato-faults-").tempdir().unwrap();
@@ -60,7 +67,7 @@ impl Stage {
         let gateways = machines("gateway", cast.gateways, "gateway");
         let nodes = machines("node", cast.nodes, "agent");
         let client = network.host("client");
-        let mut stage = Self {
+        Self {
             control,
             gateways,
             nodes,
@@ -69,21 +76,25 @@ impl Stage {
             timers,
             folder,
             _network: network,
-        };
-        stage.machines().for_each(Machine::start);
-        stage.machines().for_each(|it| it.wait());
+        }
+    }
+
+    /// Starts every machine; returns when every API answers and all have joined.
+    pub(crate) fn begin(&mut self) {
+        self.machines().for_each(Machine::start);
+        self.machines().for_each(|it| it.wait());
         // Instances go to the nodes that are there.
         until("every machine to have joined", || {
             let alive = |prefix| {
-                let all = stage.store.list(prefix);
+                let all = self.store.list(prefix);
                 all.iter()
                     .filter(|(key, _)| key.ends_with("/alive"))
                     .count()
             };
-            let joined = alive("nodes/") == cast.nodes && alive("gateways/") == cast.gateways;
+            let joined =
+                alive("nodes/") == self.nodes.len() && alive("gateways/") == self.gateways.len();
             joined.then_some(())
         });
-        stage
     }
 
     fn machines(&mut self) -> impl Iterator<Item = &mut Machine> {
@@ -105,14 +116,17 @@ impl Stage {
     /// A service file, with instances that gateways of other machines reach.
     pub(crate) fn app(&self, replicas: u16) -> String {
         let ledger = self.folder.path().join("ledger");
+        let more = format!("env = {{ BIND = \"0.0.0.0\" }}\n{}", self.checks());
+        python_service(&ledger, replicas, &more)
+    }
+
+    /// `health = ..` of a service file.
+    pub(crate) fn checks(&self) -> String {
         let health = match self.timers {
             Timers::Short => "interval = \"1s\", fast = \"200ms\", timeout = \"800ms\"",
             Timers::Default => "interval = \"2s\"",
         };
-        let more = format!(
-            "env = {{ BIND = \"0.0.0.0\" }}\nhealth = {{ path = \"/healthz\", {health} }}\n"
-        );
-        python_service(&ledger, replicas, &more)
+        format!("health = {{ path = \"/healthz\", {health} }}\n")
     }
 
     pub(crate) fn wait_ok(&self, replicas: u16) {

@@ -5,10 +5,10 @@ use super::field::{Field, Given, Section};
 use super::health;
 use super::key::{Keys, nearest};
 use super::settings::path;
-use super::{address, relay};
+use super::{address, relay, upstream};
 use crate::{
     Database, DatabaseEngine, DatabaseRole, Dependency, DependencyCheck, DependencyName,
-    MemberProbe,
+    MemberProbe, Relay,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -22,6 +22,7 @@ pub(super) const KEYS: Keys = Keys::known(&[
     "user",
     "password_file",
     "database",
+    "tls",
     "path",
     "host",
     "status",
@@ -32,6 +33,7 @@ pub(super) const KEYS: Keys = Keys::known(&[
     "wait",
     "idle",
     "connections",
+    "balance",
     "interval",
     "fast",
     "timeout",
@@ -40,7 +42,7 @@ pub(super) const KEYS: Keys = Keys::known(&[
 ]);
 
 const OF_MEMBERS: [&str; 1] = ["members"];
-const OF_DATABASE: [&str; 4] = ["role", "user", "password_file", "database"];
+const OF_DATABASE: [&str; 5] = ["role", "user", "password_file", "database", "tls"];
 const OF_HTTP: [&str; 4] = ["host", "status", "headers", "body"];
 
 /// Dependencies of one node, and of one service.
@@ -116,6 +118,7 @@ fn one(section: &Section<'_>, report: &mut Report<'_>, folder: &Path) -> Option<
     KEYS.check(section, report);
     let timing = health::timing(section, report);
     let relay = relay::read(section, report);
+    let balance = section.read(report, "balance", relay::balance);
     let kind = match section.read(report, "kind", kind) {
         Given::Right(kind) => kind,
         Given::Wrong => return None,
@@ -145,10 +148,17 @@ fn one(section: &Section<'_>, report: &mut Report<'_>, folder: &Path) -> Option<
             }
         }
     };
+    let relay = match relay.ok()? {
+        Some(relay) => Some(Relay {
+            balance: relay::balance_of(section, report, &check, balance)?,
+            ..relay
+        }),
+        None => None,
+    };
     Some(Dependency {
         check,
         timing: timing?,
-        relay: relay.ok()?,
+        relay,
     })
 }
 
@@ -267,6 +277,7 @@ fn database(
     let user = section.read(report, "user", name);
     let password = section.read(report, "password_file", file);
     let name = section.read(report, "database", name);
+    let tls = section.read(report, "tls", upstream::tls);
     if user.is_absent() && report.is_whole() {
         let message = "needs `user`, who may log in and look at the role; its password goes into the file that `password_file` names";
         report.problem(section.line, &section.path, message);
@@ -280,6 +291,7 @@ fn database(
             password => password.right(),
         },
         name: name.in_force("postgres".to_owned())?,
+        tls: tls.in_force(None)?,
     })
 }
 

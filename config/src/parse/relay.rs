@@ -2,14 +2,14 @@
 
 use super::dependency::distinct;
 use super::document::Report;
-use super::field::{Field, Section};
+use super::field::{Field, Given, Section};
 use super::{address, gateway};
-use crate::{DependencyCheck, PortRange, Relay, Settings};
+use crate::{Balance, DatabaseRole, DependencyCheck, MemberProbe, PortRange, Relay, Settings};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Keys that say nothing without `listen`.
-const OF_RELAY: [&str; 4] = ["drain", "wait", "idle", "connections"];
+const OF_RELAY: [&str; 5] = ["drain", "wait", "idle", "connections", "balance"];
 
 const MOST_LISTENERS: usize = 8;
 /// Two descriptors each.
@@ -48,9 +48,49 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Result<Opt
             wait: wait.in_force(Duration::from_secs(10))?,
             idle: idle.in_force(Duration::from_secs(8 * 3_600))?,
             connections: connections.in_force(500)?,
+            balance: Balance::First,
         })
     };
     relay().map(Some).ok_or(())
+}
+
+/// `balance`
+pub(super) fn balance(field: &Field<'_>, report: &mut Report<'_>) -> Option<Balance> {
+    const FORM: &str = "\"first\" or \"least\"";
+    match field.text(report, FORM)? {
+        "first" => Some(Balance::First),
+        "least" => Some(Balance::Least),
+        _ => field.wrong(report, FORM),
+    }
+}
+
+/// What is in force: replicas share their connections, anything else is used one at a time unless it says otherwise.
+pub(super) fn balance_of(
+    section: &Section<'_>,
+    report: &mut Report<'_>,
+    check: &DependencyCheck,
+    said: Given<Balance>,
+) -> Option<Balance> {
+    let role = match check {
+        DependencyCheck::Members {
+            probe: MemberProbe::Database(database),
+            ..
+        } => Some(database.role),
+        _ => None,
+    };
+    let usual = match role {
+        Some(DatabaseRole::Replica) => Balance::Least,
+        Some(DatabaseRole::Primary) | None => Balance::First,
+    };
+    let balance = said.in_force(usual)?;
+    if balance == Balance::Least && role == Some(DatabaseRole::Primary) {
+        const MESSAGE: &str = "of primaries there is one: balance = \"least\" belongs to role = \"replica\", or to kind = \"tcp\" and \"http\"";
+        return match section.get(report, "balance") {
+            Some(field) => field.problem(report, MESSAGE),
+            None => None,
+        };
+    }
+    Some(balance)
 }
 
 /// One address or a list of them.

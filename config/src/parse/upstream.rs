@@ -45,7 +45,8 @@ fn protocol(field: &Field<'_>, report: &mut Report<'_>) -> Option<UpstreamProtoc
     }
 }
 
-fn tls(field: &Field<'_>, report: &mut Report<'_>) -> Option<Option<UpstreamTls>> {
+/// `true`, `false` or a table; also of a database.
+pub(super) fn tls(field: &Field<'_>, report: &mut Report<'_>) -> Option<Option<UpstreamTls>> {
     const FORM: &str =
         "true, false or a table, like { ca = \"/etc/minato/ca.pem\", sni = \"db.example.org\" }";
     match field.value {

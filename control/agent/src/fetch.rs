@@ -5,8 +5,8 @@
 use crate::agent::{Agent, Seen};
 use crate::clock::now;
 use crate::runtime::{Runtime, RuntimeError};
-use minato_config::{Image, ServiceName};
-use minato_control::{ImageReport, ImageState, RolloutStage, World};
+use minato_config::{Image, Pull, ServiceName};
+use minato_control::{Freshness, ImageReport, ImageState, RolloutStage, World};
 use minato_control_store::keys::Key;
 use minato_control_store::{Commit, SharedStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,20 +56,21 @@ impl Agent {
     /// Begins what rollouts ask for, and says what became of it.
     pub(crate) fn fetch_images(&mut self, store: &SharedStore, world: &World) {
         let asked = asked(world, &self.options.node);
-        for (service, (fetch, image)) in &asked {
+        for (service, wish) in &asked {
             let known = self.fetches.wanted.get(*service);
-            if known.is_some_and(|it| it.fetch == *fetch) {
+            if known.is_some_and(|it| it.fetch == wish.fetch) {
                 continue;
             }
-            let begun = report(*fetch, ImageState::Fetching);
+            let (fetch, freshness) = (wish.fetch, wish.freshness);
+            let begun = report(fetch, freshness, ImageState::Fetching, BTreeSet::new());
             self.fetches.wanted.insert((*service).clone(), begun);
             let (runtime, service, image) =
-                (self.runtime.clone(), (*service).clone(), (*image).clone());
-            let fetch = *fetch;
+                (self.runtime.clone(), (*service).clone(), wish.image());
             let name = service.clone();
             let task = self.tasks.spawn(async move {
-                let state = get(runtime, &service, &image).await;
-                Seen::Fetched(service, report(fetch, state))
+                let state = get(&runtime, &service, &image).await;
+                let runs = runtime.running_images(&service, &image.reference).await;
+                Seen::Fetched(service, report(fetch, freshness, state, runs))
             });
             if let Some((_, before)) = self.fetches.under_way.insert(name, (fetch, task)) {
                 before.abort();
@@ -77,7 +78,7 @@ impl Agent {
         }
         // What nobody asks for any more is not fetched to its end.
         self.fetches.under_way.retain(|service, (fetch, task)| {
-            let is_asked = asked.get(service).is_some_and(|it| it.0 == *fetch);
+            let is_asked = asked.get(service).is_some_and(|it| it.fetch == *fetch);
             if !is_asked {
                 task.abort();
             }
@@ -117,23 +118,46 @@ impl Agent {
     }
 }
 
-/// Rollouts that want an image from this node: by which number, and which image.
+/// What a rollout wants of this node.
+struct Wish<'a> {
+    fetch: u64,
+    freshness: Freshness,
+    image: &'a Image,
+}
+
+impl Wish<'_> {
+    /// The image, with the word of when its registry is asked.
+    fn image(&self) -> Image {
+        let mut image = self.image.clone();
+        if self.freshness == Freshness::Newest && image.pull != Pull::Never {
+            image.pull = Pull::Always;
+        }
+        image
+    }
+}
+
+/// Rollouts that want an image from this node.
 fn asked<'a>(
     world: &'a World,
     node: &minato_config::NodeId,
-) -> BTreeMap<&'a ServiceName, (u64, &'a Image)> {
+) -> BTreeMap<&'a ServiceName, Wish<'a>> {
     let rollouts = world.rollouts.iter();
     rollouts
         .filter_map(|(service, stored)| {
             let going = stored.value.going.as_ref()?;
             let is_asked = going.step == RolloutStage::Fetching && going.nodes.contains(node);
             let image = going.to.command.image.as_deref()?;
-            is_asked.then_some((service, (going.fetch, image)))
+            let wish = Wish {
+                fetch: going.fetch,
+                freshness: going.freshness,
+                image,
+            };
+            is_asked.then_some((service, wish))
         })
         .collect()
 }
 
-async fn get(runtime: Arc<dyn Runtime>, service: &ServiceName, image: &Image) -> ImageState {
+async fn get(runtime: &Arc<dyn Runtime>, service: &ServiceName, image: &Image) -> ImageState {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -145,11 +169,18 @@ async fn get(runtime: Arc<dyn Runtime>, service: &ServiceName, image: &Image) ->
     }
 }
 
-fn report(fetch: u64, state: ImageState) -> ImageReport {
+fn report(
+    fetch: u64,
+    freshness: Freshness,
+    state: ImageState,
+    runs: BTreeSet<String>,
+) -> ImageReport {
     ImageReport {
         v: 1,
         fetch,
         state,
+        freshness,
+        runs,
         since: now().wall,
     }
 }

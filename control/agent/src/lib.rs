@@ -20,6 +20,7 @@ mod port_file;
 mod ports;
 mod proc;
 mod publish;
+mod reach;
 mod run;
 pub mod runtime;
 pub mod shim;

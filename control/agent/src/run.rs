@@ -7,6 +7,7 @@ use crate::load::tell_load;
 use crate::local::LocalProbes;
 use crate::port_file::PortFile;
 use crate::publish::{Publication, publish};
+use crate::reach::tell_reach;
 use crate::runtime::{DockerOptions, DockerRuntime, ProcessRuntime, Runtimes};
 use crate::usage::tell_usage;
 use crate::{AgentError, AgentOptions, Stop};
@@ -120,6 +121,12 @@ impl Agent {
             self.options.node.clone(),
             self.options.data.clone(),
         ));
+        let reach = tokio::spawn(tell_reach(
+            store.clone(),
+            keys.clone(),
+            self.options.node.clone(),
+            self.options.dependencies.clone(),
+        ));
         let (living, runs) = watch::channel(Vec::new());
         let usage = tokio::spawn(tell_usage(
             store.clone(),
@@ -194,6 +201,7 @@ impl Agent {
         }
         alive.abort();
         load.abort();
+        reach.abort();
         usage.abort();
         // Another agent may measure them from now on, or nobody.
         self.options.figures.show(BTreeMap::new());

@@ -27,7 +27,7 @@ use hook::Runner;
 use minato_config::{NodeId, ServiceName, SiteId, Timestamp};
 use minato_control::{
     AbsenceRecord, Absences, Clocks, Event, EventKind, Losses, PERIOD, Patience, Plan, RolloutStep,
-    Rollouts, SCALE_WINDOW, ScaleStep, Scaling, World, lacking_room, plan_with,
+    Rollouts, SCALE_WINDOW, ScaleStep, Scaling, Versions, World, lacking_room, plan_with,
 };
 use minato_control_store::keys::Keys;
 use minato_control_store::{Observed, Revision, SharedStore, StoreError};
@@ -143,6 +143,7 @@ pub async fn lead(
             elected: Instant::now(),
             absences: Absences::default(),
             clocks: Clocks::default(),
+            versions: Versions::default(),
             lost: BTreeSet::new(),
             committed: Revision(0),
             seen: Revision(0),
@@ -187,6 +188,7 @@ struct Leader<'a> {
     elected: Instant,
     absences: Absences,
     clocks: Clocks,
+    versions: Versions,
     /// Nodes that were given up and are not back.
     lost: BTreeSet<NodeId>,
     /// Our newest commit: planning waits until the watch has brought it.
@@ -477,6 +479,10 @@ impl Leader<'_> {
                 self.events,
                 Event::warn(now, EventKind::Alarm, text).hint(hint),
             );
+        }
+        for it in self.versions.observe(world, env!("CARGO_PKG_VERSION")) {
+            let event = Event::warn(now, EventKind::Node, it.text).hint(it.hint);
+            emit(self.events, event);
         }
         losses
     }

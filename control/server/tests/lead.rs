@@ -50,6 +50,55 @@ impl Site {
     }
 }
 
+/// As its minato wrote it before there were labels and overcommit; and a document of a format that was given up.
+#[tokio::test]
+async fn an_agent_of_an_older_version_is_named_with_what_to_do_and_all_else_goes_on() {
+    let site = Site::new();
+    site.put_node().await;
+    let info = site.key(&Key::NodeInfo(node()));
+    let old = r#"{"v":1,"version":"0.0.9","cpus":2,"memory_bytes":1073741824}"#;
+    site.store
+        .commit(Commit::put(info, old.into()))
+        .await
+        .unwrap();
+    let load = site.key(&Key::NodeLoad(node()));
+    let load = Commit::put(load, r#"{"v":0,"busy":"very"}"#.into());
+    site.store.commit(load).await.unwrap();
+    site.put_service(&command("library", 2)).await;
+    let leader = start(&site);
+    let told = site
+        .told("the agent of node one is of an older version, 0.0.9 where")
+        .await;
+    assert_eq!(told.kind, EventKind::Node);
+    let hint = told.hint.unwrap();
+    assert!(
+        hint.contains("on one, then there: minato upgrade"),
+        "{hint}"
+    );
+    let odd = site.told("nodes/one/load is not understood").await;
+    assert!(
+        odd.message.contains("an older minato wrote it") && odd.message.contains("upgrade"),
+        "{odd:?}"
+    );
+    // It gets its part of what there is, as ever.
+    site.until("two slots", |it| slots(it, "library") == 2)
+        .await;
+    // Once it is of this version nothing more is said.
+    let same = old.replace("0.0.9", env!("CARGO_PKG_VERSION"));
+    let info = site.key(&Key::NodeInfo(node()));
+    site.store
+        .commit(Commit::put(info, same.into_bytes()))
+        .await
+        .unwrap();
+    site.put_service(&command("library", 3)).await;
+    site.until("three slots", |it| slots(it, "library") == 3)
+        .await;
+    let said = site.messages();
+    let named = said.iter().filter(|it| it.contains("older version"));
+    assert_eq!(named.count(), 1, "{said:#?}");
+    drop(leader);
+}
+
 #[tokio::test]
 async fn slots_appear_follow_the_replicas_and_are_told() {
     let site = Site::new();

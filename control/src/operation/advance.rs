@@ -151,7 +151,9 @@ impl Run {
             let (state, detail) = match sights.get(&n) {
                 Some(StepSight::Done(detail)) => (StepState::Done, detail.clone()),
                 Some(StepSight::Failed(detail)) => (StepState::Failed, detail.clone()),
-                Some(StepSight::Superseded(detail)) => (StepState::Skipped, detail.clone()),
+                Some(StepSight::Superseded(detail) | StepSight::Needless(detail)) => {
+                    (StepState::Skipped, detail.clone())
+                }
                 Some(StepSight::Waiting(detail)) if now.since(step.since) >= LONGEST => (
                     StepState::Failed,
                     format!("neither true nor given up after {LONGEST:?}: {detail}"),
@@ -159,8 +161,8 @@ impl Run {
                 _ => continue,
             };
             (step.state, step.detail, step.since) = (state, detail, now);
-            let level = match state {
-                StepState::Done => Level::Info,
+            let level = match (state, sights.get(&n)) {
+                (StepState::Done, _) | (_, Some(StepSight::Needless(_))) => Level::Info,
                 _ => Level::Warn,
             };
             let text = format!("{} {}: {}", step.service, state.as_str(), step.detail);

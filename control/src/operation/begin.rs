@@ -219,7 +219,7 @@ fn unfit(world: &World, service: &ServiceName, change: &WaveChange) -> Option<St
         Backend::Command(command) => command,
     };
     match change {
-        WaveChange::Image(_) if command.image.is_none() => {
+        WaveChange::Image(_) | WaveChange::Pull if command.image.is_none() => {
             Some("runs a command, not an image".to_owned())
         }
         WaveChange::Rollback => {
@@ -229,7 +229,7 @@ fn unfit(world: &World, service: &ServiceName, change: &WaveChange) -> Option<St
                 .is_none()
                 .then(|| "ran no other version whole before".to_owned())
         }
-        WaveChange::Restart | WaveChange::Image(_) => None,
+        WaveChange::Restart | WaveChange::Image(_) | WaveChange::Pull => None,
     }
 }
 

@@ -89,6 +89,8 @@ pub enum WaveChange {
     Restart,
     /// This image.
     Image(ImageReference),
+    /// What its own image's name means to the registry now.
+    Pull,
     /// What it ran before.
     Rollback,
 }
@@ -235,6 +237,7 @@ impl Operation {
         match &wave.change {
             WaveChange::Restart => format!("restart of {services}"),
             WaveChange::Image(image) => format!("{image} for {services}"),
+            WaveChange::Pull => format!("newest images for {services}"),
             WaveChange::Rollback => format!("way back of {services}"),
         }
     }
@@ -266,6 +269,7 @@ impl WaveChange {
         match self {
             Self::Restart => "restart",
             Self::Image(_) => "update",
+            Self::Pull => "pull",
             Self::Rollback => "rollback",
         }
     }

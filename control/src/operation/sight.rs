@@ -120,7 +120,9 @@ impl Look<'_> {
             RolloutStanding::Asked => {
                 return StepSight::Unfit("another update of it has just been asked for".to_owned());
             }
-            RolloutStanding::Whole | RolloutStanding::Failed { .. } => {}
+            RolloutStanding::Whole
+            | RolloutStanding::Unchanged(_)
+            | RolloutStanding::Failed { .. } => {}
         }
         match self.settled.get(service) {
             Some(Settled::Done(_)) => {}
@@ -136,7 +138,7 @@ impl Look<'_> {
             Backend::Endpoints(_) => return Err("it has fixed endpoints now".to_owned()),
             Backend::Command(command) => command,
         };
-        let wants_image = matches!(self.change, WaveChange::Image(_));
+        let wants_image = matches!(self.change, WaveChange::Image(_) | WaveChange::Pull);
         if wants_image && command.image.is_none() {
             return Err("it runs a command now, not an image".to_owned());
         }
@@ -160,11 +162,30 @@ impl Look<'_> {
             WaveChange::Restart => None,
             WaveChange::Image(image)
                 if stable.image.as_ref() == Some(image)
-                    && old.is_none_or(|it| it.what == Released::Image(image.clone())) =>
+                    && old.is_none_or(|it| it.what.image() == Some(image)) =>
             {
-                return StepSight::Needless(format!("it runs {image} already"));
+                if image.digest().is_some() {
+                    return StepSight::Needless(format!("it runs {image} already"));
+                }
+                // The same name, which may mean another image by now.
+                Some(Released::Newest(image.clone()))
             }
             WaveChange::Image(image) => Some(Released::Image(image.clone())),
+            WaveChange::Pull => {
+                let of_file = command.image.as_ref().map(|it| &it.reference);
+                match old.and_then(|it| it.what.image()).or(of_file) {
+                    Some(image) if image.digest().is_none() => {
+                        Some(Released::Newest(image.clone()))
+                    }
+                    Some(image) => {
+                        let why = format!("it names {image} by its digest: nothing can be newer");
+                        return StepSight::Needless(why);
+                    }
+                    None => {
+                        return StepSight::Needless("it runs a command, not an image".to_owned());
+                    }
+                }
+            }
             WaveChange::Rollback => match rollout.and_then(|it| it.before.as_ref()) {
                 Some(before) => Some(Released::Version(before.digest.clone())),
                 None => {
@@ -232,6 +253,11 @@ impl Look<'_> {
             Some(Settled::Waiting(detail)) => Err(clipped(detail)),
             None => Err(String::new()),
         };
+        if !is_restart
+            && let RolloutStanding::Unchanged(text) = rollout_standing(world, service, Some(number))
+        {
+            return StepSight::Needless(clipped(&text));
+        }
         if stable.is_some_and(has_it) {
             return match detail {
                 Ok(detail) => StepSight::Done(detail),

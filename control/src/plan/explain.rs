@@ -81,7 +81,7 @@ pub fn explain(
     match standing(world, service, failed.and_then(|it| it.number)) {
         Standing::Going(text) => under_way = Some(format!("{service}: under way {text}")),
         Standing::Failed { text, .. } => went_wrong = Some(text),
-        Standing::Whole | Standing::Asked => {}
+        Standing::Whole | Standing::Unchanged(_) | Standing::Asked => {}
     }
     Some(Explanation {
         wanted: seen.goal.slots,
@@ -166,6 +166,7 @@ fn reason(
     let mut places = Places::of(world);
     places.without(node, seen.goal.demand);
     let best = places.best(&without, seen.goal.need());
+    let lack = places.unreached(node, seen.goal.need());
     match best {
         Err(nowhere) if !it.node_lives => (
             format!("node {node} is gone, and no other takes it"),
@@ -186,10 +187,28 @@ fn reason(
             "there is no other node".to_owned(),
             "another node that joins takes a part of what is placed from then on".to_owned(),
         ),
+        Ok(choice) if choice.node == node && lack.is_some() => (
+            format!(
+                "no node that would take it reaches more; {node} {}",
+                lack.map(|it| it.to_string()).unwrap_or_default()
+            ),
+            format!("minato dependencies, on {node}"),
+        ),
         Ok(choice) if choice.node == node => (
             format!("it would go there again: {choice}"),
             format!("minato node drain {node} moves it"),
         ),
+        Ok(choice) if it.leaving.is_none() && lack.is_some() => {
+            let lack = lack.map(|it| it.to_string()).unwrap_or_default();
+            (
+                format!(
+                    "node {node} {lack}; it was placed there before, and nothing moves for that; now it would go elsewhere: {choice}"
+                ),
+                format!(
+                    "mend what node {node} does not reach; minato node drain {node} moves all of that node"
+                ),
+            )
+        }
         Ok(choice) if it.leaving.is_some() => (
             format!("node {node} is drained"),
             format!("it moves to {}", choice.node),

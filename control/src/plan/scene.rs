@@ -3,11 +3,12 @@
 use super::*;
 use crate::{InstanceKey, RolloutRecord, Stored, Version};
 use minato_config::{
-    Backend, Command, GatewayId, Generation, Health, HealthProbe, HealthTiming, Intent, Limits,
-    NodeId, Run, Service, ServiceRecord, Source, StopPolicy, Timeouts, UpdateOrder,
+    Backend, Command, DependencyName, GatewayId, Generation, Health, HealthProbe, HealthTiming,
+    Intent, Limits, NodeId, Run, Service, ServiceRecord, Source, StopPolicy, Timeouts, UpdateOrder,
 };
 use minato_health::{
-    GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, Phase, Verdict, VerdictReport,
+    GatewayAlive, Instance, NodeAlive, NodeDrain, NodeInfo, NodeLoad, NodeReach, Phase, Verdict,
+    VerdictReport,
 };
 
 /// The time in every test; long after everything began.
@@ -127,6 +128,28 @@ impl Scene {
         let node = NodeId::parse(node).unwrap();
         self.world.node_loads.insert(node, self.stored(load));
         self
+    }
+
+    /// The node does not reach this, as its agent says.
+    pub(in crate::plan) fn lacks(mut self, node: &str, dependency: &str) -> Self {
+        let fresh = self.stored(NodeReach {
+            v: 1,
+            lacks: Default::default(),
+        });
+        let node = NodeId::parse(node).unwrap();
+        let reach = self.world.reaches.entry(node).or_insert(fresh);
+        let name = DependencyName::parse(dependency).unwrap();
+        let why = "server: 10.0.0.9:1 connect refused".to_owned();
+        reach.value.lacks.insert(name, why);
+        self
+    }
+
+    /// The service cannot do without this.
+    pub(in crate::plan) fn depends_on(self, dependency: &str) -> Self {
+        self.record(|it| {
+            let names = &mut it.service.depends_on;
+            names.insert(DependencyName::parse(dependency).unwrap());
+        })
     }
 
     pub(in crate::plan) fn drained(mut self, node: &str) -> Self {

@@ -7,7 +7,8 @@ use super::{Object, Relied};
 use crate::rollout::{Mark, Passed, course};
 use crate::{InstanceKey, Stored, World};
 use minato_config::{
-    Backend, Generation, Intent, ServiceName, ServiceRecord, Slot, SlotIndex, UpdatePolicy,
+    Backend, DependencyName, Generation, Intent, ServiceName, ServiceRecord, Slot, SlotIndex,
+    UpdatePolicy,
 };
 use minato_health::{Instance, Phase};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,6 +75,8 @@ pub(super) struct Goal {
     pub(super) demand: Demand,
     /// Labels of a node that may run it.
     pub(super) labels: BTreeMap<String, String>,
+    /// What it cannot do without.
+    pub(super) depends_on: BTreeSet<DependencyName>,
 }
 
 impl Goal {
@@ -83,6 +86,7 @@ impl Goal {
             demand: self.demand,
             labels: &self.labels,
             port: self.port,
+            depends_on: &self.depends_on,
         }
     }
 }
@@ -383,11 +387,13 @@ fn goal<'a>(world: &'a World, service: &ServiceName) -> (Goal, Option<&'a BTreeS
         port: None,
         demand: Demand::default(),
         labels: BTreeMap::new(),
+        depends_on: BTreeSet::new(),
     };
     let Some(record) = world.services.get(service).map(|it| &it.value) else {
         return (none, None);
     };
     let labels = record.service.nodes.clone();
+    let depends_on = record.service.depends_on.clone();
     let demand = Demand::of(&record.service, granted(world, service));
     match &record.service.backend {
         Backend::Endpoints(_) => (none, None),
@@ -403,6 +409,7 @@ fn goal<'a>(world: &'a World, service: &ServiceName) -> (Goal, Option<&'a BTreeS
                 port: command.port,
                 demand,
                 labels,
+                depends_on,
                 ..none
             };
             (goal, None)
@@ -419,6 +426,7 @@ fn goal<'a>(world: &'a World, service: &ServiceName) -> (Goal, Option<&'a BTreeS
                 port: course.port,
                 demand,
                 labels,
+                depends_on,
             };
             (goal, course.passed)
         }

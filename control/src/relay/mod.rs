@@ -6,10 +6,14 @@
 //!   other it may come back to life with its connections;
 //! - two primaries at once are an alarm, and nothing moves.
 //!
+//! Where several may be right at once and share what comes, [`Spread`] decides in place of a choice.
 //! Not here: probes and what makes a verdict (`health`), sockets (`control/agent`).
 
+mod spread;
 #[cfg(test)]
 mod tests;
+
+pub use spread::Spread;
 
 use minato_health::{Failure, Layer, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +28,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(30);
 pub enum Sharing {
     /// One: a second primary takes writes that the first never sees.
     One,
-    /// Any number: the first that passes is used until it no longer does.
+    /// Any number, of which one is used: the first that passes, until it no longer does.
     Any,
 }
 
@@ -37,6 +41,69 @@ pub struct Member {
     pub verdict: Verdict,
     /// Why it last failed; `None` once it is up, and before its first answer.
     pub failure: Option<Failure>,
+}
+
+impl Member {
+    fn unknown(address: SocketAddr) -> Self {
+        Self {
+            address,
+            verdict: Verdict::Down,
+            failure: None,
+        }
+    }
+}
+
+/// Takes what is known now; who is none of these changes nothing.
+fn learn(members: &mut [Member], seen: impl IntoIterator<Item = Member>) {
+    for news in seen {
+        let known = members.iter_mut().find(|it| it.address == news.address);
+        if let Some(known) = known {
+            *known = news;
+        }
+    }
+}
+
+/// It answers and says that it is something else: nothing of before may reach it for long.
+fn is_drained_for(member: &Member) -> bool {
+    let failure = member.failure.as_ref();
+    failure.is_some_and(|it| it.layer == Layer::Role)
+}
+
+/// `10.0.0.8:3306 connect refused: connection refused; 10.0.0.9:3306 role: a replica of 10.0.0.8, read-only`
+fn members_text(members: &[Member]) -> String {
+    let texts = members.iter().map(|it| match &it.failure {
+        Some(failure) => format!("{} {failure}", it.address),
+        None if it.verdict == Verdict::Down => format!("{} not heard yet", it.address),
+        None => format!("{} passes", it.address),
+    });
+    texts.collect::<Vec<_>>().join("; ")
+}
+
+/// What was last told about nobody being right, and when.
+#[derive(Debug, Clone, Default)]
+struct Vacancy(Option<(String, Instant)>);
+
+impl Vacancy {
+    /// Said once for as long as the same is wrong, not before each member was heard, and not too often.
+    fn tell(&mut self, vacant: bool, members: &[Member], now: Instant) -> Option<Step> {
+        if !vacant {
+            self.0 = None;
+            return None;
+        }
+        let layers: Option<Vec<String>> = members
+            .iter()
+            .map(|it| Some(it.failure.as_ref()?.layer.to_string()))
+            .collect();
+        let layers = layers?.join(" ");
+        let quiet = |(told, at): &(String, Instant)| {
+            *told == layers || now.saturating_duration_since(*at) < TELL_AGAIN
+        };
+        if self.0.as_ref().is_some_and(quiet) {
+            return None;
+        }
+        self.0 = Some((layers, now));
+        Some(Step::Wait(members_text(members)))
+    }
 }
 
 /// The members of one relay, and the one in use. A deterministic state machine: equal calls give equal answers.
@@ -53,8 +120,7 @@ pub struct Choice {
     confirm: Duration,
     /// Members that pass beside the one in use: since when, and whether that was told.
     rivals: BTreeMap<usize, (Instant, bool)>,
-    /// What was last told about nobody being right, and when.
-    told: Option<(String, Instant)>,
+    vacancy: Vacancy,
     switches: u64,
 }
 
@@ -88,6 +154,10 @@ pub enum Step {
         /// What happened, for people: `10.0.0.9:3306 in place of 10.0.0.8:3306 (connect refused: ..)`.
         why: String,
     },
+    /// New connections are shared out between these, each with its tenure; none: they wait.
+    Share(Vec<(SocketAddr, u64)>),
+    /// What happened to one of several, for people: `10.0.0.9:3306 is used no longer (connect refused: ..)`.
+    Told(String),
     /// Nobody passes: new connections wait. The sentence names each member and why.
     Wait(String),
     /// The connections of this tenure end then, if nothing else is said before.
@@ -112,20 +182,15 @@ impl Choice {
         drain: Duration,
         confirm: Duration,
     ) -> Self {
-        let member = |address: &SocketAddr| Member {
-            address: *address,
-            verdict: Verdict::Down,
-            failure: None,
-        };
         Self {
-            members: members.iter().map(member).collect(),
+            members: members.iter().copied().map(Member::unknown).collect(),
             sharing,
             drain,
             state: State::Fresh { before: None },
             tenure: 0,
             confirm,
             rivals: BTreeMap::new(),
-            told: None,
+            vacancy: Vacancy::default(),
             switches: 0,
         }
     }
@@ -158,17 +223,13 @@ impl Choice {
 
     /// What is known now of members; who is none of its own changes nothing.
     pub fn observe(&mut self, seen: impl IntoIterator<Item = Member>, now: Instant) -> Vec<Step> {
-        for news in seen {
-            let known = self.members.iter_mut();
-            if let Some(known) = known.into_iter().find(|it| it.address == news.address) {
-                *known = news;
-            }
-        }
+        learn(&mut self.members, seen);
         let mut steps = Vec::new();
         self.leave(now, &mut steps);
         self.take(now, &mut steps);
         self.look_for_rivals(now, &mut steps);
-        self.tell_of_vacancy(now, &mut steps);
+        let vacant = !matches!(self.state, State::InUse(_));
+        steps.extend(self.vacancy.tell(vacant, &self.members, now));
         steps
     }
 
@@ -180,11 +241,7 @@ impl Choice {
             State::InUse(tenure) => (tenure, None),
             State::Vacant { last, ends } => (last, ends),
         };
-        // It answers and says that it is something else: nothing of before may reach it for long.
-        let lost_role = self.members[last.member]
-            .failure
-            .as_ref()
-            .is_some_and(|it| it.layer == Layer::Role);
+        let lost_role = is_drained_for(&self.members[last.member]);
         let ends = match ends {
             None if lost_role => {
                 let at = now + self.drain;
@@ -305,36 +362,8 @@ impl Choice {
         }
     }
 
-    /// Said once for as long as the same is wrong, not before each member was heard, and not too often.
-    fn tell_of_vacancy(&mut self, now: Instant, steps: &mut Vec<Step>) {
-        if let State::InUse(_) = self.state {
-            self.told = None;
-            return;
-        }
-        let layers: Option<Vec<String>> = self
-            .members
-            .iter()
-            .map(|it| Some(it.failure.as_ref()?.layer.to_string()))
-            .collect();
-        let Some(layers) = layers.map(|it| it.join(", ")) else {
-            return;
-        };
-        let quiet = |(told, at): &(String, Instant)| {
-            *told == layers || now.saturating_duration_since(*at) < TELL_AGAIN
-        };
-        if !self.told.as_ref().is_some_and(quiet) {
-            steps.push(Step::Wait(self.members_text()));
-            self.told = Some((layers, now));
-        }
-    }
-
-    /// `10.0.0.8:3306 connect refused: connection refused; 10.0.0.9:3306 role: a replica of 10.0.0.8, read-only`
+    /// What is known of each, and why it does not pass.
     pub fn members_text(&self) -> String {
-        let texts = self.members.iter().map(|it| match &it.failure {
-            Some(failure) => format!("{} {failure}", it.address),
-            None if it.verdict == Verdict::Down => format!("{} not heard yet", it.address),
-            None => format!("{} passes", it.address),
-        });
-        texts.collect::<Vec<_>>().join("; ")
+        members_text(&self.members)
     }
 }

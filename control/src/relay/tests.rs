@@ -49,6 +49,7 @@ fn check(sharing: Sharing, rows: &[(&str, u64, &str)]) -> Choice {
                 Step::Cut { tenure, at: None } => format!("keep {tenure}"),
                 Step::Rivals(_) => "rivals".to_owned(),
                 Step::RivalsGone(_) => "alone".to_owned(),
+                Step::Share(_) | Step::Told(_) => panic!("of a spread: {step:?}"),
             })
             .collect();
         assert_eq!(said.join(", "), *expected, "{states} at {at}");
@@ -277,7 +278,11 @@ fn every_short_history_keeps_the_rules() {
                     Step::Cut { tenure, at: None } => {
                         ended.remove(&tenure);
                     }
-                    Step::Wait(_) | Step::Rivals(_) | Step::RivalsGone(_) => {}
+                    Step::Wait(_)
+                    | Step::Rivals(_)
+                    | Step::RivalsGone(_)
+                    | Step::Share(_)
+                    | Step::Told(_) => {}
                 }
             }
             let verdict = |address| {
@@ -294,4 +299,124 @@ fn every_short_history_keeps_the_rules() {
             }
         }
     }
+}
+
+/// As [`check`], of a spread over `a`, `b` and `c`: `share a1 b2`, `tell b is used`, `wait`, `cut 1 at 7`, `keep 1`.
+#[track_caller]
+fn check_spread(rows: &[(&str, u64, &str)]) -> Spread {
+    #[expect(clippy::disallowed_methods, reason = "an origin for simulated time")]
+    let origin = Instant::now();
+    let addresses: Vec<SocketAddr> = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]
+        .iter()
+        .map(|it| it.parse().unwrap())
+        .collect();
+    let letter = |it: &SocketAddr| match addresses.iter().position(|a| a == it) {
+        Some(0) => "a",
+        Some(1) => "b",
+        _ => "c",
+    };
+    let mut spread = Spread::new(&addresses, Duration::from_secs(5));
+    for (states, at, expected) in rows {
+        let seen = states.chars().zip(&addresses).map(|(state, address)| {
+            let (verdict, layer) = match state {
+                'u' => (Verdict::Up, None),
+                's' => (Verdict::Suspect, Some(Layer::NoAnswer)),
+                'r' => (Verdict::Down, Some(Layer::Role)),
+                'x' => (Verdict::Down, Some(Layer::ConnectRefused)),
+                _ => (Verdict::Down, None),
+            };
+            Member {
+                address: *address,
+                verdict,
+                failure: layer.map(|it| Failure::new(it, "why")),
+            }
+        });
+        let now = origin + Duration::from_secs(*at);
+        let steps = spread.observe(seen.collect::<Vec<_>>(), now);
+        let said: Vec<String> = steps
+            .iter()
+            .map(|step| match step {
+                Step::Share(ways) => {
+                    let ways = ways
+                        .iter()
+                        .map(|(it, tenure)| format!(" {}{tenure}", letter(it)));
+                    format!("share{}", ways.collect::<String>())
+                }
+                Step::Told(text) => {
+                    let (address, what) = text.split_once(' ').unwrap();
+                    format!("tell {} {what}", letter(&address.parse().unwrap()))
+                }
+                Step::Wait(_) => "wait".to_owned(),
+                Step::Cut {
+                    tenure,
+                    at: Some(at),
+                } => {
+                    let at = at.saturating_duration_since(origin);
+                    format!("cut {tenure} at {}", at.as_secs())
+                }
+                Step::Cut { tenure, at: None } => format!("keep {tenure}"),
+                other => panic!("not of a spread: {other:?}"),
+            })
+            .collect();
+        assert_eq!(said.join(", "), *expected, "{states} at {at}");
+    }
+    spread
+}
+
+#[test]
+fn all_that_pass_share_what_comes() {
+    let spread = check_spread(&[
+        ("...", 0, ""),
+        ("u..", 1, "tell a is used, share a1"),
+        ("uru", 2, "tell c is used, share a1 c2"),
+        ("uru", 3, ""),
+    ]);
+    let used: Vec<String> = spread.in_use().iter().map(ToString::to_string).collect();
+    assert_eq!(used, ["10.0.0.1:1", "10.0.0.3:1"]);
+}
+
+#[test]
+fn who_is_dead_is_left_at_once_for_the_others_and_comes_back_anew() {
+    let spread = check_spread(&[
+        ("uu.", 0, "tell a is used, tell b is used, share a1 b2"),
+        // Suspect: what it has goes on, what comes goes elsewhere.
+        ("su.", 1, "share b2"),
+        ("uu.", 2, "share a1 b2"),
+        (
+            "xu.",
+            3,
+            "tell a is used no longer (connect refused: why), cut 1 at 3, share b2",
+        ),
+        ("xu.", 4, ""),
+        ("uu.", 5, "tell a is used again, share a3 b2"),
+    ]);
+    assert_eq!(spread.switches(), 1);
+}
+
+#[test]
+fn the_last_one_keeps_its_connections_until_it_is_back_or_another_is_there() {
+    let gone = "tell a is used no longer (connect refused: why), share, wait";
+    check_spread(&[
+        ("uxx", 0, "tell a is used, share a1"),
+        ("sxx", 1, ""),
+        ("xxx", 2, gone),
+        ("uxx", 3, "tell a is used again, share a1"),
+        ("xxx", 4, gone),
+        ("xux", 5, "tell b is used, cut 1 at 5, share b2"),
+    ]);
+}
+
+#[test]
+fn who_lost_the_role_is_drained_and_kept_where_it_is_back_in_time() {
+    let left = |tenure: u64, at: u64| {
+        format!("tell a is used no longer (role: why), cut {tenure} at {at}, share b2")
+    };
+    check_spread(&[
+        ("uu.", 0, "tell a is used, tell b is used, share a1 b2"),
+        ("ru.", 1, &left(1, 6)),
+        ("uu.", 5, "keep 1, tell a is used again, share a1 b2"),
+        ("ru.", 10, &left(1, 15)),
+        ("xu.", 12, ""),
+        ("uu.", 16, "tell a is used again, share a3 b2"),
+    ]);
 }

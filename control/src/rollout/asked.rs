@@ -1,6 +1,6 @@
 //! What is asked for, what therefore the slots of a service should run, and which command a digest stands for.
 
-use super::record::{Passed, RolloutRecord, RolloutStage, Version};
+use super::record::{Freshness, Passed, RolloutRecord, RolloutStage, Version};
 use crate::World;
 use minato_config::{
     Backend, Command, Intent, Release, Released, Restart, ServiceName, ServiceRecord, Timestamp,
@@ -18,6 +18,8 @@ pub(super) struct Asked {
     pub(super) number: Option<u64>,
     /// The version that it was once, where that is known whole.
     pub(super) known: Option<Version>,
+    /// Which image of its name.
+    pub(super) freshness: Freshness,
 }
 
 /// What a slot should be.
@@ -66,7 +68,7 @@ fn command(record: &ServiceRecord) -> Option<&Command> {
 /// What the file says where a release stands over it: such a release counts while this has not changed.
 pub fn over(command: &Command, what: &Released) -> String {
     match (what, &command.image) {
-        (Released::Image(_), Some(image)) => image.reference.to_string(),
+        (Released::Image(_) | Released::Newest(_), Some(image)) => image.reference.to_string(),
         _ => command.digest(),
     }
 }
@@ -109,7 +111,7 @@ pub fn next_release(
 fn counts(release: &Release, command: &Command, record: Option<&RolloutRecord>) -> bool {
     let ended = record.is_some_and(|it| it.ended.contains(&release.number));
     let is_possible = match &release.what {
-        Released::Image(_) => command.image.is_some(),
+        Released::Image(_) | Released::Newest(_) => command.image.is_some(),
         Released::Version(digest) => {
             record.is_some_and(|it| it.versions().any(|it| it.digest == *digest))
         }
@@ -146,8 +148,9 @@ pub(super) fn asked(world: &World, service: &ServiceName) -> Option<Asked> {
             restart,
             number,
             known: None,
+            freshness: Freshness::Any,
         }),
-        Some(Released::Image(reference)) => {
+        Some(what @ (Released::Image(reference) | Released::Newest(reference))) => {
             let mut command = command.clone();
             if let Some(image) = &mut command.image {
                 image.reference = reference.clone();
@@ -158,6 +161,10 @@ pub(super) fn asked(world: &World, service: &ServiceName) -> Option<Asked> {
                 restart,
                 number,
                 known: None,
+                freshness: match what {
+                    Released::Newest(_) => Freshness::Newest,
+                    _ => Freshness::Any,
+                },
             })
         }
         Some(Released::Version(digest)) => {
@@ -168,6 +175,7 @@ pub(super) fn asked(world: &World, service: &ServiceName) -> Option<Asked> {
                 restart,
                 number,
                 known: Some(known.clone()),
+                freshness: Freshness::Any,
             })
         }
     }

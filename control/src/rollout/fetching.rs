@@ -1,6 +1,9 @@
 //! Waiting for nodes to have an image: all of them, the same one, before anything else changes.
 
-use super::record::{FailureKind, ImageState, RolloutRecord, RolloutStage, Version};
+use super::record::{
+    FailureKind, Freshness, ImageReport, ImageState, RolloutRecord, RolloutStage, Version,
+};
+use super::standing::unchanged;
 use super::turn::{Turn, Watched};
 use crate::Level;
 use minato_config::ImageReference;
@@ -28,12 +31,15 @@ impl Turn<'_> {
         let (mut waits, mut digests, mut ids) =
             (going.nodes.is_empty(), BTreeSet::new(), BTreeSet::new());
         let mut refused = None;
+        let mut running = BTreeSet::new();
         let mut without_engine = BTreeSet::new();
         for node in &going.nodes {
             let report = self.world.images.get(&(node.clone(), self.name.clone()));
             let report = report
                 .map(|it| &it.value)
                 .filter(|it| it.fetch == going.fetch);
+            let answers_newest =
+                |it: Option<&ImageReport>| it.is_some_and(|it| it.freshness == going.freshness);
             match report.map(|it| &it.state) {
                 None if waited >= ANSWER => {
                     refused = Some(format!(
@@ -48,9 +54,17 @@ impl Turn<'_> {
                     ));
                 }
                 Some(ImageState::NoEngine) => drop(without_engine.insert(node.clone())),
+                Some(ImageState::Here { .. })
+                    if going.freshness == Freshness::Newest && !answers_newest(report) =>
+                {
+                    refused = Some(format!(
+                        "node {node} says what it has, and not what its registry has now; upgrade its minato, which is an older one"
+                    ));
+                }
                 Some(ImageState::Here { digest, id }) => {
                     digests.extend(digest.clone());
                     ids.insert(id.clone());
+                    running.extend(report.iter().flat_map(|it| it.runs.iter().cloned()));
                 }
             }
         }
@@ -76,6 +90,13 @@ impl Turn<'_> {
             return;
         }
         pin(&mut going.to, digests.first());
+        if let (Some(stable), [only]) = (&mut record.stable, &*Vec::from_iter(&running)) {
+            // A first version was never looked up: from here on the way back leads to what runs, whatever its name means by then.
+            pin(
+                stable,
+                Some(only).filter(|it| it.starts_with("sha256:")).copied(),
+            );
+        }
         if self.asked.known.is_none() {
             going.to.digest = going.to.command.digest();
         }
@@ -89,10 +110,8 @@ impl Turn<'_> {
             going.to.digest = digest;
             if going.to.restart == stable.restart {
                 let to = going.to.clone();
-                let text = format!(
-                    "{} is the very image that runs already: nothing to replace",
-                    to.name()
-                );
+                let text = unchanged(&to);
+                record.unchanged = to.number;
                 *stable = to;
                 record.going = None;
                 return self.tell(Level::Info, &text, None);

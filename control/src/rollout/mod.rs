@@ -20,8 +20,8 @@ mod turn;
 pub(crate) use asked::{Mark, command_of, course};
 pub use asked::{next_release, over, release};
 pub use record::{
-    Failure, FailureKind, Going, ImageReport, ImageState, Passed, RolloutRecord, RolloutStage,
-    Version,
+    Failure, FailureKind, Freshness, Going, ImageReport, ImageState, Passed, RolloutRecord,
+    RolloutStage, Version,
 };
 pub use rollouts::{RolloutStep, Rollouts};
 pub use standing::{Standing as RolloutStanding, standing as rollout_standing};

@@ -32,6 +32,9 @@ pub struct RolloutRecord {
     /// Instances that have been healthy for long enough to take an old one's place.
     #[serde(default)]
     pub passed: BTreeSet<Passed>,
+    /// The last release by hand that turned out to be what ran already: nothing was replaced for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unchanged: Option<u64>,
 }
 
 /// What instances run, whole, so that it can be run again when the file says something else.
@@ -67,6 +70,9 @@ pub struct Going {
     /// Names this fetch: agents answer with it.
     #[serde(default)]
     pub fetch: u64,
+    /// Which image of that name.
+    #[serde(default)]
+    pub freshness: Freshness,
     /// Nodes that shall have the image before anything changes.
     #[serde(default)]
     pub nodes: BTreeSet<NodeId>,
@@ -75,6 +81,17 @@ pub struct Going {
     /// Since when.
     #[serde(default)]
     pub since: Timestamp,
+}
+
+/// Which image of a name is meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freshness {
+    /// The one that a node has, if it has one and the service's `pull` does not say otherwise.
+    #[default]
+    Any,
+    /// What the registry means by it now: every node asks.
+    Newest,
 }
 
 /// What a rollout is at.
@@ -139,6 +156,12 @@ pub struct ImageReport {
     pub fetch: u64,
     /// How it stands.
     pub state: ImageState,
+    /// Which image of the name it speaks of. An agent that knows nothing of that leaves it out.
+    #[serde(default)]
+    pub freshness: Freshness,
+    /// The images of the service's instances there, by the registry's digest; by anything else where the engine would not find them by it.
+    #[serde(default)]
+    pub runs: BTreeSet<String>,
     /// When it was written.
     #[serde(default)]
     pub since: Timestamp,

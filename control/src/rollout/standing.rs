@@ -1,7 +1,7 @@
 //! How a rollout stands, for those who wait for it and for status.
 
 use super::asked::asked;
-use super::record::{Failure, FailureKind, Going, ImageState, RolloutStage};
+use super::record::{Failure, FailureKind, Going, ImageState, RolloutStage, Version};
 use crate::World;
 use minato_config::ServiceName;
 
@@ -12,6 +12,8 @@ pub enum Standing {
     Whole,
     /// Asked for, and not begun.
     Asked,
+    /// What is asked for is what ran already, by the registry's own word: nothing was replaced. What is said of it.
+    Unchanged(String),
     /// Under way, and what is being done: `node a fetches registry.example/library:3.2`.
     Going(String),
     /// It failed; `back`: the old version is back on every instance, or was never away.
@@ -59,9 +61,20 @@ pub fn standing(world: &World, service: &ServiceName, number: Option<u64>) -> St
         };
     }
     match &record.stable {
+        Some(stable) if number.is_some() && stable.is(&asked) && record.unchanged == number => {
+            Standing::Unchanged(unchanged(stable))
+        }
         Some(stable) if stable.is(&asked) => Standing::Whole,
         _ => Standing::Asked,
     }
+}
+
+/// What is said of a version that was asked for and ran already: `r.example/app:1 is still sha256:..`.
+pub(super) fn unchanged(stable: &Version) -> String {
+    let image = stable.command.image.as_ref();
+    let digest = image.and_then(|it| it.reference.digest());
+    let digest = digest.unwrap_or("the very image that runs");
+    format!("nothing to replace: {} is {digest} already", stable.name())
 }
 
 fn text(world: &World, service: &ServiceName, going: &Going) -> String {

@@ -1,11 +1,13 @@
 //! One look at one service's rollout, and what follows from it.
 
 use super::asked::Asked;
-use super::record::{Failure, FailureKind, Going, RolloutRecord, RolloutStage, Version};
+use super::record::{Failure, FailureKind, Freshness, Going, RolloutRecord, RolloutStage, Version};
 use crate::World;
 use crate::plan::Rolling;
 use crate::{EventKind, Level};
-use minato_config::{Generation, NodeId, Run, ServiceName, SlotIndex, Timestamp, UpdatePolicy};
+use minato_config::{
+    Generation, ImageReference, NodeId, Run, ServiceName, SlotIndex, Timestamp, UpdatePolicy,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -151,10 +153,17 @@ impl<'a> Turn<'a> {
     fn begin(&mut self, record: &mut RolloutRecord) {
         let (to, reason) = self.version(record.stable.as_ref());
         let runs = |of: &Version| of.command.image.as_ref().map(|it| it.reference.clone());
+        // What is named by its digest is always the same.
+        let freshness = self.asked.freshness;
+        let asks_anew =
+            |it: &ImageReference| freshness == Freshness::Newest && it.digest().is_none();
         let needs_image = match &record.stable {
             // What there is nothing to protect for is fetched as it is started.
             None => false,
-            Some(stable) => runs(&to).is_some() && runs(&to) != runs(stable),
+            Some(stable) => match runs(&to) {
+                Some(image) => asks_anew(&image) || Some(image) != runs(stable),
+                None => false,
+            },
         };
         let step = if needs_image {
             RolloutStage::Fetching
@@ -164,7 +173,11 @@ impl<'a> Turn<'a> {
         if let Some(stable) = &record.stable {
             let (name, old) = (to.name(), stable.name());
             let text = match (needs_image, name == old) {
-                (true, _) => {
+                (true, true) => {
+                    let nodes = listed(&self.sight.nodes);
+                    format!("what {name} means now is asked of its registry: {reason}; by {nodes}")
+                }
+                (true, false) => {
                     let nodes = listed(&self.sight.nodes);
                     format!("{name} in place of {old}: {reason}; {nodes} fetch it first")
                 }
@@ -181,6 +194,7 @@ impl<'a> Turn<'a> {
             to,
             step,
             fetch: if needs_image { self.wall.0 } else { 0 },
+            freshness,
             nodes: if needs_image {
                 self.sight.nodes.clone()
             } else {

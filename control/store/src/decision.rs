@@ -149,6 +149,7 @@ impl Documents<'_> {
             node_infos,
             node_loads,
             usages,
+            reaches,
             drains,
             rebalance,
             absences,
@@ -201,6 +202,11 @@ impl Documents<'_> {
             usages
                 .iter()
                 .map(|(node, it)| (Key::NodeUsage(node.clone()), it)),
+        )?;
+        to.each(
+            reaches
+                .iter()
+                .map(|(node, it)| (Key::NodeReach(node.clone()), it)),
         )?;
         to.each(
             drains

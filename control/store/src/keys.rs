@@ -28,6 +28,8 @@ pub enum Key {
     NodeLoad(NodeId),
     /// `nodes/<node>/usage`
     NodeUsage(NodeId),
+    /// `nodes/<node>/reach`
+    NodeReach(NodeId),
     /// `drains/<node>`
     Drain(NodeId),
     /// `instances/<node>/<service>/<n>/<generation>`
@@ -101,6 +103,7 @@ impl Keys {
             Key::NodeInfo(node) => format!("{root}nodes/{node}/info"),
             Key::NodeLoad(node) => format!("{root}nodes/{node}/load"),
             Key::NodeUsage(node) => format!("{root}nodes/{node}/usage"),
+            Key::NodeReach(node) => format!("{root}nodes/{node}/reach"),
             Key::Drain(node) => format!("{root}drains/{node}"),
             Key::Instance(node, service, n, generation) => {
                 format!("{root}instances/{node}/{service}/{n}/{generation}")
@@ -140,6 +143,7 @@ impl Keys {
             ["nodes", node, "info"] => Key::NodeInfo(NodeId::parse(node).ok()?),
             ["nodes", node, "load"] => Key::NodeLoad(NodeId::parse(node).ok()?),
             ["nodes", node, "usage"] => Key::NodeUsage(NodeId::parse(node).ok()?),
+            ["nodes", node, "reach"] => Key::NodeReach(NodeId::parse(node).ok()?),
             ["drains", node] => Key::Drain(NodeId::parse(node).ok()?),
             ["instances", node, name, n, generation] => {
                 let (era, counter) = generation.split_once('.')?;

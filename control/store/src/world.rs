@@ -48,7 +48,7 @@ pub enum Touched {
 pub struct TouchedSet {
     /// Record, intent, slots, instances or verdicts of these.
     pub services: BTreeSet<ServiceName>,
-    /// `alive`, `info`, `load` or drain of these.
+    /// `alive`, `info`, `load`, `reach` or drain of these.
     pub nodes: BTreeSet<NodeId>,
     /// `alive` of these.
     pub gateways: BTreeSet<GatewayId>,
@@ -64,7 +64,11 @@ impl TouchedSet {
             | Key::Image(_, service)
             | Key::Instance(_, service, _, _)
             | Key::Verdict(_, service, _) => drop(self.services.insert(service.clone())),
-            Key::NodeAlive(node) | Key::NodeInfo(node) | Key::NodeLoad(node) | Key::Drain(node) => {
+            Key::NodeAlive(node)
+            | Key::NodeInfo(node)
+            | Key::NodeLoad(node)
+            | Key::NodeReach(node)
+            | Key::Drain(node) => {
                 self.nodes.insert(node.clone());
             }
             Key::GatewayAlive(gateway) => drop(self.gateways.insert(gateway.clone())),
@@ -100,7 +104,7 @@ impl Observed {
     /// What a person should know of keys that nobody here understands: object, reason, remedy.
     pub fn oddities(&self) -> impl Iterator<Item = String> {
         let undecodable = self.undecodable.iter().map(|(key, why)| {
-            format!("{key} is not understood and its last good state is kept: {why}; upgrade this minato, or have that key written again")
+            format!("{key} is not understood and its last good state is kept: {why}; upgrade this minato or the one that writes it, or have that key written again")
         });
         let foreign = self.foreign.iter().map(|key| {
             format!("{key} is no key that this minato knows, and is left alone: a newer minato wrote it, or somebody else; delete it if nobody needs it")
@@ -210,6 +214,7 @@ pub(crate) fn put(world: &mut World, key: Key, entry: &Entry) -> Result<(), Stri
         Key::NodeInfo(node) => drop(world.node_infos.insert(node, decode(entry)?)),
         Key::NodeLoad(node) => drop(world.node_loads.insert(node, decode(entry)?)),
         Key::NodeUsage(node) => drop(world.usages.insert(node, decode(entry)?)),
+        Key::NodeReach(node) => drop(world.reaches.insert(node, decode(entry)?)),
         Key::Drain(node) => drop(world.drains.insert(node, decode(entry)?)),
         Key::GatewayAlive(gateway) => drop(world.gateways.insert(gateway, decode(entry)?)),
         Key::Instance(node, service, slot, generation) => {
@@ -278,6 +283,7 @@ fn delete(world: &mut World, key: &Key) {
         Key::NodeInfo(node) => drop(world.node_infos.remove(&node)),
         Key::NodeLoad(node) => drop(world.node_loads.remove(&node)),
         Key::NodeUsage(node) => drop(world.usages.remove(&node)),
+        Key::NodeReach(node) => drop(world.reaches.remove(&node)),
         Key::Drain(node) => drop(world.drains.remove(&node)),
         Key::GatewayAlive(gateway) => drop(world.gateways.remove(&gateway)),
         Key::Instance(node, service, slot, generation) => {
@@ -331,8 +337,9 @@ pub(crate) fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<Stored<T>, St
     let Version { v } = serde_json::from_slice(&entry.value)
         .map_err(|cause| format!("no document with a version: {cause}"))?;
     if v != VERSION {
+        let writer = if v > VERSION { "a newer" } else { "an older" };
         return Err(format!(
-            "version {v}, and this minato reads {VERSION}: a newer minato wrote it"
+            "version {v}, and this minato reads {VERSION}: {writer} minato wrote it"
         ));
     }
     let value = serde_json::from_slice(&entry.value).map_err(|cause| cause.to_string())?;

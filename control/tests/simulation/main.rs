@@ -102,7 +102,7 @@ fn rest(site: &mut Site) -> usize {
 fn is_at_rest(site: &Site) -> bool {
     let done = |name| {
         let whole = |standing| match standing {
-            RolloutStanding::Whole => true,
+            RolloutStanding::Whole | RolloutStanding::Unchanged(_) => true,
             RolloutStanding::Failed { failure, .. } => failure.how != FailureKind::Reverting,
             RolloutStanding::Asked | RolloutStanding::Going(_) => false,
         };

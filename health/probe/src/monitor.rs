@@ -2,7 +2,9 @@
 
 use crate::{Ask, Blind, clock};
 use minato_config::HealthTiming;
-use minato_health::{Change, Evidence, Failure, Finding, Outcome, ProbeNumber, Verdict, Watch};
+use minato_health::{
+    Change, Evidence, Failure, Finding, Layer, Outcome, ProbeNumber, Verdict, Watch,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -183,6 +185,12 @@ impl<K: Clone> Run<K> {
     ) -> Result<(), Unheard> {
         let (id, outcome) = match ended {
             Ok((id, outcome)) => (id, Some(outcome)),
+            // A bug of ours must not keep the last verdict for ever.
+            Err(error) if error.is_panic() => {
+                let detail = "the check itself broke off; minato's log says where";
+                let failure = Failure::new(Layer::NoAnswer, detail);
+                (error.id(), Some(Ok(Err(failure))))
+            }
             Err(error) => (error.id(), None),
         };
         let Some(number) = self.numbers.remove(&id) else {

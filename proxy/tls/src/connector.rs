@@ -30,13 +30,16 @@ const MOST_SESSIONS: usize = 256;
 /// How often a file of authorities is looked at for a change.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// By what ALPN names: nothing, HTTP/1.1, HTTP/2.
+const PLACES: usize = 3;
+
 /// Length, inode and time of change of a file.
 type Stamp = (u64, u64, i64, i64);
 
 /// Connects to instances. One for each process ([`Connector::shared`]), since it remembers files and sessions.
 #[derive(Debug, Default)]
 pub struct Connector {
-    identities: Mutex<HashMap<UpstreamTls, [Option<Identity>; 2]>>,
+    identities: Mutex<HashMap<UpstreamTls, [Option<Identity>; PLACES]>>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,6 +65,31 @@ impl Connector {
         address: SocketAddr,
         protocol: Protocol,
     ) -> Result<TlsStream<UnbufferedClientConnection, IO>, ConnectError> {
+        let stream = self.secured(io, tls, address, Some(protocol)).await?;
+        let agreed = stream.session().alpn_protocol();
+        if protocol == Protocol::Http2 && agreed != Some(Alpn::HTTP2) {
+            return Err(ConnectError::NoHttp2);
+        }
+        Ok(stream)
+    }
+
+    /// As [`Connector::connect`] with a server that speaks no HTTP: ALPN names nothing.
+    pub async fn secure<IO: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        io: IO,
+        tls: &UpstreamTls,
+        address: SocketAddr,
+    ) -> Result<TlsStream<UnbufferedClientConnection, IO>, ConnectError> {
+        self.secured(io, tls, address, None).await
+    }
+
+    async fn secured<IO: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        io: IO,
+        tls: &UpstreamTls,
+        address: SocketAddr,
+        protocol: Option<Protocol>,
+    ) -> Result<TlsStream<UnbufferedClientConnection, IO>, ConnectError> {
         let config = self.config(tls, protocol)?;
         let name = match &tls.sni {
             Some(sni) => {
@@ -70,23 +98,19 @@ impl Connector {
             }
             None => ServerName::IpAddress(IpAddr::from(address.ip())),
         };
-        let stream = shake_hands(io, config, name).await?;
-        let agreed = stream.session().alpn_protocol();
-        if protocol == Protocol::Http2 && agreed != Some(Alpn::HTTP2) {
-            return Err(ConnectError::NoHttp2);
-        }
-        Ok(stream)
+        Ok(shake_hands(io, config, name).await?)
     }
 
     /// What connections of one identity share. Reads files where they are new, or have changed.
     fn config(
         &self,
         tls: &UpstreamTls,
-        protocol: Protocol,
+        protocol: Option<Protocol>,
     ) -> Result<Arc<ClientConfig>, AuthoritiesError> {
         let place = match protocol {
-            Protocol::Http1 => 0,
-            Protocol::Http2 => 1,
+            None => 0,
+            Some(Protocol::Http1) => 1,
+            Some(Protocol::Http2) => 2,
         };
         let now = clock::now();
         let mut identities = self
@@ -150,7 +174,7 @@ pub async fn shake_hands<IO: AsyncRead + AsyncWrite + Unpin>(
 }
 
 fn known_config(
-    identities: &HashMap<UpstreamTls, [Option<Identity>; 2]>,
+    identities: &HashMap<UpstreamTls, [Option<Identity>; PLACES]>,
     tls: &UpstreamTls,
     place: usize,
 ) -> Option<Arc<ClientConfig>> {
@@ -163,7 +187,7 @@ fn stamp(file: &Path) -> Option<Stamp> {
     Some((it.len(), it.ino(), it.mtime(), it.mtime_nsec()))
 }
 
-fn build(tls: &UpstreamTls, protocol: Protocol) -> Result<ClientConfig, AuthoritiesError> {
+fn build(tls: &UpstreamTls, protocol: Option<Protocol>) -> Result<ClientConfig, AuthoritiesError> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .map_err(|it| AuthoritiesError::System {
@@ -181,8 +205,9 @@ fn build(tls: &UpstreamTls, protocol: Protocol) -> Result<ClientConfig, Authorit
     };
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = match protocol {
-        Protocol::Http1 => vec![Alpn::HTTP1.to_vec()],
-        Protocol::Http2 => vec![Alpn::HTTP2.to_vec()],
+        None => Vec::new(),
+        Some(Protocol::Http1) => vec![Alpn::HTTP1.to_vec()],
+        Some(Protocol::Http2) => vec![Alpn::HTTP2.to_vec()],
     };
     config.resumption = Resumption::in_memory_sessions(MOST_SESSIONS);
     Ok(config)

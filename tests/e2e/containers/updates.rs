@@ -9,7 +9,7 @@ use crate::support::site::{PATIENT, Site};
 
 use std::fs;
 
-const NAME: &str = "127.0.0.1:5000/library";
+pub(super) const NAME: &str = "127.0.0.1:5000/library";
 
 /// Puts an image into the registry, and takes it off this machine.
 fn push(engine: &Engine, tag: &str) -> String {
@@ -32,7 +32,7 @@ fn push_crashing(engine: &Engine, tag: &str) -> String {
     reference
 }
 
-fn service(reference: &str, replicas: u16) -> String {
+pub(super) fn service(reference: &str, replicas: u16) -> String {
     format!(
         "image = \"{reference}\"\nport = 8080\ninit = true\nreplicas = {replicas}\nroutes = [\"*\"]\n\
          stop = {{ drain = \"2s\", grace = \"1s\" }}\nupdate = {{ healthy = \"1s\", deadline = \"20s\" }}\n\
@@ -42,7 +42,7 @@ fn service(reference: &str, replicas: u16) -> String {
 }
 
 /// Which image answers.
-fn version(site: &Site) -> String {
+pub(super) fn version(site: &Site) -> String {
     get(site.gateway(), "e2e.test", "/file/name")
         .unwrap()
         .text()
@@ -59,7 +59,7 @@ fn alone(site: &Site) -> u32 {
     })
 }
 
-fn said(output: &std::process::Output) -> String {
+pub(super) fn said(output: &std::process::Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
     format!(
         "{}{}",

@@ -5,6 +5,7 @@ use super::{are_here, dependency, wait_current};
 use crate::support::clock::{now, until};
 use crate::support::processes::signal;
 use crate::support::site::Site;
+use crate::support::tls::{Authority, Time, put};
 use rustix::process::Signal;
 use std::fs;
 use std::net::SocketAddr;
@@ -345,4 +346,86 @@ fn connections_follow_the_primary_through_death_return_and_freeze() {
     pair.signal_all(1, Signal::CONT);
     writer.wait_rows(a, 30, thawed);
     writer.none_on(b, thawed);
+}
+
+#[test]
+fn a_server_proves_who_it_is_or_is_down_by_the_layer_of_tls() {
+    let Some(programs) = programs() else {
+        assert!(!are_here(&["/usr/lib/postgresql/*/bin/initdb"]));
+        return;
+    };
+    let ports = crate::support::ports::Ports::take();
+    let pair = Pair::start(programs, [ports.own(2).port(), ports.own(3).port()]);
+    let port = pair.ports[0];
+    let (good, stranger) = (Authority::new("good"), Authority::new("stranger"));
+    good.write(&pair.path("good.pem"));
+    stranger.write(&pair.path("stranger.pem"));
+    let own = good.sign(&["127.0.0.1"], Time::Now);
+    put(&pair.path("server.pem"), &own.certificate);
+    put(&pair.path("server.key"), &own.key);
+    let key = pair.path("server.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    if is_root() {
+        let given = Command::new("chown").arg("postgres").arg(&key).status();
+        assert!(given.unwrap().success());
+    }
+    let of = |name: &str, tls: &str| {
+        format!(
+            "[dependencies.{name}]\nkind = \"postgresql\"\nmembers = [\"127.0.0.1:{port}\"]\nuser = \"minato\"\n\
+             password_file = \"{}\"\ninterval = \"5500ms\"\nfast = \"200ms\"\ntimeout = \"5s\"\n{tls}\n",
+            pair.path("password").display()
+        )
+    };
+    let by = |ca: &str, more: &str| {
+        let ca = pair.path(ca);
+        format!("tls = {{ ca = \"{}\"{more} }}", ca.display())
+    };
+    let mut site = Site::new();
+    let all = [
+        of("plain", ""),
+        of("good", &by("good.pem", "")),
+        of("stranger", &by("stranger.pem", "")),
+        of("misnamed", &by("good.pem", ", sni = \"db.example.org\"")),
+    ];
+    site.write_settings(&all.concat());
+    site.start();
+    let wait_reason = |name: &str, part: &str| {
+        until(&format!("{name} to fail by `{part}`"), || {
+            let reason = dependency(&site, name)["reason"].to_string();
+            reason.contains(part).then_some(())
+        });
+    };
+    let wait_up = |name: &str| {
+        until(&format!("{name} to pass"), || {
+            (dependency(&site, name)["state"] == "up").then_some(())
+        });
+    };
+    wait_up("plain");
+    wait_reason("good", "TLS: the server offers none");
+
+    // From now on with TLS, and for nobody without it.
+    let hba = pair.data(0).join("pg_hba.conf");
+    fs::write(&hba, "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+    for (name, value) in [
+        (
+            "ssl_cert_file",
+            pair.path("server.pem").display().to_string(),
+        ),
+        ("ssl_key_file", key.display().to_string()),
+        ("ssl", "on".to_owned()),
+    ] {
+        pair.sql(0, &format!("ALTER SYSTEM SET {name} = '{value}'"));
+    }
+    pair.sql(0, "SELECT pg_reload_conf()");
+    wait_up("good");
+    for (name, part) in [
+        ("plain", "login: no pg_hba.conf entry"),
+        (
+            "stranger",
+            "TLS: certificate of an unknown issuer; name its authority with tls.ca",
+        ),
+        ("misnamed", "TLS: certificate for another name: "),
+    ] {
+        wait_reason(name, part);
+    }
 }

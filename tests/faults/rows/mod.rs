@@ -2,6 +2,7 @@
 
 mod anycast;
 mod clock;
+mod containers;
 mod gateway_cut;
 mod leader_killed;
 mod leases;

@@ -1,7 +1,10 @@
 //! `[dependencies.NAME]` and `depends_on`.
 
 use super::*;
-use crate::{DatabaseEngine, DatabaseRole, DependencyCheck, DependencyName, MemberProbe};
+use crate::{
+    Balance, DatabaseEngine, DatabaseRole, DependencyCheck, DependencyName, MemberProbe,
+    UpstreamTls, Verify,
+};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,6 +83,64 @@ listen = \"127.0.0.1:6379\"
         [of("files"), of("search"), of("reads")].map(|it| it.check.noun()),
         ["mount", "server", "database"]
     );
+}
+
+/// One dependency called `db`, of these lines.
+fn db(lines: &str) -> Result<crate::Dependency, Vec<String>> {
+    let text = format!("[dependencies.db]\nmembers = [\"10.0.0.8:3306\"]\n{lines}");
+    let settings = minato(&text).map_err(|it| told(&it))?;
+    Ok(settings.dependencies[&DependencyName::parse("db").unwrap()].clone())
+}
+
+#[test]
+fn a_check_of_a_database_may_speak_tls() {
+    const OF: &str = "kind = \"mysql\"\nuser = \"minato\"\n";
+    let tls = |lines: &str| match db(&format!("{OF}{lines}")).unwrap().check {
+        DependencyCheck::Members {
+            probe: MemberProbe::Database(it),
+            ..
+        } => it.tls,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(tls(""), None);
+    assert_eq!(tls("tls = false"), None);
+    let all = UpstreamTls {
+        ca: Some("/etc/minato/db-ca.pem".into()),
+        sni: Some("db.example.org".to_owned()),
+        verify: Verify::On,
+    };
+    let table = "tls = { ca = \"/etc/minato/db-ca.pem\", sni = \"db.example.org\" }";
+    assert_eq!(tls(table), Some(all));
+    assert_eq!(
+        db("kind = \"tcp\"\ntls = true").unwrap_err(),
+        [
+            "minato.toml:4: dependencies.db.tls: belongs to kind = \"mariadb\", \"mysql\" or \"postgresql\""
+        ]
+    );
+    let wrong = db(&format!("{OF}tls = {{ ca = \"ca.pem\" }}")).unwrap_err();
+    assert!(wrong[0].contains("dependencies.db.tls.ca"), "{wrong:?}");
+}
+
+#[test]
+fn relays_of_replicas_share_connections_out_and_those_of_primaries_never() {
+    let of = |lines: &str| {
+        let dependency = db(&format!("{lines}\nlisten = \"127.0.0.1:9000\""));
+        dependency.map(|it| it.relay.unwrap().balance)
+    };
+    let database = |role: &str| format!("kind = \"mysql\"\nuser = \"m\"\nrole = \"{role}\"");
+    assert_eq!(of(&database("primary")), Ok(Balance::First));
+    assert_eq!(of(&database("replica")), Ok(Balance::Least));
+    assert_eq!(of("kind = \"tcp\""), Ok(Balance::First));
+    assert_eq!(
+        of("kind = \"tcp\"\nbalance = \"least\""),
+        Ok(Balance::Least)
+    );
+    let first = format!("{}\nbalance = \"first\"", database("replica"));
+    assert_eq!(of(&first), Ok(Balance::First));
+    let two = of(&format!("{}\nbalance = \"least\"", database("primary"))).unwrap_err();
+    assert!(two[0].contains("of primaries there is one"), "{two:?}");
+    let odd = of("kind = \"tcp\"\nbalance = \"random\"").unwrap_err();
+    assert!(odd[0].contains("must be \"first\" or \"least\""), "{odd:?}");
 }
 
 #[test]

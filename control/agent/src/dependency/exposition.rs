@@ -105,13 +105,31 @@ pub fn metrics(views: &[DependencyView]) -> String {
         &mut out,
         "minato_relay_current",
         "gauge",
-        "1 for the member that new connections go to.",
+        "1 for each member that new connections go to.",
     );
-    for (relay, it) in &relays {
-        if let Some(member) = it.current {
+    let of_relays = || views.iter().filter(|it| it.relay.is_some());
+    for it in of_relays() {
+        for member in it.members.iter().filter(|it| it.in_use) {
+            let (relay, member) = (&it.name, escape(&member.name));
             let _ = writeln!(
                 out,
                 "minato_relay_current{{relay=\"{relay}\",member=\"{member}\"}} 1"
+            );
+        }
+    }
+    head(
+        &mut out,
+        "minato_relay_member_connections",
+        "gauge",
+        "Connections through the relay to this member now.",
+    );
+    for it in of_relays() {
+        for member in &it.members {
+            let (relay, open) = (&it.name, member.connections);
+            let member = escape(&member.name);
+            let _ = writeln!(
+                out,
+                "minato_relay_member_connections{{relay=\"{relay}\",member=\"{member}\"}} {open}"
             );
         }
     }

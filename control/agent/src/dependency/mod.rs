@@ -9,6 +9,7 @@ mod before;
 mod exposition;
 mod flow;
 mod herald;
+mod lead;
 mod passage;
 mod view;
 mod watcher;

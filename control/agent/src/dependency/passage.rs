@@ -2,12 +2,12 @@
 
 use super::flow::carry;
 use super::herald::Herald;
-use super::view::Shown;
+use super::view::{Place, Shown};
 use crate::clock::now;
 use minato_config::{DependencyName, Relay};
 use minato_control::{Event, EventKind, Usable};
 use minato_health::{Failure, Layer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,8 @@ pub(super) struct Way {
 /// What connections go by.
 #[derive(Debug, Clone, Default)]
 struct Course {
-    way: Option<Way>,
+    /// The connection of the fewest goes first; none: new connections wait.
+    ways: Vec<Way>,
     /// When the connections of a tenure end.
     ends: BTreeMap<u64, Instant>,
     /// Connections of tenures below end at once.
@@ -109,10 +110,13 @@ impl Passage {
         }
     }
 
-    /// New connections go there; `None`: they wait.
-    pub(super) fn lead(&self, way: Option<Way>) {
-        self.course
-            .send_if_modified(|it| std::mem::replace(&mut it.way, way) != way);
+    /// New connections go there, each to the one that has the fewest; none: they wait.
+    pub(super) fn lead(&self, ways: Vec<Way>) {
+        self.course.send_if_modified(|it| {
+            let changes = it.ways != ways;
+            it.ways = ways;
+            changes
+        });
     }
 
     /// The connections of a tenure end then; `None`: they go on.
@@ -198,7 +202,7 @@ impl Passage {
 
     async fn carry(&self, mut client: TcpStream) {
         let deadline = now().instant + self.settings.wait;
-        let (mut member, way) = match self.connect(deadline).await {
+        let (mut member, way, _place) = match self.connect(deadline).await {
             Ok(connected) => connected,
             Err(why) => {
                 self.refuse(&client, &why, "minato dependencies");
@@ -228,16 +232,18 @@ impl Passage {
     }
 
     /// Connects to whoever is right, waiting until there is one that takes connections.
-    async fn connect(&self, deadline: Instant) -> Result<(TcpStream, Way), String> {
+    async fn connect(&self, deadline: Instant) -> Result<(TcpStream, Way, Place), String> {
         let mut course = self.course.subscribe();
         let mut last = None;
+        // Of several the next one is tried at once.
+        let mut failed = BTreeSet::new();
         loop {
-            let led = timeout_at(deadline.into(), course.wait_for(|it| it.way.is_some())).await;
+            let led = timeout_at(deadline.into(), course.wait_for(|it| !it.ways.is_empty())).await;
             // The guard must not be held any longer.
-            let led = led.map(|it| it.map(|course| course.way));
-            let way = match led {
-                Ok(Ok(way)) => way,
-                Ok(Err(_)) => None,
+            let led = led.map(|it| it.map(|course| course.ways.clone()));
+            let ways = match led {
+                Ok(Ok(ways)) => ways,
+                Ok(Err(_)) => return Err("the relay ends".to_owned()),
                 Err(_) => {
                     let why = match self.shown.view().state {
                         Usable::No(why) => why,
@@ -248,16 +254,21 @@ impl Passage {
                     return Err(format!("no member takes them within {waited:?}: {why}"));
                 }
             };
-            let Some(way) = way else {
-                return Err("the relay ends".to_owned());
-            };
-            match dial(way.member).await {
-                Ok(stream) => return Ok((stream, way)),
-                Err(failure) => {
-                    last = Some(format!("{} {failure}", way.member));
-                    let _ = self.failures.try_send((way.member, failure));
+            let left = ways.into_iter().filter(|it| !failed.contains(&it.member));
+            if let Some((way, place)) = self.shown.place(left, |it| it.member) {
+                match dial(way.member).await {
+                    Ok(stream) => return Ok((stream, way, place)),
+                    Err(failure) => {
+                        failed.insert(way.member);
+                        last = Some(format!("{} {failure}", way.member));
+                        let _ = self.failures.try_send((way.member, failure));
+                    }
+                }
+                if now().instant < deadline {
+                    continue;
                 }
             }
+            failed.clear();
             if now().instant >= deadline {
                 return Err(last.unwrap_or_default());
             }

@@ -3,9 +3,10 @@
 use minato_config::{Dependency, DependencyCheck, DependencyName, MemberProbe, Relay, Timestamp};
 use minato_control::Usable;
 use minato_health::Verdict;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One dependency as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,10 @@ pub struct MemberView {
     pub verdict: Verdict,
     /// Why not; empty while it is up.
     pub reason: String,
+    /// Whether it is what the dependency means now: of several that pass the relay may use one, or all.
+    pub in_use: bool,
+    /// Connections that the relay has to it now.
+    pub connections: u64,
 }
 
 /// One relay as it is now, with what it counted since this process began.
@@ -44,9 +49,9 @@ pub struct MemberView {
 pub struct RelayView {
     /// Where it listens.
     pub listen: Vec<SocketAddr>,
-    /// Which member new connections go to.
+    /// Which member new connections go to; of several the first.
     pub current: Option<SocketAddr>,
-    /// How often that was exchanged for another.
+    /// How often that was exchanged for another; of several how often one was left.
     pub switches: u64,
     /// Connections now, those that wait included.
     pub open: u64,
@@ -69,6 +74,28 @@ pub struct RelayView {
 pub(super) struct Shown {
     seen: Mutex<DependencyView>,
     pub(super) counts: Counts,
+    /// Connections to each member, those that are being made included.
+    places: Mutex<BTreeMap<SocketAddr, u64>>,
+}
+
+/// One connection's place at a member, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    shown: Arc<Shown>,
+    member: SocketAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(count) = lock(&self.shown.places).get_mut(&self.member) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// Every holder leaves a whole value.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Debug, Default)]
@@ -107,15 +134,34 @@ impl Shown {
                 relay: settings.relay.as_ref().map(relay),
             }),
             counts: Counts::default(),
+            places: Mutex::default(),
         }
     }
 
+    /// A place at the member, of these, that has the fewest connections; the first of several. `None` where there is none.
+    pub(super) fn place<T>(
+        self: &Arc<Self>,
+        among: impl IntoIterator<Item = T>,
+        member: impl Fn(&T) -> SocketAddr,
+    ) -> Option<(T, Place)> {
+        let mut places = lock(&self.places);
+        let count = |it: &T| places.get(&member(it)).copied().unwrap_or(0);
+        let best = among.into_iter().min_by_key(count)?;
+        let member = member(&best);
+        *places.entry(member).or_default() += 1;
+        let shown = Arc::clone(self);
+        Some((best, Place { shown, member }))
+    }
+
     pub(super) fn view(&self) -> DependencyView {
-        let mut view = self
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut view = lock(&self.seen).clone();
+        let places = lock(&self.places);
+        for it in &mut view.members {
+            let address: Option<SocketAddr> = it.name.parse().ok();
+            let count = address.and_then(|it| places.get(&it));
+            it.connections = count.copied().unwrap_or(0);
+        }
+        drop(places);
         if let Some(relay) = &mut view.relay {
             let load = |it: &AtomicU64| it.load(Ordering::Relaxed);
             let counts = &self.counts;
@@ -130,7 +176,7 @@ impl Shown {
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut DependencyView)) {
-        change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut lock(&self.seen));
     }
 }
 

@@ -2,13 +2,14 @@
 
 use super::before::Before;
 use super::herald::Herald;
+use super::lead::Lead;
 use super::passage::{Passage, Way};
 use super::view::{MemberView, Shown};
 use crate::clock::now;
 use minato_config::{
-    DatabaseRole, Dependency, DependencyCheck, DependencyName, HealthProbe, MemberProbe,
+    Balance, DatabaseRole, Dependency, DependencyCheck, DependencyName, HealthProbe, MemberProbe,
 };
-use minato_control::relay::{Choice, Member, Sharing, Step};
+use minato_control::relay::{Member, Sharing, Step};
 use minato_control::{Event, EventKind, Standings, Usable};
 use minato_health::{Evidence, Verdict};
 use minato_health_probe::{Ask, Monitor, MonitorHandle, Mount, Target};
@@ -58,8 +59,13 @@ impl Watcher {
         let timing = &self.settings.timing;
         let finding = timing.interval + timing.fast * u32::from(timing.fall) + timing.timeout;
         let drain = drain.unwrap_or_default();
-        let mut choice = Choice::new(&addresses, self.sharing(), drain, finding)
-            .after(self.before.of(&self.name));
+        let mut lead = match self.settings.relay.as_ref().map(|it| it.balance) {
+            Some(Balance::Least) => Lead::several(&addresses, drain),
+            Some(Balance::First) | None => {
+                let before = self.before.of(&self.name);
+                Lead::one(&addresses, self.sharing(), drain, finding, before)
+            }
+        };
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -68,17 +74,17 @@ impl Watcher {
                 verdict: handle.verdict(),
                 failure: handle.last_failure(),
             });
-            let steps = choice.observe(seen.collect::<Vec<_>>(), now().instant);
+            let steps = lead.observe(seen.collect(), now().instant);
             for step in steps {
                 self.carry_out(step);
             }
-            if choice.current().is_none()
+            if lead.in_use().is_empty()
                 && let Some(passage) = &self.passage
             {
-                passage.lead(None);
+                passage.lead(Vec::new());
             }
-            self.say(&choice);
-            if !is_well(&choice) {
+            self.say(&lead);
+            if !is_well(&lead) {
                 // Whoever comes up next is waited for: what is down is not asked less and less often.
                 for (_, handle) in &members {
                     handle.nudge(Evidence::MayBeBack);
@@ -139,13 +145,23 @@ impl Watcher {
                     if !passage.is_closed() {
                         self.before.note(name, member);
                     }
-                    passage.lead(Some(Way { member, tenure }));
+                    passage.lead(vec![Way { member, tenure }]);
                 }
                 let subject = match self.settings.check {
                     DependencyCheck::Mount(_) => format!("{noun} {name} answers"),
                     DependencyCheck::Members { .. } => format!("{noun} {name}: {why}"),
                 };
                 tell(Event::info(wall, EventKind::Dependency, subject));
+            }
+            Step::Share(ways) => {
+                if let Some(passage) = &self.passage {
+                    let way = |(member, tenure)| Way { member, tenure };
+                    passage.lead(ways.into_iter().map(way).collect());
+                }
+            }
+            Step::Told(what) => {
+                let sentence = format!("{noun} {name}: {what}");
+                tell(Event::info(wall, EventKind::Dependency, sentence));
             }
             Step::Wait(why) => {
                 let sentence = format!("{noun} {name} is down: {}", self.reason(&why));
@@ -183,17 +199,18 @@ impl Watcher {
         text.strip_prefix(&mount).unwrap_or(text).to_owned()
     }
 
-    fn say(&self, choice: &Choice) {
-        let heard = choice
+    fn say(&self, lead: &Lead) {
+        let in_use = lead.in_use();
+        let heard = lead
             .members()
             .iter()
             .all(|it| it.failure.is_some() || it.verdict != Verdict::Down);
-        let state = match choice.current() {
+        let state = match in_use.first() {
             Some(_) => Usable::Yes,
-            None if heard => Usable::No(self.reason(&choice.members_text())),
+            None if heard => Usable::No(self.reason(&lead.members_text())),
             None => Usable::Unknown,
         };
-        let members = choice.members().iter().map(|it| MemberView {
+        let members = lead.members().iter().map(|it| MemberView {
             name: match &self.settings.check {
                 DependencyCheck::Mount(path) => path.display().to_string(),
                 DependencyCheck::Members { .. } => it.address.to_string(),
@@ -204,6 +221,8 @@ impl Watcher {
                 .as_ref()
                 .map(ToString::to_string)
                 .unwrap_or_default(),
+            in_use: in_use.contains(&it.address),
+            connections: 0,
         });
         let members = members.collect();
         let same_kind = |one: &Usable, other: &Usable| {
@@ -216,7 +235,7 @@ impl Watcher {
             it.state.clone_from(&state);
             it.members = members;
             if let Some(relay) = &mut it.relay {
-                (relay.current, relay.switches) = (choice.current(), choice.switches());
+                (relay.current, relay.switches) = (in_use.first().copied(), lead.switches());
             }
         });
         self.standings
@@ -230,11 +249,11 @@ impl Watcher {
     }
 }
 
-/// Whether the member in use passes without doubt.
-fn is_well(choice: &Choice) -> bool {
-    let current = choice.current();
-    let mut members = choice.members().iter();
-    members.any(|it| Some(it.address) == current && it.verdict == Verdict::Up)
+/// Whether a member in use passes without doubt.
+fn is_well(lead: &Lead) -> bool {
+    let in_use = lead.in_use();
+    let passes = |it: &Member| in_use.contains(&it.address) && it.verdict == Verdict::Up;
+    lead.members().iter().any(passes)
 }
 
 /// The next member that a connection could not be made to; for ever where there is no relay.

@@ -5,7 +5,7 @@ use super::{
     Signal, Started, Stray, Usage,
 };
 use async_trait::async_trait;
-use minato_config::{Image, Resources, ServiceName};
+use minato_config::{Image, ImageReference, Resources, ServiceName};
 use minato_control::ImageState;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,6 +55,17 @@ impl Runtime for Runtimes {
         match &self.docker {
             Some(docker) => docker.fetch(service, image).await,
             None => Ok(ImageState::NoEngine),
+        }
+    }
+
+    async fn running_images(
+        &self,
+        service: &ServiceName,
+        reference: &ImageReference,
+    ) -> BTreeSet<String> {
+        match &self.docker {
+            Some(docker) => docker.running_images(service, reference).await,
+            None => BTreeSet::new(),
         }
     }
 

@@ -15,7 +15,7 @@ pub use process::ProcessRuntime;
 pub(crate) use record::{Durable, Record, Records, private_folder, write_whole};
 
 use async_trait::async_trait;
-use minato_config::{Command, Image, Resources, ServiceName};
+use minato_config::{Command, Image, ImageReference, Resources, ServiceName};
 use minato_control::ImageState;
 use minato_health::Flow;
 use serde::{Deserialize, Serialize};
@@ -231,6 +231,17 @@ pub trait Runtime: Send + Sync + 'static {
     ) -> Result<ImageState, RuntimeError> {
         let _ = (service, image);
         Ok(ImageState::NoEngine)
+    }
+
+    /// The images that instances of the service run here, by the digest that their registry has for `reference`; by their own id where
+    /// the engine would not find them by such a digest. What cannot be found out is left out.
+    async fn running_images(
+        &self,
+        service: &ServiceName,
+        reference: &ImageReference,
+    ) -> BTreeSet<String> {
+        let _ = (service, reference);
+        BTreeSet::new()
     }
 
     /// Starts a run that was never started before. When this returns an error nothing of the run is left.

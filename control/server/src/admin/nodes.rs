@@ -214,16 +214,19 @@ pub(super) async fn settled(
             done: true,
             detail: format!("node {node} takes instances"),
             failed: None,
+            unchanged: false,
         },
         (true, 0) => Settled {
             done: true,
             detail: format!("node {node} is empty"),
             failed: None,
+            unchanged: false,
         },
         (true, left) => Settled {
             done: false,
             detail: format!("{left} slots are left on node {node}{}", held(world, &node)),
             failed: None,
+            unchanged: false,
         },
     }))
 }

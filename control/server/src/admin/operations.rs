@@ -105,6 +105,7 @@ fn asked(request: &WaveRequest, now: Timestamp) -> Result<Asked, Refusal> {
     let change = match (request.change.as_str(), &request.image) {
         ("restart", None) => WaveChange::Restart,
         ("rollback", None) => WaveChange::Rollback,
+        ("pull", None) => WaveChange::Pull,
         ("image", Some(text)) => {
             WaveChange::Image(ImageReference::parse(text).map_err(|error| {
                 let shown: String = text.chars().take(100).collect();
@@ -113,7 +114,7 @@ fn asked(request: &WaveRequest, now: Timestamp) -> Result<Asked, Refusal> {
         }
         _ => {
             return Err(Refusal::bad(
-                "`change` is restart or rollback, or image together with `image`",
+                "`change` is restart, rollback or pull, or image together with `image`",
             ));
         }
     };

@@ -124,6 +124,7 @@ pub(super) async fn settled(State(shared): State<Shared>) -> Result<Json<Settled
         done: ended.is_some(),
         detail,
         failed: None,
+        unchanged: false,
     }))
 }
 

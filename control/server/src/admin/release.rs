@@ -6,7 +6,7 @@ use super::state::Shared;
 use crate::api::{ChangeAnswer, RollbackRequest, UpdateRequest};
 use crate::clock;
 use axum::extract::{Path, State};
-use minato_config::{Backend, Command, ImageReference, Intent, Release, Released, Timestamp};
+use minato_config::{Backend, Command, ImageReference, Intent, Pull, Release, Released, Timestamp};
 use minato_control::{RolloutRecord, Version, next_release, release};
 
 pub(super) async fn update(
@@ -34,25 +34,34 @@ pub(super) async fn update(
             .hint("change its file: the same rollout follows"));
         };
         let old = release(before.world, &before.record.service.name);
-        match &image {
+        let in_force = old.and_then(|it| it.what.image()).unwrap_or(says);
+        let wanted = match (&image, asked.pull) {
+            (None, false) => None,
+            (None, true) => Some(newest(&name, in_force, file)?),
+            (Some(image), true) => Some(newest(&name, image, file)?),
+            // A name that has not changed may mean another image by now; it would be of no use to ask for what is known to run.
+            (Some(image), false) if runs(before) == Some(image) && may_move(image, file) => {
+                Some(Released::Newest(image.clone()))
+            }
+            (Some(image), false) => Some(Released::Image(image.clone())),
+        };
+        match wanted {
             None => Ok(reset(&name, before, old, &says.to_string())),
-            Some(image) => {
-                let release = next(
-                    before,
-                    old,
-                    Released::Image(image.clone()),
-                    file,
-                    &asked.who,
-                    now,
-                );
+            Some(what) => {
+                let image = what.image().unwrap_or(in_force).clone();
+                let anew = match &what {
+                    Released::Newest(_) => ", as its registry has it now",
+                    Released::Image(_) | Released::Version(_) => "",
+                };
+                let release = next(before, old, what, file, &asked.who, now);
                 let number = Some(release.number);
-                let message = match old.map(|it| &it.what) {
-                    Some(Released::Image(it)) => {
+                let message = match old.and_then(|it| it.what.image()) {
+                    Some(it) if *it != image => {
                         format!(
-                            "{name}: image {image} by hand, in place of {it}; its file says {says}"
+                            "{name}: image {image} by hand{anew}, in place of {it}; its file says {says}"
                         )
                     }
-                    _ => format!("{name}: image {image} by hand, its file says {says}"),
+                    _ => format!("{name}: image {image} by hand{anew}, its file says {says}"),
                 };
                 Ok(Change {
                     intent: Intent {
@@ -71,13 +80,41 @@ pub(super) async fn update(
     .await
 }
 
+/// The image as it was asked for that runs whole now.
+fn runs<'a>(before: &Before<'a>) -> Option<&'a ImageReference> {
+    let record = before.world.rollouts.get(&before.record.service.name)?;
+    record.value.stable.as_ref()?.image.as_ref()
+}
+
+/// Whether asking a registry again may answer with something else.
+fn may_move(image: &ImageReference, file: &Command) -> bool {
+    let never = file.image.as_ref().is_some_and(|it| it.pull == Pull::Never);
+    image.digest().is_none() && !never
+}
+
+fn newest(name: &str, image: &ImageReference, file: &Command) -> Result<Released, Refusal> {
+    if may_move(image, file) {
+        return Ok(Released::Newest(image.clone()));
+    }
+    Err(match image.digest() {
+        Some(_) => Refusal::refused(format!(
+            "{image} is named by its digest: no registry can have a newer one"
+        ))
+        .hint(format!("name another: minato update {name} --image REF")),
+        None => Refusal::refused(format!(
+            "the file of {name} says pull = \"never\": no registry is asked for its image"
+        ))
+        .hint("take `pull` out of the file, or put the image on its machines under another tag"),
+    })
+}
+
 fn reset(name: &str, before: &Before<'_>, old: Option<&Release>, says: &str) -> Change {
     let (message, undo) = match old.map(|it| &it.what) {
         None => (
             format!("{name} runs what its file says already: {says}"),
             None,
         ),
-        Some(Released::Image(image)) => (
+        Some(Released::Image(image) | Released::Newest(image)) => (
             format!("{name} runs what its file says again: {says}, in place of {image}"),
             Some(format!("minato update {name} --image {image}")),
         ),

@@ -31,6 +31,10 @@ pub(super) fn settled(
     };
     let rolled = |number| match rollout_standing(world, service, number) {
         RolloutStanding::Whole => instances(),
+        RolloutStanding::Unchanged(text) => Settled {
+            unchanged: true,
+            ..done(&text)
+        },
         RolloutStanding::Going(text) => {
             let now = instances();
             waiting(&format!("{text}; {}", now.detail))
@@ -75,6 +79,7 @@ fn failed(failure: &Failure, text: &str, instances: impl Fn() -> Settled) -> Set
         done: instances().done,
         detail: text.to_owned(),
         failed: Some(failed),
+        unchanged: false,
     }
 }
 
@@ -83,6 +88,7 @@ fn done(detail: &str) -> Settled {
         done: true,
         detail: detail.to_owned(),
         failed: None,
+        unchanged: false,
     }
 }
 
@@ -91,5 +97,6 @@ fn waiting(detail: &str) -> Settled {
         done: false,
         detail: detail.to_owned(),
         failed: None,
+        unchanged: false,
     }
 }

@@ -194,6 +194,7 @@ fn release_of(
     let image = command.image.as_ref().map(|it| it.reference.to_string());
     let what = match &release.what {
         Released::Image(reference) => format!("image {reference}"),
+        Released::Newest(reference) => format!("newest image {reference}"),
         Released::Version(digest) => {
             let record = world.rollouts.get(name).map(|it| &it.value);
             let version = record.and_then(|it| it.versions().find(|it| it.digest == *digest));
@@ -233,7 +234,7 @@ fn rollout_of(world: &World, name: &ServiceName) -> Option<RolloutStatus> {
             from,
             since_ms: failure.since.0,
         }),
-        RolloutStanding::Whole | RolloutStanding::Asked => None,
+        RolloutStanding::Whole | RolloutStanding::Unchanged(_) | RolloutStanding::Asked => None,
     }
 }
 

@@ -24,9 +24,12 @@ pub struct RestartRequest {
 /// `POST /v1/services/{name}/update`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateRequest {
-    /// The image that shall run by hand; `None`: what the file says again.
+    /// The image that shall run by hand; `None` without `pull`: what the file says again.
     #[serde(default)]
     pub image: Option<String>,
+    /// True: the registry is asked anew what that name means now; of what runs where `image` is not given.
+    #[serde(default)]
+    pub pull: bool,
     /// User name of the caller.
     #[serde(default)]
     pub who: String,
@@ -76,6 +79,9 @@ pub struct Settled {
     /// It will not come true: what was before serves.
     #[serde(default)]
     pub failed: Option<UpdateFailed>,
+    /// It was so before: nothing was replaced.
+    #[serde(default)]
+    pub unchanged: bool,
 }
 
 /// How an update failed.

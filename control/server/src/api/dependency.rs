@@ -45,6 +45,12 @@ pub struct DependencyMember {
     pub verdict: String,
     /// Why not up; empty while it is.
     pub reason: String,
+    /// Whether new connections go to it.
+    #[serde(default)]
+    pub in_use: bool,
+    /// Connections that the relay has to it now.
+    #[serde(default)]
+    pub connections: u64,
 }
 
 /// One relay, with what it counted since its process began.
@@ -52,7 +58,7 @@ pub struct DependencyMember {
 pub struct RelayStatus {
     /// Where it listens.
     pub listen: Vec<String>,
-    /// Where new connections go; `None`: they wait.
+    /// Where new connections go, of several the first; `None`: they wait.
     pub current: Option<String>,
     /// Changes from one member to another.
     pub switches: u64,

@@ -1,4 +1,4 @@
-//! Which node a slot goes to: one that fits; of these the one with the fewest of the service, then the least busy, then
+//! Which node a slot goes to: one that fits, and that reaches what the service depends on where any does; of these the one with the fewest of the service, then the least busy, then
 //! the one with the fewest slots, then the first by name.
 //!
 //! What fits and how busy a node is, is `room`'s. Not here: whether a slot must go anywhere (`decide`).
@@ -10,9 +10,9 @@ mod tests;
 pub(super) use room::{Demand, Lack};
 
 use crate::World;
-use minato_config::{Grant, NodeId, ServiceName};
+use minato_config::{DependencyName, Grant, NodeId, ServiceName};
 use room::Room;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Nodes that one sentence names.
@@ -31,6 +31,8 @@ struct Spot<'a> {
     room: Room,
     labels: Option<&'a BTreeMap<String, String>>,
     drained: bool,
+    /// What cannot be used from there, and why.
+    lacks: Option<&'a BTreeMap<DependencyName, String>>,
 }
 
 /// What a slot asks of its node.
@@ -40,6 +42,8 @@ pub(super) struct Need<'n> {
     pub(super) labels: &'n BTreeMap<String, String>,
     /// A fixed port: a node takes one at most.
     pub(super) port: Option<u16>,
+    /// What it cannot do without.
+    pub(super) depends_on: &'n BTreeSet<DependencyName>,
 }
 
 /// The node that was found, and what spoke for it.
@@ -79,6 +83,7 @@ impl<'a> Places<'a> {
                 room: Room::of(info, load),
                 labels: info.map(|it| &it.labels),
                 drained: is_drained(world, node),
+                lacks: world.reaches.get(node).map(|it| &it.value.lacks),
             };
             nodes.insert(node, spot);
         }
@@ -106,19 +111,25 @@ impl<'a> Places<'a> {
         Self { nodes }
     }
 
+    /// What the service depends on and does not reach from a live node.
+    pub(super) fn unreached(&self, node: &NodeId, need: Need<'_>) -> Option<Lack> {
+        self.nodes.get(node)?.unreached(need)
+    }
+
     /// Slots on a live node.
     pub(super) fn on(&self, node: &NodeId) -> usize {
         self.nodes.get(node).map_or(0, |it| it.slots)
     }
 
-    /// The best of the live nodes for one more slot of a service that has `here` slots on them.
+    /// The best of the live nodes for one more slot of a service that has `here` slots on them. One that does not reach what the
+    /// service depends on is none while another that fits does; where none does, being spread is all there is.
     pub(super) fn best(
         &self,
         here: &BTreeMap<&NodeId, usize>,
         need: Need<'_>,
     ) -> Result<Choice<'a>, Nowhere> {
         let mut lacks = BTreeMap::new();
-        let mut best: Option<((usize, u64, usize), Choice<'a>)> = None;
+        let mut best: Option<((bool, usize, u64, usize), Choice<'a>)> = None;
         for (node, spot) in &self.nodes {
             let of_service = here.get(*node).copied().unwrap_or(0);
             if let Some(lack) = spot.lack(of_service, need) {
@@ -126,7 +137,8 @@ impl<'a> Places<'a> {
                 continue;
             }
             let tenths = spot.room.busy_permille(need.demand) / 100;
-            let rank = (of_service, tenths, spot.slots);
+            let lacks = spot.unreached(need).is_some();
+            let rank = (lacks, of_service, tenths, spot.slots);
             if best.as_ref().is_none_or(|(other, _)| rank < *other) {
                 let choice = Choice {
                     node,
@@ -185,16 +197,21 @@ impl<'a> Places<'a> {
         here: &BTreeMap<&NodeId, usize>,
         need: Need<'_>,
     ) -> Vec<(&'a NodeId, Result<Choice<'a>, Lack>)> {
+        let of_service = |node: &NodeId| here.get(node).copied().unwrap_or(0);
+        let reached = self.nodes.iter().any(|(node, spot)| {
+            spot.lack(of_service(node), need).is_none() && spot.unreached(need).is_none()
+        });
         let nodes = self.nodes.iter().map(|(node, spot)| {
-            let of_service = here.get(*node).copied().unwrap_or(0);
+            let of_service = of_service(node);
             let choice = Choice {
                 node,
                 here: of_service,
                 tenths: spot.room.busy_permille(need.demand) / 100,
                 nodes: self.nodes.len(),
             };
-            let fits = spot.lack(of_service, need).map_or(Ok(choice), Err);
-            (*node, fits)
+            let lack = spot.lack(of_service, need);
+            let lack = lack.or_else(|| spot.unreached(need).filter(|_| reached));
+            (*node, lack.map_or(Ok(choice), Err))
         });
         nodes.collect()
     }
@@ -247,6 +264,16 @@ pub(super) fn is_drained(world: &World, node: &NodeId) -> bool {
 }
 
 impl Spot<'_> {
+    /// The first thing that the service depends on and that cannot be used from here.
+    fn unreached(&self, need: Need<'_>) -> Option<Lack> {
+        let lacks = self.lacks?;
+        let found = need.depends_on.iter().find_map(|name| {
+            let why = lacks.get(name)?;
+            Some((name.clone(), why.clone()))
+        });
+        found.map(|(name, why)| Lack::Unreached { name, why })
+    }
+
     fn lack(&self, of_service: usize, need: Need<'_>) -> Option<Lack> {
         if self.drained {
             return Some(Lack::Drained);

@@ -1,6 +1,6 @@
 //! What is left of one node: promised to instances, and used by whatever runs there.
 
-use minato_config::{Backend, Command, Grant, Service};
+use minato_config::{Backend, Command, DependencyName, Grant, Service};
 use minato_health::{NodeInfo, NodeLoad};
 use std::fmt;
 
@@ -57,6 +57,8 @@ pub(in crate::plan) enum Lack {
     Memory { wanted: u64, left: u64 },
     /// Its memory is used up, by whatever runs there.
     MemoryInUse,
+    /// What the service depends on cannot be used from there.
+    Unreached { name: DependencyName, why: String },
 }
 
 /// One node's room. A node that says nothing of itself has as much as anybody wants.
@@ -237,6 +239,7 @@ impl fmt::Display for Lack {
                 )
             }
             Self::MemoryInUse => f.write_str("memory is in use by what runs there"),
+            Self::Unreached { name, why } => write!(f, "does not reach {name} ({why})"),
         }
     }
 }

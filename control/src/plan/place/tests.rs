@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plan::scene::{Scene, name};
-use minato_config::{Overcommit, Timestamp};
+use minato_config::{DependencyName, Overcommit, Timestamp};
 use minato_health::NodeLoad;
 
 const GIB: u64 = 1 << 30;
@@ -49,6 +49,7 @@ fn fill(scene: &Scene, demand: Demand, labels: &[(&str, &str)], count: usize) ->
             demand,
             labels: &labels,
             port: None,
+            depends_on: &BTreeSet::new(),
         };
         match places.best(&here, need) {
             Ok(choice) => {
@@ -147,6 +148,7 @@ fn many_at_once_do_not_all_go_to_the_node_that_is_idle_now() {
         demand: Demand::default(),
         labels: &labels,
         port: None,
+        depends_on: &BTreeSet::new(),
     };
     let mut found = BTreeMap::new();
     for _ in 0..12 {
@@ -189,6 +191,7 @@ fn what_is_missing_is_said_with_the_nodes() {
             demand: demand(cpu, memory),
             labels: &labels,
             port: None,
+            depends_on: &BTreeSet::new(),
         };
         places.best(&BTreeMap::new(), need).unwrap_err().to_string()
     };
@@ -211,7 +214,68 @@ fn what_is_missing_is_said_with_the_nodes() {
         demand: Demand::default(),
         labels: &labels,
         port: None,
+        depends_on: &BTreeSet::new(),
     };
     let nowhere = nobody.best(&BTreeMap::new(), need).unwrap_err();
     assert_eq!(nowhere.to_string(), "no node is alive");
+}
+
+#[test]
+fn a_node_that_does_not_reach_a_dependency_takes_nothing_while_another_does() {
+    // Spread would take a first; b is fuller and reaches it.
+    let scene = scene()
+        .lacks("a", "library-db")
+        .lacks("c", "library-db")
+        .load("b", load(900, 2 * GIB));
+    let labels = BTreeMap::new();
+    let both = ["files", "library-db"].map(|it| DependencyName::parse(it).unwrap());
+    let (both, other) = (BTreeSet::from(both), BTreeSet::new());
+    let fill = |scene: &Scene, depends_on: &BTreeSet<DependencyName>, count: usize| {
+        let mut places = Places::of(&scene.world);
+        let mut here = BTreeMap::new();
+        let mut found = Vec::new();
+        for _ in 0..count {
+            let need = Need {
+                demand: demand(0, 2 * GIB),
+                labels: &labels,
+                port: None,
+                depends_on,
+            };
+            match places.best(&here, need) {
+                Ok(choice) => {
+                    found.push(choice.node.to_string());
+                    *here.entry(choice.node).or_default() += 1;
+                    places.take(choice.node, need.demand);
+                }
+                Err(nowhere) => found.push(nowhere.to_string()),
+            }
+        }
+        found.join(" ")
+    };
+    // Once b is full the others are better than nothing: what is placed there waits.
+    let full = scene.clone().load("b", load(0, GIB));
+    assert_eq!(fill(&scene, &both, 3), "b b a");
+    assert_eq!(fill(&full, &both, 2), "a c");
+    assert_eq!(fill(&scene, &other, 2), "a c");
+    let nobody = scene.lacks("b", "files");
+    assert_eq!(fill(&nobody, &both, 3), "a c b");
+    let need = Need {
+        demand: Demand::default(),
+        labels: &labels,
+        port: None,
+        depends_on: &both,
+    };
+    // Said only where it decides.
+    let say = |scene: &Scene| {
+        let places = Places::of(&scene.world);
+        let each = places.each(&BTreeMap::new(), need).into_iter();
+        let said = each.map(|(node, fits)| match fits {
+            Ok(_) => format!("{node} fits"),
+            Err(lack) => format!("{node} {lack}"),
+        });
+        said.collect::<Vec<_>>().join(", ")
+    };
+    let why = "does not reach library-db (server: 10.0.0.9:1 connect refused)";
+    assert_eq!(say(&full), format!("a {why}, b fits, c {why}"));
+    assert_eq!(say(&nobody), "a fits, b fits, c fits");
 }

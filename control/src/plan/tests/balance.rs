@@ -192,6 +192,7 @@ fn what_comes_first_holds_it_and_is_named() {
             to: crate::plan::scene::version("1"),
             step: RolloutStage::Fetching,
             fetch: 0,
+            freshness: Default::default(),
             nodes: BTreeSet::new(),
             reason: String::new(),
             since: NOW,

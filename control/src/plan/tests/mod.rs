@@ -1,5 +1,6 @@
 //! One test for each rule, on small worlds.
 
+mod absence;
 mod balance;
 mod lost;
 mod nodes;

@@ -1,7 +1,7 @@
 //! Where missing slots go, and under which generation.
 
 use crate::plan::scene::{NOW, Scene, command, name};
-use crate::plan::{plan, wanted};
+use crate::plan::{Losses, explain, plan, wanted};
 use minato_config::Backend;
 use minato_health::Phase;
 
@@ -108,4 +108,54 @@ fn the_highest_counter_does_not_overflow() {
         Phase::Stopping,
     );
     assert_eq!(plan(&scene.world, NOW).steps.len(), 2);
+}
+
+#[test]
+fn nothing_is_placed_or_moved_to_where_a_dependency_is_out_of_reach() {
+    let scene = Scene::of(2)
+        .depends_on("library-db")
+        .node("b")
+        .lacks("a", "library-db");
+    scene.plans(&[
+        "library/0: assign 0.1 on node b: 2 wanted, 0 assigned; b of 2 nodes: 0 of it there, 0% in use",
+        "library/1: assign 0.1 on node b: 2 wanted, 1 assigned; b of 2 nodes: 1 of it there, 0% in use",
+    ]);
+    let explained = |scene: &Scene| {
+        let explained = explain(&scene.world, &Losses::default(), &name("library"), NOW);
+        explained.unwrap()
+    };
+    let nodes = explained(&scene).nodes;
+    assert!(!nodes[0].fits && nodes[1].fits);
+    assert_eq!(
+        nodes[0].why,
+        "does not reach library-db (server: 10.0.0.9:1 connect refused)"
+    );
+    // A drain is an operator's word: without another node that reaches it, what is on b goes to a and waits there.
+    let drained = scene.clone().up(0, "b", 1).up(1, "b", 1).drained("b");
+    let plan_of = plan(&drained.world, NOW).to_string();
+    assert!(
+        plan_of.contains("on node a: in place of one on a drained node"),
+        "{plan_of}"
+    );
+    // Nobody reaches it: they are spread as ever, and wait.
+    let nobody = scene.clone().lacks("b", "library-db");
+    nobody.plans(&[
+        "library/0: assign 0.1 on node a: 2 wanted, 0 assigned; a of 2 nodes: 0 of it there, 0% in use",
+        "library/1: assign 0.1 on node b: 2 wanted, 1 assigned; b of 2 nodes: 0 of it there, 0% in use",
+    ]);
+    // What is there already stays, and it is said why another would not come.
+    let there = scene.clone().up(0, "a", 1).up(1, "b", 1);
+    there.plans(&[]);
+    let slot = &explained(&there).slots[0];
+    assert!(
+        slot.why
+            .starts_with("node a does not reach library-db (server: ")
+            && slot
+                .why
+                .ends_with("now it would go elsewhere: b of 2 nodes: 1 of it there, 0% in use"),
+        "{slot:?}"
+    );
+    // Who depends on something else does not care.
+    let free = Scene::of(1).node("b").lacks("a", "library-db");
+    free.plans(&["library/0: assign 0.1 on node a: 1 wanted, 0 assigned; a of 2 nodes: 0 of it there, 0% in use"]);
 }

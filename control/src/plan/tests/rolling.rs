@@ -10,6 +10,7 @@ fn going(to: &str) -> Going {
         to: version(to),
         step: RolloutStage::Replacing,
         fetch: 0,
+        freshness: Default::default(),
         nodes: Default::default(),
         reason: "its file changed".to_owned(),
         since: Timestamp(0),

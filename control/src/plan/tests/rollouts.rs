@@ -3,8 +3,8 @@
 use crate::plan::Losses;
 use crate::plan::scene::{NOW, Scene, command, generation, name, version};
 use crate::{
-    FailureKind, ImageReport, ImageState, Level, RolloutRecord, RolloutStage, RolloutStanding,
-    Rollouts, Stored, rollout_standing,
+    FailureKind, Freshness, ImageReport, ImageState, Level, RolloutRecord, RolloutStage,
+    RolloutStanding, Rollouts, Stored, rollout_standing,
 };
 use minato_config::{
     Backend, Command, Image, ImageReference, NodeId, Release, Released, Restart, ServiceName,
@@ -315,12 +315,30 @@ fn by_hand(number: u64, image: &str, before: Option<Release>) -> Release {
     }
 }
 
-fn says(mut scene: Scene, node: &str, state: ImageState) -> Scene {
+/// An agent that does what it is asked for, and whose instances run these images.
+fn says_running(scene: Scene, node: &str, state: ImageState, runs: &[String]) -> Scene {
+    let freshness = record(&scene).going.as_ref().unwrap().freshness;
+    says_as(scene, node, state, freshness, runs)
+}
+
+fn says(scene: Scene, node: &str, state: ImageState) -> Scene {
+    says_running(scene, node, state, &[])
+}
+
+fn says_as(
+    mut scene: Scene,
+    node: &str,
+    state: ImageState,
+    freshness: Freshness,
+    runs: &[String],
+) -> Scene {
     let fetch = record(&scene).going.as_ref().unwrap().fetch;
     let report = ImageReport {
         v: 1,
         fetch,
         state,
+        freshness,
+        runs: runs.iter().cloned().collect(),
         since: NOW,
     };
     let key: (NodeId, ServiceName) = (NodeId::parse(node).unwrap(), name("library"));
@@ -336,6 +354,144 @@ fn here(digest: char) -> ImageState {
     ImageState::Here {
         digest: Some(format!("sha256:{}", digest.to_string().repeat(64))),
         id: "sha256:id".to_owned(),
+    }
+}
+
+fn digest_named(digest: char) -> String {
+    format!("sha256:{}", digest.to_string().repeat(64))
+}
+
+fn newest(number: u64, image: &str) -> Release {
+    Release {
+        what: Released::Newest(ImageReference::parse(image).unwrap()),
+        ..by_hand(number, image, None)
+    }
+}
+
+#[test]
+fn a_name_that_has_not_changed_is_asked_of_the_registry_and_what_is_new_replaces() {
+    let (mut leader, scene) = image_serves();
+    let mut scene = scene.intent(|it| it.release = Some(newest(7, "r.example/app:1")));
+    let [told] = leader.after(1, &mut scene).try_into().unwrap();
+    assert_eq!(
+        told,
+        "library: what r.example/app:1 means now is asked of its registry: by hand; by node a"
+    );
+    let going = record(&scene).going.as_ref().unwrap();
+    assert_eq!(
+        (going.step, going.freshness),
+        (RolloutStage::Fetching, Freshness::Newest)
+    );
+    // What runs was never looked up; now it is known, and the way back leads there.
+    let mut scene = says_running(scene, "a", here('2'), &[digest_named('1')]);
+    assert!(leader.after(1, &mut scene).is_empty());
+    let image_of = |it: &crate::Version| it.command.image.as_ref().unwrap().reference.to_string();
+    let record = record(&scene);
+    let (stable, going) = (
+        record.stable.as_ref().unwrap(),
+        record.going.as_ref().unwrap(),
+    );
+    assert_eq!(going.step, RolloutStage::Replacing);
+    assert_eq!(
+        image_of(stable),
+        format!("r.example/app:1@{}", digest_named('1'))
+    );
+    assert_eq!(
+        image_of(&going.to),
+        format!("r.example/app:1@{}", digest_named('2'))
+    );
+    assert_ne!(going.to.digest, stable.digest, "a slot tells them apart");
+    let plan = crate::plan::plan(&scene.world, NOW).to_string();
+    assert!(plan.starts_with("library/1: assign"), "{plan}");
+    // Nothing of the old one is looked up by its name any more.
+    let stable = record.stable.clone().unwrap();
+    let found = crate::rollout::command_of(&scene.world, &name("library"), &stable.digest);
+    assert_eq!(
+        found.unwrap().image.unwrap().reference.to_string(),
+        image_of(&stable)
+    );
+}
+
+#[test]
+fn what_means_the_same_replaces_nothing_and_says_so() {
+    let (mut leader, scene) = image_serves();
+    let mut scene = scene.intent(|it| it.release = Some(newest(7, "r.example/app:1")));
+    leader.after(1, &mut scene);
+    let mut scene = says_running(scene, "a", here('1'), &[digest_named('1')]);
+    let [told] = leader.after(1, &mut scene).try_into().unwrap();
+    let expected = format!(
+        "nothing to replace: r.example/app:1 is {} already",
+        digest_named('1')
+    );
+    assert_eq!(told, format!("library: {expected}"));
+    scene.plans(&[]);
+    let standing = |number| rollout_standing(&scene.world, &name("library"), number);
+    assert_eq!(standing(Some(7)), RolloutStanding::Unchanged(expected));
+    assert_eq!(standing(None), RolloutStanding::Whole);
+    assert_eq!(
+        record(&scene).before,
+        None,
+        "there is no other version to go back to"
+    );
+    // Asked again, it is another question.
+    let mut scene = scene.intent(|it| it.release = Some(newest(8, "r.example/app:1")));
+    assert_eq!(leader.after(1, &mut scene).len(), 1);
+    let mut scene = says_running(scene, "a", here('2'), &[digest_named('1')]);
+    assert!(leader.after(1, &mut scene).is_empty());
+    assert_eq!(
+        record(&scene).going.as_ref().unwrap().step,
+        RolloutStage::Replacing
+    );
+}
+
+#[test]
+fn instances_of_several_images_are_all_replaced_by_the_one_that_is_meant() {
+    let (mut leader, scene) = image_serves();
+    let mut scene = scene.intent(|it| it.release = Some(newest(7, "r.example/app:1")));
+    leader.after(1, &mut scene);
+    let runs = [digest_named('1'), digest_named('2')];
+    let mut scene = says_running(scene, "a", here('2'), &runs);
+    assert!(leader.after(1, &mut scene).is_empty());
+    assert_eq!(
+        record(&scene).going.as_ref().unwrap().step,
+        RolloutStage::Replacing
+    );
+}
+
+#[test]
+fn an_agent_that_cannot_ask_anew_is_named_and_nothing_changes() {
+    let (mut leader, scene) = image_serves();
+    let mut scene = scene.intent(|it| it.release = Some(newest(7, "r.example/app:1")));
+    leader.after(1, &mut scene);
+    let mut scene = says_as(scene, "a", here('1'), Freshness::Any, &[]);
+    let [told] = leader.after(1, &mut scene).try_into().unwrap();
+    assert!(
+        told.contains("was refused before anything changed")
+            && told.contains(
+                "node a says what it has, and not what its registry has now; upgrade its minato"
+            ),
+        "{told}"
+    );
+    scene.plans(&[]);
+}
+
+#[test]
+fn what_is_asked_for_no_longer_while_it_is_fetched_changes_nothing() {
+    let (mut leader, scene) = image_serves();
+    let mut scene = scene.intent(|it| it.release = Some(by_hand(7, "r.example/app:2", None)));
+    leader.after(1, &mut scene);
+    let mut scene = says(scene, "a", ImageState::Fetching);
+    leader.after(1, &mut scene);
+    let mut scene = scene.intent(|it| it.release = None);
+    let [told] = leader.after(1, &mut scene).try_into().unwrap();
+    assert_eq!(
+        told,
+        "library: r.example/app:2 is no longer asked for: r.example/app:1 goes on, or comes back"
+    );
+    assert_eq!(record(&scene).going, None);
+    scene.plans(&[]);
+    for _ in 0..3 {
+        assert!(leader.after(100, &mut scene).is_empty());
     }
 }
 

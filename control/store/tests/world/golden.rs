@@ -169,3 +169,20 @@ fn a_golden_operation_means_what_it_says() {
         operation
     );
 }
+
+#[test]
+fn golden_absences_and_reach_mean_what_they_say() {
+    let world = golden_world().world;
+    let record = &world.absences.as_ref().unwrap().value;
+    let of = |name: &str| &record.nodes[&NodeId::parse(name).unwrap()];
+    assert!(of("tokyo-2").lost && !of("tokyo-3").lost);
+    assert_eq!(of("tokyo-2").since, Timestamp(1_767_225_600_000));
+    let losses = record.losses();
+    assert_eq!(
+        (losses.lost.len(), losses.waiting.len(), losses.alarm),
+        (1, 1, None)
+    );
+    let lacks = &world.reaches[&node()].value.lacks;
+    let name = DependencyName::parse("library-db").unwrap();
+    assert!(lacks[&name].starts_with("database: 10.0.0.9:3306 "));
+}

@@ -82,6 +82,7 @@ fn documents() -> Vec<(&'static str, Key)> {
         ("node_info.json", Key::NodeInfo(node())),
         ("node_load.json", Key::NodeLoad(node())),
         ("node_usage.json", Key::NodeUsage(node())),
+        ("node_reach.json", Key::NodeReach(node())),
         ("node_drain.json", Key::Drain(node())),
         ("gateway_alive.json", Key::GatewayAlive(gateway())),
         ("load.json", Key::Load(gateway(), service("library"))),
@@ -93,6 +94,7 @@ fn documents() -> Vec<(&'static str, Key)> {
             Key::Mirror(SiteId::parse("osaka").unwrap(), service("shop")),
         ),
         ("order.json", Key::Order(service("library"))),
+        ("absences.json", Key::Absences),
         ("operation.json", Key::Operation(OperationId(12))),
     ]
 }
@@ -115,6 +117,8 @@ fn count(world: &World) -> usize {
         + world.node_infos.len()
         + world.node_loads.len()
         + world.usages.len()
+        + world.reaches.len()
+        + usize::from(world.absences.is_some())
         + world.drains.len()
         + world.gateways.len()
         + world.loads.len()

@@ -5,7 +5,7 @@
 mod mysql;
 mod postgresql;
 
-use crate::probe::{Blind, connect, is_own, refusal};
+use crate::probe::{Blind, connect};
 use minato_config::{Database, DatabaseEngine};
 use minato_health::{Failure, Layer, Outcome};
 use std::net::SocketAddr;
@@ -37,22 +37,22 @@ pub(crate) async fn ask(
             Err(_) => return late(),
         },
     };
-    match database.engine {
-        DatabaseEngine::Mysql => {
-            let asked = mysql::ask(address, database, password);
-            timeout_at(deadline, asked).await.unwrap_or_else(|_| late())
+    let stream = match connect(address, deadline, timeout).await? {
+        Ok(stream) => stream,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let password = password.as_deref();
+    let asked = async {
+        match database.engine {
+            DatabaseEngine::Mysql => mysql::ask(stream, address, database, password).await,
+            DatabaseEngine::Postgresql => {
+                postgresql::ask(stream, address, database, password).await
+            }
         }
-        DatabaseEngine::Postgresql => {
-            let stream = match connect(address, deadline, timeout).await? {
-                Ok(stream) => stream,
-                Err(failure) => return Ok(Err(failure)),
-            };
-            let asked = postgresql::ask(stream, database, password);
-            timeout_at(deadline, asked)
-                .await
-                .map_or_else(|_| late(), Ok)
-        }
-    }
+    };
+    timeout_at(deadline, asked)
+        .await
+        .map_or_else(|_| late(), Ok)
 }
 
 /// The file's first line; refused where others than its owner may read it. Read each time, so that a changed password takes effect.

@@ -1,17 +1,26 @@
-//! MariaDB and MySQL: `read_only` and what the server follows.
+//! MariaDB and MySQL: `read_only` and what the server follows, on a login of our own.
+//!
+//! The protocol's few packets that this takes are read here (`wire`, `login`, `proof`, `answer`), not by a client library: those take
+//! a server's word for more than a check may (a key that is none ends their task), and bring their own TLS and its authorities.
 
-use super::{Blind, is_own, other_role, refusal};
+mod answer;
+mod login;
+mod proof;
+mod wire;
+
+use super::other_role;
+use answer::{Refusal, Row, query, quit};
+use login::{Greeting, Privacy, login};
 use minato_config::{Database, DatabaseRole};
 use minato_health::{Failure, Layer, Outcome};
-use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, Error, IoError, OptsBuilder, Row, Value};
+use minato_tls::Connector;
 use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use wire::Wire;
 
 /// A statement that this server does not know.
 const UNKNOWN_STATEMENT: u16 = 1064;
-/// No user by that name, a wrong password, a host that may not come, a lacking right.
-const REFUSALS: [u16; 9] = [1044, 1045, 1130, 1142, 1227, 1251, 1524, 1698, 3118];
-
 /// All connections that a server follows others by, as MariaDB, MySQL since 8.0.22, and older ones say it.
 const FOLLOWED: [&str; 3] = [
     "SHOW ALL SLAVES STATUS",
@@ -20,63 +29,62 @@ const FOLLOWED: [&str; 3] = [
 ];
 
 pub(super) async fn ask(
+    stream: TcpStream,
     address: SocketAddr,
     database: &Database,
-    password: Option<String>,
-) -> Result<Outcome, Blind> {
-    let options = OptsBuilder::default()
-        .ip_or_hostname(address.ip().to_string())
-        .tcp_port(address.port())
-        .user(Some(database.user.clone()))
-        .pass(password)
-        // Asked for with further statements where it is not known, or left for a local socket.
-        .max_allowed_packet(Some(1 << 20))
-        .wait_timeout(Some(60))
-        .prefer_socket(false)
-        .stmt_cache_size(0);
-    let mut server = match Conn::new(options).await {
-        Ok(server) => server,
-        Err(Error::Io(IoError::Io(cause))) if is_own(&cause) => return Err(Blind { cause }),
-        Err(error) => return Ok(Err(failure(&error))),
+    password: Option<&str>,
+) -> Outcome {
+    let mut wire = Wire::new(stream);
+    let greeting = Greeting::read(&wire.read().await?)?;
+    let Some(tls) = &database.tls else {
+        return talk(wire, &greeting, database, password, Privacy::None).await;
     };
-    let seen = look(&mut server).await;
-    // Said in order, so that the server counts no aborted connection; what became of it changes nothing.
-    let _ = server.disconnect().await;
-    Ok(match seen {
-        Ok(seen) => seen.judge(database.role),
-        Err(error) => Err(failure(&error)),
-    })
+    if !greeting.speaks_tls() {
+        let detail = "the server offers none; give it a certificate and a key (`ssl_cert`, `ssl_key`), or take `tls` away";
+        return Err(Failure::new(Layer::Tls, detail));
+    }
+    wire.write(&greeting.head(Privacy::Tls)).await?;
+    let secured = async |stream| Connector::shared().secure(stream, tls, address).await;
+    let wire = wire.over(secured).await;
+    let wire = wire.map_err(|it| Failure::new(Layer::Tls, it.to_string()))?;
+    talk(wire, &greeting, database, password, Privacy::Tls).await
 }
 
-async fn look(server: &mut Conn) -> Result<Seen, Error> {
-    let read_only: Option<Row> = server.query_first("SELECT @@global.read_only").await?;
-    let read_only = read_only.and_then(|it| it.get::<Value, _>(0));
-    let mut unknown = None;
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    mut wire: Wire<S>,
+    greeting: &Greeting,
+    database: &Database,
+    password: Option<&str>,
+    privacy: Privacy,
+) -> Outcome {
+    login(&mut wire, greeting, database, password, privacy).await?;
+    let seen = look(&mut wire).await;
+    quit(&mut wire).await;
+    seen?.judge(database.role)
+}
+
+async fn look<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<Seen, Refusal> {
+    let read_only = query(wire, "SELECT @@global.read_only").await?;
+    let read_only = is_on(read_only.iter().next().and_then(|it| it.first()));
+    let mut unknown = Refusal::Broken(Failure::new(Layer::NoAnswer, "no statement was asked"));
     for statement in FOLLOWED {
-        match server.query::<Row, _>(statement).await {
+        match query(wire, statement).await {
             Ok(rows) => {
                 return Ok(Seen {
-                    read_only: read_only.as_ref().is_none_or(is_on),
-                    followed: rows.iter().map(Followed::of).collect(),
+                    read_only,
+                    followed: rows.iter().map(|it| Followed::of(&it)).collect(),
                 });
             }
-            Err(Error::Server(error)) if error.code == UNKNOWN_STATEMENT => {
-                unknown = Some(Error::Server(error));
-            }
-            Err(error) => return Err(error),
+            Err(refusal @ Refusal::Said(UNKNOWN_STATEMENT, _)) => unknown = refusal,
+            Err(refusal) => return Err(refusal),
         }
     }
-    Err(unknown.unwrap_or(Error::Driver(mysql_async::DriverError::ConnectionClosed)))
+    Err(unknown)
 }
 
-/// `0`, `1`, `ON`, and what later servers may say; what is not clearly off is on.
-fn is_on(value: &Value) -> bool {
-    match value {
-        Value::Int(it) => *it != 0,
-        Value::UInt(it) => *it != 0,
-        Value::Bytes(it) => !matches!(it.as_slice(), b"0" | b"OFF" | b"off"),
-        _ => true,
-    }
+/// `0`, `1`, `OFF`, `ON`, and what later servers may say; what is not clearly off is on.
+fn is_on(value: Option<&str>) -> bool {
+    !matches!(value, Some("0" | "OFF" | "off"))
 }
 
 /// What a server says of itself.
@@ -97,13 +105,10 @@ struct Followed {
 }
 
 impl Followed {
-    fn of(row: &Row) -> Self {
+    fn of(row: &Row<'_>) -> Self {
         let text = |names: [&str; 2]| {
-            let found = names.iter().find_map(|name| row.get::<Value, _>(*name));
-            match found {
-                Some(Value::Bytes(it)) => String::from_utf8_lossy(&it).into_owned(),
-                _ => String::new(),
-            }
+            let found = names.iter().find_map(|name| row.field(name));
+            found.unwrap_or_default().to_owned()
         };
         let trouble = [
             text(["Last_SQL_Error", "Last_SQL_Error"]),
@@ -153,27 +158,6 @@ impl Seen {
                 })
             }
         }
-    }
-}
-
-fn failure(error: &Error) -> Failure {
-    match error {
-        Error::Io(IoError::Io(cause)) => match cause.kind() {
-            // Of an open connection.
-            std::io::ErrorKind::UnexpectedEof
-            | std::io::ErrorKind::ConnectionReset
-            | std::io::ErrorKind::BrokenPipe => {
-                Failure::new(Layer::NoAnswer, format!("connection lost: {cause}"))
-            }
-            _ => refusal(cause),
-        },
-        Error::Server(said) if REFUSALS.contains(&said.code) => {
-            Failure::new(Layer::Login, format!("{} ({})", said.message, said.code))
-        }
-        Error::Server(said) => {
-            Failure::new(Layer::NoAnswer, format!("{} ({})", said.message, said.code))
-        }
-        other => Failure::new(Layer::NoAnswer, other.to_string()),
     }
 }
 
@@ -246,15 +230,14 @@ mod tests {
     #[test]
     fn what_is_not_clearly_off_is_on() {
         for (value, expected) in [
-            (Value::Int(0), false),
-            (Value::Int(1), true),
-            (Value::Bytes(b"0".to_vec()), false),
-            (Value::Bytes(b"OFF".to_vec()), false),
-            (Value::Bytes(b"ON".to_vec()), true),
-            (Value::Bytes(b"NO_LOCK_NO_ADMIN".to_vec()), true),
-            (Value::NULL, true),
+            (Some("0"), false),
+            (Some("OFF"), false),
+            (Some("1"), true),
+            (Some("ON"), true),
+            (Some("NO_LOCK_NO_ADMIN"), true),
+            (None, true),
         ] {
-            assert_eq!(is_on(&value), expected, "{value:?}");
+            assert_eq!(is_on(value), expected, "{value:?}");
         }
     }
 }

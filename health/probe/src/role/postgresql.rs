@@ -1,29 +1,61 @@
 //! PostgreSQL: whether it recovers from another server, and whether it takes writes.
 
+mod secured;
+
 use super::other_role;
 use minato_config::{Database, DatabaseRole};
 use minato_health::{Failure, Layer, Outcome};
+use minato_tls::ConnectError;
+use secured::Secured;
+use std::error::Error as _;
+use std::net::SocketAddr;
 use tokio::net::TcpStream;
+use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Config, Error, NoTls, SimpleQueryMessage, config::SslMode};
 
 const QUERY: &str =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
 
+/// What the library says of a server that answers a wish for TLS with no.
+const NO_TLS: &str = "server does not support TLS";
+
 pub(super) async fn ask(
     stream: TcpStream,
+    address: SocketAddr,
     database: &Database,
-    password: Option<String>,
+    password: Option<&str>,
 ) -> Outcome {
     let mut config = Config::new();
     config
         .user(&database.user)
         .dbname(&database.name)
-        .application_name("minato check")
-        .ssl_mode(SslMode::Disable);
+        .application_name("minato check");
     if let Some(password) = password {
         config.password(password);
     }
-    let connected = config.connect_raw(stream, NoTls).await;
+    match &database.tls {
+        None => {
+            config.ssl_mode(SslMode::Disable);
+            talk(&config, stream, NoTls, database.role).await
+        }
+        Some(tls) => {
+            config.ssl_mode(SslMode::Require);
+            let tls = Secured {
+                tls: tls.clone(),
+                address,
+            };
+            talk(&config, stream, tls, database.role).await
+        }
+    }
+}
+
+async fn talk<T: TlsConnect<TcpStream>>(
+    config: &Config,
+    stream: TcpStream,
+    tls: T,
+    wanted: DatabaseRole,
+) -> Outcome {
+    let connected = config.connect_raw(stream, tls).await;
     let (client, connection) = connected.map_err(|it| failure(&it))?;
     let look = async {
         let seen = client.simple_query(QUERY).await;
@@ -40,7 +72,7 @@ pub(super) async fn ask(
     let columns = row.and_then(|it| it.try_get(0).ok().zip(it.try_get(1).ok()));
     match columns {
         Some((Some(recovers), Some(read_only))) => {
-            judge(database.role, recovers == "t", read_only == "on")
+            judge(wanted, recovers == "t", read_only == "on")
         }
         _ => Err(Failure::new(
             Layer::NoAnswer,
@@ -62,9 +94,17 @@ fn judge(wanted: DatabaseRole, recovers: bool, read_only: bool) -> Outcome {
 
 fn failure(error: &Error) -> Failure {
     let Some(said) = error.as_db_error() else {
-        let cause = std::error::Error::source(error).map(|it| format!(": {it}"));
-        let detail = format!("{error}{}", cause.unwrap_or_default());
-        return Failure::new(Layer::NoAnswer, detail);
+        let cause = error.source();
+        if let Some(cause) = cause.and_then(|it| it.downcast_ref::<ConnectError>()) {
+            return Failure::new(Layer::Tls, cause.to_string());
+        }
+        let cause = cause.map(ToString::to_string).unwrap_or_default();
+        if cause == NO_TLS {
+            let detail =
+                "the server offers none; set `ssl = on` in its postgresql.conf, or take `tls` away";
+            return Failure::new(Layer::Tls, detail);
+        }
+        return Failure::new(Layer::NoAnswer, format!("{error}: {cause}"));
     };
     let code = said.code().code();
     let detail = format!("{} ({code})", said.message());

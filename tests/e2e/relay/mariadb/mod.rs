@@ -1,6 +1,7 @@
 //! MariaDB: a primary and a replica by GTID.
 
 mod pair;
+mod secured;
 
 use super::writer::{Dialect, Writer};
 use super::{are_here, dependency, wait_current};
@@ -44,6 +45,44 @@ impl Dialect for MariaDb {
     }
 }
 
+/// A transaction that is held open through the relay.
+struct Held {
+    runtime: tokio::runtime::Runtime,
+    connection: Conn,
+}
+
+impl Held {
+    fn open(to: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let connection = runtime.block_on(async {
+            let mut connection = MariaDb.connect(to).await.unwrap();
+            connection.query_drop("BEGIN").await.unwrap();
+            connection
+        });
+        Self {
+            runtime,
+            connection,
+        }
+    }
+
+    /// Asks for nothing that a server could refuse, until the connection itself is gone.
+    fn wait_cut(mut self) -> std::time::Instant {
+        until("the connection to the former primary to be cut", || {
+            let asked = self.connection.query_first::<u8, _>("SELECT 1");
+            match self.runtime.block_on(asked) {
+                Ok(_) => None,
+                Err(mysql_async::Error::Server(error)) => {
+                    panic!("the server still answers: {error}")
+                }
+                Err(_) => Some(now()),
+            }
+        })
+    }
+}
+
 fn site(pair: &Pair, more: &str) -> Site {
     let site = Site::new();
     let [a, b] = [pair.port(0), pair.port(1)];
@@ -72,6 +111,9 @@ fn connections_follow_the_primary_through_demotion_death_freeze_and_return() {
     let writer = Writer::start(MariaDb, relay);
     writer.wait_rows(a, 20, now());
 
+    // A connection in the middle of a transaction, which the writer knows nothing of.
+    let held = Held::open(relay);
+
     // Planned: the primary becomes read-only, the other takes over.
     let began = now();
     pair.sql(0, &["SET GLOBAL read_only = 1"]);
@@ -86,6 +128,12 @@ fn connections_follow_the_primary_through_demotion_death_freeze_and_return() {
     );
     writer.none_on(a, first);
     wait_current(&site, "library-db", b);
+    // What was open on the former primary is cut, by a reset: nothing is written there, and nothing read, by whoever was connected.
+    let cut = held.wait_cut();
+    println!(
+        "MariaDB demoted: a transaction that was open there is cut after {:.2?}",
+        cut - began
+    );
 
     // Killed.
     pair.caught_up(0, 1);

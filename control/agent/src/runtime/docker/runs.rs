@@ -10,7 +10,7 @@ use crate::runtime::{
 };
 use async_trait::async_trait;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State};
-use minato_config::{Image, Reaping, Resources, ServiceName};
+use minato_config::{Image, ImageReference, Reaping, Resources, ServiceName};
 use minato_control::{Event, EventKind, ImageState};
 use std::collections::BTreeSet;
 
@@ -43,6 +43,28 @@ impl Runtime for DockerRuntime {
             digest: (resolved.digest != resolved.id).then_some(resolved.digest),
             id: resolved.id,
         })
+    }
+
+    async fn running_images(
+        &self,
+        service: &ServiceName,
+        reference: &ImageReference,
+    ) -> BTreeSet<String> {
+        let name = reference.name();
+        let mut found = BTreeSet::new();
+        for (container, labelled) in self.ours(None).await.unwrap_or_default() {
+            let runs = container.state == Some(State::RUNNING);
+            if labelled.order.name.service != *service || !runs || labelled.image.is_empty() {
+                continue;
+            }
+            let digest = labelled.image;
+            let by_digest = self.images.resolve(&format!("{name}@{digest}"), name).await;
+            found.insert(match by_digest {
+                Ok(Some(_)) => digest,
+                _ => format!("id {digest}"),
+            });
+        }
+        found
     }
 
     async fn start(&self, order: &RunOrder) -> Result<Started, RuntimeError> {

@@ -41,7 +41,7 @@ fn serve() {
     }
 }
 
-/// `/`, `/page`, `/env/NAME`, `/file/PATH`, `/eat/MIB`, `/exit/STATUS`; each connection one request.
+/// `/`, `/page`, `/env/NAME`, `/file/PATH`, `/eat/MIB`, `/burn/MS`, `/exit/STATUS`; each connection one request.
 fn answer(mut stream: TcpStream) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut line = String::new();
@@ -76,6 +76,15 @@ fn answer(mut stream: TcpStream) {
             let body = format!("{} eaten", bytes.len());
             std::mem::forget(bytes);
             body
+        }
+        // A processor's work.
+        "burn" => {
+            let end = std::time::Instant::now() + Duration::from_millis(rest.parse().unwrap());
+            let mut turns = 0_u64;
+            while std::time::Instant::now() < end {
+                turns = std::hint::black_box(turns + 1);
+            }
+            "burned".into()
         }
         "exit" => std::process::exit(rest.parse().unwrap()),
         _ => format!("hello {}", std::env::var("VERSION").unwrap_or_default()),

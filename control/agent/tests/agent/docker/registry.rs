@@ -59,6 +59,30 @@ impl Registry {
         .await;
     }
 
+    /// SIGSTOP or SIGCONT: it takes connections and says nothing, and goes on.
+    #[allow(dead_code, reason = "not every test program freezes it")]
+    pub(super) fn signal(&self, signal: rustix::process::Signal) {
+        let id = rustix::process::Pid::from_child(self.child.as_ref().unwrap());
+        rustix::process::kill_process(id, signal).unwrap();
+    }
+
+    /// From now on `to` means what `from` means, as after a push from elsewhere: no engine here hears of it.
+    #[allow(dead_code, reason = "not every test program moves tags")]
+    pub(super) fn retag(&self, name: &str, from: &str, to: &str) {
+        const KIND: &str = "application/vnd.docker.distribution.manifest.v2+json";
+        let at = |tag: &str| format!("/v2/{name}/manifests/{tag}");
+        let got = call(&format!("GET {} HTTP/1.1\r\nAccept: {KIND}", at(from)), "");
+        let (head, manifest) = got.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{got}");
+        let length = manifest.len();
+        let head = format!(
+            "PUT {} HTTP/1.1\r\nContent-Type: {KIND}\r\nContent-Length: {length}",
+            at(to)
+        );
+        let put = call(&head, manifest);
+        assert!(put.starts_with("HTTP/1.1 201"), "{put}");
+    }
+
     pub(super) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -71,4 +95,15 @@ impl Drop for Registry {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// One request, and its whole answer.
+fn call(head: &str, body: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut line = std::net::TcpStream::connect("127.0.0.1:5000").unwrap();
+    let request = format!("{head}\r\nHost: 127.0.0.1:5000\r\nConnection: close\r\n\r\n{body}");
+    line.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    line.read_to_string(&mut answer).unwrap();
+    answer
 }
