@@ -10,7 +10,8 @@ use minato_control::{InstanceKey, World};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, LeaseId, SharedStore, StoreError, follow};
 use minato_health::{
-    GatewayAlive, Instance, NodeAlive, NodeInfo, NodeLoad, Phase, Verdict, VerdictReport,
+    Flow, GatewayAlive, Instance, InstanceUsage, NodeAlive, NodeInfo, NodeLoad, NodeUsage, Phase,
+    Verdict, VerdictReport,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -261,12 +262,21 @@ impl Players {
         }
     }
 
+    /// How busy each node is, and what each of its instances uses: a document each.
     async fn tell_loads(self) -> Outcome {
+        let mut follower = follow(self.store.clone(), self.keys.clone()).await?;
         loop {
             let nodes: Vec<NodeId> = self.living().keys().cloned().collect();
             let pause = LOAD / u32::try_from(nodes.len().max(1))?;
             for node in nodes {
-                tokio::time::sleep(pause).await;
+                let _ = tokio::time::timeout(pause, async {
+                    while follower.next().await.is_ok() {}
+                    std::future::pending::<()>().await;
+                })
+                .await;
+                let usage = usage(&follower.observed().world, &node);
+                let key = self.keys.text(&Key::NodeUsage(node.clone()));
+                self.store.commit(Commit::put(key, json(&usage)?)).await?;
                 let key = self.keys.text(&Key::NodeLoad(node));
                 self.store.commit(Commit::put(key, json(&load())?)).await?;
             }
@@ -330,6 +340,24 @@ impl Players {
 
     fn living(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, LeaseId>> {
         self.living.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn usage(world: &World, node: &NodeId) -> NodeUsage {
+    let own = world.instances.iter().filter(|(key, _)| key.node == *node);
+    let instances = own.map(|(key, it)| InstanceUsage {
+        service: key.service.clone(),
+        slot: key.slot,
+        generation: key.generation,
+        run: it.value.run,
+        cpu_milli: 50,
+        memory_bytes: 128 << 20,
+        disk: Some(Flow::default()),
+        network: Some(Flow::default()),
+    });
+    NodeUsage {
+        v: 1,
+        instances: instances.collect(),
     }
 }
 
