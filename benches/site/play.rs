@@ -294,11 +294,25 @@ impl Players {
 
     /// Until every service is as it should be, on nodes that live.
     pub(crate) async fn until_settled(&self) -> Outcome {
-        let follower = follow(self.store.clone(), self.keys.clone()).await?;
-        let mut follower = follower;
+        self.until(|world| self.is_settled(world)).await
+    }
+
+    /// Until every service's first version has proved itself, which is written down once for each.
+    pub(crate) async fn until_stable(&self) -> Outcome {
+        self.until(|world| {
+            let stable = world
+                .rollouts
+                .values()
+                .filter(|it| it.value.stable.is_some());
+            Ok(stable.count() == world.services.len())
+        })
+        .await
+    }
+
+    async fn until(&self, holds: impl Fn(&World) -> Outcome<bool>) -> Outcome {
+        let mut follower = follow(self.store.clone(), self.keys.clone()).await?;
         loop {
-            let world = &follower.observed().world;
-            if self.is_settled(world)? {
+            if holds(&follower.observed().world)? {
                 return Ok(());
             }
             let _ = tokio::time::timeout(LOOK * 4, async {

@@ -106,6 +106,29 @@ fn members_freeze_and_die_and_all_of_them_and_no_request_fails() {
         (!site.pids("app").contains(&died)).then_some(())
     });
     scales(&site, 3);
+
+    // Two of them die, which leaves no majority, then the third; they come back with what they had on disk.
+    for index in [1, 2, 0] {
+        members.kill(index);
+        load.wait_for(50);
+    }
+    until("the store's trouble to show", || {
+        (!is_healthy(&site)).then_some(())
+    });
+    let pids = site.pids("app");
+    load.wait_for(100);
+    (0..3).for_each(|it| members.revive(it));
+    members.wait();
+    let began = now();
+    until("the store to be well", || is_healthy(&site).then_some(()));
+    println!("all killed and revived: well after {:.1?}", began.elapsed());
+    scales(&site, 4);
+    let after = site.pids("app");
+    assert!(
+        pids.iter().all(|it| after.contains(it)),
+        "{pids:?} {after:?}"
+    );
+
     site.type_in(&["scale", "app", "--reset"]);
     site.wait_ok("app", 2);
     load.wait_for(50);
