@@ -40,7 +40,7 @@ conformance:
 	@command -v slowhttptest >/dev/null || { echo "apt-get install slowhttptest"; exit 1; }
 	cargo test --locked -p minato-proxy-server --test hostile -- --ignored --nocapture --test-threads 1
 
-# Faults of many machines, each ten times with short timers and once with those that users get: docs/faults.md. Half an hour;
+# Faults of many machines, each ten times with short timers and once with those that users get: docs/faults.md. An hour;
 # each once with short timers is part of `make test`. Wants root, for network namespaces.
 .PHONY: test-faults
 test-faults:

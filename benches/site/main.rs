@@ -84,6 +84,11 @@ async fn measure(cast: Cast) -> Outcome {
     println!("  all placed and up after {:.1?}", began.elapsed());
 
     // Whatever followed from it is over.
+    players.until_stable().await?;
+    println!(
+        "  every first version known to be good after {:.1?}",
+        began.elapsed()
+    );
     tokio::time::sleep(Duration::from_secs(5)).await;
     let before = players.revision().await?;
     tokio::time::sleep(REST).await;

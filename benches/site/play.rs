@@ -10,7 +10,8 @@ use minato_control::{InstanceKey, World};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, LeaseId, SharedStore, StoreError, follow};
 use minato_health::{
-    GatewayAlive, Instance, NodeAlive, NodeInfo, NodeLoad, Phase, Verdict, VerdictReport,
+    Flow, GatewayAlive, Instance, InstanceUsage, NodeAlive, NodeInfo, NodeLoad, NodeUsage, Phase,
+    Verdict, VerdictReport,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -261,12 +262,21 @@ impl Players {
         }
     }
 
+    /// How busy each node is, and what each of its instances uses: a document each.
     async fn tell_loads(self) -> Outcome {
+        let mut follower = follow(self.store.clone(), self.keys.clone()).await?;
         loop {
             let nodes: Vec<NodeId> = self.living().keys().cloned().collect();
             let pause = LOAD / u32::try_from(nodes.len().max(1))?;
             for node in nodes {
-                tokio::time::sleep(pause).await;
+                let _ = tokio::time::timeout(pause, async {
+                    while follower.next().await.is_ok() {}
+                    std::future::pending::<()>().await;
+                })
+                .await;
+                let usage = usage(&follower.observed().world, &node);
+                let key = self.keys.text(&Key::NodeUsage(node.clone()));
+                self.store.commit(Commit::put(key, json(&usage)?)).await?;
                 let key = self.keys.text(&Key::NodeLoad(node));
                 self.store.commit(Commit::put(key, json(&load())?)).await?;
             }
@@ -284,11 +294,25 @@ impl Players {
 
     /// Until every service is as it should be, on nodes that live.
     pub(crate) async fn until_settled(&self) -> Outcome {
-        let follower = follow(self.store.clone(), self.keys.clone()).await?;
-        let mut follower = follower;
+        self.until(|world| self.is_settled(world)).await
+    }
+
+    /// Until every service's first version has proved itself, which is written down once for each.
+    pub(crate) async fn until_stable(&self) -> Outcome {
+        self.until(|world| {
+            let stable = world
+                .rollouts
+                .values()
+                .filter(|it| it.value.stable.is_some());
+            Ok(stable.count() == world.services.len())
+        })
+        .await
+    }
+
+    async fn until(&self, holds: impl Fn(&World) -> Outcome<bool>) -> Outcome {
+        let mut follower = follow(self.store.clone(), self.keys.clone()).await?;
         loop {
-            let world = &follower.observed().world;
-            if self.is_settled(world)? {
+            if holds(&follower.observed().world)? {
                 return Ok(());
             }
             let _ = tokio::time::timeout(LOOK * 4, async {
@@ -330,6 +354,24 @@ impl Players {
 
     fn living(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, LeaseId>> {
         self.living.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn usage(world: &World, node: &NodeId) -> NodeUsage {
+    let own = world.instances.iter().filter(|(key, _)| key.node == *node);
+    let instances = own.map(|(key, it)| InstanceUsage {
+        service: key.service.clone(),
+        slot: key.slot,
+        generation: key.generation,
+        run: it.value.run,
+        cpu_milli: 50,
+        memory_bytes: 128 << 20,
+        disk: Some(Flow::default()),
+        network: Some(Flow::default()),
+    });
+    NodeUsage {
+        v: 1,
+        instances: instances.collect(),
     }
 }
 

@@ -178,6 +178,9 @@ impl Guarded {
         Etcd::new(EtcdOptions {
             user,
             voids: "/minato/v1/tokyo/voids/".to_owned(),
+            // Checking a password keeps a member busy, the more on a busy machine.
+            attempt: Duration::from_secs(5),
+            patience: Duration::from_secs(30),
             ..options(&self.members)
         })
         .unwrap()

@@ -28,6 +28,9 @@ async fn from_a_file_to_etcd_and_back() {
     let file = Embedded::open(folder.path(), Options::default()).unwrap();
     let etcd = Etcd::new(EtcdOptions {
         voids: keys().voids(),
+        // Nothing fails here, and what is sent is large.
+        attempt: Duration::from_secs(5),
+        patience: Duration::from_secs(30),
         ..options(&members)
     })
     .unwrap();

@@ -16,6 +16,7 @@ use std::time::Duration;
 fn etcd(members: &Members) -> Arc<Etcd> {
     let options = EtcdOptions {
         voids: keys().voids(),
+        attempt: Duration::from_secs(2),
         ..options(members)
     };
     Arc::new(Etcd::new(options).unwrap())
