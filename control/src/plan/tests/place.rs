@@ -144,7 +144,7 @@ fn nothing_is_placed_or_moved_to_where_a_dependency_is_out_of_reach() {
         "library/1: assign 0.1 on node b: 2 wanted, 1 assigned; b of 2 nodes: 0 of it there, 0% in use",
     ]);
     // What is there already stays, and it is said why another would not come.
-    let there = scene.clone().up(0, "a", 1).up(1, "b", 1);
+    let there = scene.up(0, "a", 1).up(1, "b", 1);
     there.plans(&[]);
     let slot = &explained(&there).slots[0];
     assert!(
