@@ -204,6 +204,10 @@ impl HealthLoop {
 
     /// Visitors are here again: what the other sites answered meanwhile comes here, to one gateway of this site.
     fn gather(&self, name: &ServiceName) {
+        // Of two processes of this gateway the one that has its duties.
+        if !self.following.is_ours_to_save() {
+            return;
+        }
         let world = self.following.observed().map(|it| &it.world);
         let first = world.and_then(|it| it.gateways.keys().next());
         let is_first = first.is_none_or(|it| it.as_str() == self.options.node.as_str());

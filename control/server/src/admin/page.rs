@@ -51,6 +51,7 @@ pub(super) fn render(
     head(&mut out, status, refresh);
     needs(&mut out, status);
     operations(&mut out, status);
+    sites(&mut out, status);
     service::list(&mut out, status);
     history(&mut out, events);
     foot(&mut out, status);
@@ -175,6 +176,50 @@ fn operations(out: &mut Html, status: &Status) {
             .raw("</small></td></tr>\n");
     }
     out.raw("</tbody></table></div></section>\n");
+}
+
+/// Other sites as each gateway of this one sees them, and visitors that do not all go to the first.
+fn sites(out: &mut Html, status: &Status) {
+    if status.observers.is_empty() && status.shares.is_empty() {
+        return;
+    }
+    out.raw("<section><h2>Other sites</h2><div class=\"wide\"><table><thead><tr><th>site</th><th>seen by</th>");
+    out.raw(
+        "<th>link</th><th>for</th><th>delay</th><th>loss</th><th>why</th></tr></thead><tbody>\n",
+    );
+    for it in status.observers.iter().take(SHOWN) {
+        let state = if it.up { "up" } else { "down" };
+        let delay = it.delay_us.map_or_else(
+            || "-".to_owned(),
+            |it| format!("{}.{} ms", it / 1_000, it % 1_000 / 100),
+        );
+        let loss = format!("{:.1} %", f64::from(it.loss_permille) / 10.0);
+        out.raw("<tr><td>").text(&it.site);
+        out.raw("</td><td>").text(&it.gateway);
+        out.raw("</td><td>").raw(state);
+        out.raw("</td><td class=\"n\">")
+            .text(&span(status.now_ms.saturating_sub(it.since_ms)));
+        out.raw("</td><td class=\"n\">").text(&delay);
+        out.raw("</td><td class=\"n\">").text(&loss);
+        out.raw("</td><td class=\"why\">")
+            .text(&it.reason)
+            .raw("</td></tr>\n");
+    }
+    out.raw("</tbody></table></div>\n");
+    for it in status.shares.iter().take(SHOWN) {
+        let parts: Vec<String> = it
+            .sites
+            .iter()
+            .map(|(site, part)| format!("{site} {part} %"))
+            .collect();
+        out.raw("<p>visitors of ").text(&it.service).raw(": ");
+        out.text(&parts.join(", "));
+        if it.excess > 0.0 {
+            out.text(&format!(", sorry page {} %", it.excess));
+        }
+        out.raw("</p>\n");
+    }
+    out.raw("</section>\n");
 }
 
 fn history(out: &mut Html, events: &[Arc<EventLine>]) {

@@ -122,6 +122,36 @@ fn whatever_comes_from_outside_is_escaped() {
 }
 
 #[test]
+fn other_sites_are_shown_as_each_gateway_sees_them() {
+    let mut status = status(Vec::new());
+    let none = render(&status, &[], Refresh::Off, "n");
+    assert!(!none.contains("Other sites"), "{none}");
+    status.observers = vec![crate::api::ObserverStatus {
+        gateway: "gw<2>".to_owned(),
+        site: "osaka".to_owned(),
+        up: false,
+        since_ms: 541_000,
+        reason: "no answer in <1s>".to_owned(),
+        delay_us: Some(30_912),
+        loss_permille: 15,
+        bandwidth: None,
+        version: String::new(),
+        clock_off_ms: 0,
+    }];
+    let page = render(&status, &[], Refresh::Off, "n");
+    for text in [
+        "osaka",
+        "gw&lt;2&gt;",
+        "down",
+        "30.9 ms",
+        "1.5 %",
+        "no answer in &lt;1s&gt;",
+    ] {
+        assert!(page.contains(text), "{text} in {page}");
+    }
+}
+
+#[test]
 fn states_are_words_and_trouble_comes_first() {
     let services = vec![
         service("alpha", ServiceState::Ok),
