@@ -64,7 +64,12 @@ fn a_site_that_others_still_reach_is_not_gone() {
 
     // With the witness gone as well there is nobody who reaches it: two observers, one opinion.
     line.mend();
-    osaka.until_told(&["link to tokyo is up"]);
+    until("the link to tokyo to be up again", || {
+        let status = osaka.site.json("/v1/sites");
+        let links = status["links"].as_array()?.clone();
+        let is_up = |it: &serde_json::Value| it["site"] == "tokyo" && it["state"] == "up";
+        links.iter().any(is_up).then_some(())
+    });
     osaka
         .site
         .type_in(&["site", "release", "tokyo", "--service", "shared"]);
