@@ -194,12 +194,13 @@ impl HoldSeen {
     pub fn and(self, other: Self) -> Self {
         let run = |it: Held| match it {
             Held::No => 0,
-            Held::Partly(run) | Held::For(run) | Held::Expired(run) => run,
+            Held::Partly(run) | Held::For(run) | Held::Broken(run) | Held::Expired(run) => run,
         };
         let held = match (self.held, other.held) {
             (one, other) if one == other => one,
             // One of them lets requests in again.
             (Held::Expired(run), _) | (_, Held::Expired(run)) => Held::Expired(run),
+            (Held::Broken(run), _) | (_, Held::Broken(run)) => Held::Broken(run),
             (one, other) => Held::Partly(run(one).max(run(other))),
         };
         Self {
@@ -219,14 +220,15 @@ pub fn seen(standing: &Standing, by: &Holder, now: Timestamp) -> HoldSeen {
     };
     let follows = |hold: &HoldRecord| {
         !standing.gateways.is_empty()
-            && living().all(|(alive, report)| {
-                alive.since <= hold.since
-                    && report.is_some_and(|it| it.held.by == hold.by && it.held.run == hold.run)
+            && living().all(|(_, report)| {
+                report.is_some_and(|it| it.held.by == hold.by && it.held.run == hold.run)
             })
     };
+    let is_broken = |hold: &HoldRecord| living().any(|(alive, _)| alive.since > hold.since);
     let held = match standing.hold.as_ref().filter(|it| it.by == *by) {
         Some(it) if it.released => Held::No,
         Some(it) if now >= it.until => Held::Expired(it.run),
+        Some(it) if is_broken(it) => Held::Broken(it.run),
         Some(it) if follows(it) => Held::For(it.run),
         Some(it) => Held::Partly(it.run),
         None => Held::No,

@@ -125,9 +125,10 @@ fn it_is_held_where_every_living_gateway_says_so() {
     partly(|it| drop(it.reports.remove(&gateway("b"))));
     partly(|it| it.reports.get_mut(&gateway("b")).unwrap().held.run = 0);
     partly(|it| it.reports.get_mut(&gateway("b")).unwrap().held.by = by("osaka", 11));
-    // It began in the middle, and may have served before it heard of it.
-    partly(|it| it.gateways.get_mut(&gateway("b")).unwrap().since = at(11));
     partly(|it| it.gateways.clear());
+    // It began in the middle, and may have served before it heard of it.
+    let broken = said(|it| it.gateways.get_mut(&gateway("b")).unwrap().since = at(11));
+    assert_eq!(broken.held, Held::Broken(1));
     // One that is gone counts no more, whatever it said.
     let one = said(|it| {
         it.gateways.remove(&gateway("b"));
@@ -153,10 +154,13 @@ fn what_is_over_or_anothers_is_not_held() {
 
 #[test]
 fn several_sites_hold_together_or_not_at_all() {
-    use Held::{Expired, For, No, Partly};
+    use Held::{Broken, Expired, For, No, Partly};
     for (one, other, both) in [
         (For(1), For(1), For(1)),
         (For(1), Partly(1), Partly(1)),
+        (For(1), Broken(1), Broken(1)),
+        (Broken(1), Partly(1), Broken(1)),
+        (Broken(1), Expired(1), Expired(1)),
         (For(2), For(1), Partly(2)),
         (For(1), No, Partly(1)),
         (No, No, No),

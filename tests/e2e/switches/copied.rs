@@ -233,6 +233,9 @@ fn a_runner_that_is_killed_loses_no_order() {
         let report = load.stop();
         let serving = pair.serving();
         let moved = has_moved(&ended);
+        // Requests that waited go on as soon as it is plain that the move cannot become whole, not when their time is over.
+        let waited = report.slowest;
+        assert!(waited < Duration::from_secs(7), "{waited:?}: {ended}");
         assert_eq!(serving == "osaka", moved, "{ended}");
         taken.extend(&report.taken);
         let at = if moved { &pair.osaka } else { &pair.tokyo };

@@ -160,6 +160,12 @@ impl Look<'_> {
             return None;
         };
         // The old site's own clock ends it; this one, too, where it is not heard of in time.
+        if source.held == Held::Broken(self.next.tries) {
+            // Waiting longer makes nothing whole.
+            let why = "a gateway began anew while requests waited, and may have served some; type it again";
+            self.abort(why.to_owned());
+            return None;
+        }
         let is_over = source.held == Held::Expired(self.next.tries);
         let late = self.waited() + MARGIN >= self.next.timing.hold();
         if is_over || late {
@@ -243,7 +249,12 @@ impl Look<'_> {
                 self.orders.push(Order::Tell(epoch));
                 false
             }
-            Some(source) if matches!(source.held, Held::For(_) | Held::Partly(_)) => {
+            Some(source)
+                if matches!(
+                    source.held,
+                    Held::For(_) | Held::Partly(_) | Held::Broken(_)
+                ) =>
+            {
                 self.orders.push(Order::Release);
                 false
             }
@@ -299,7 +310,9 @@ impl Look<'_> {
                 self.next.state = SwitchState::Aborted;
                 self.next.since = self.now;
             }
-            Some(Held::Partly(_) | Held::For(_)) => self.orders.push(Order::Release),
+            Some(Held::Partly(_) | Held::For(_) | Held::Broken(_)) => {
+                self.orders.push(Order::Release)
+            }
         }
     }
 }

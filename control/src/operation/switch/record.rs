@@ -253,6 +253,8 @@ pub enum Held {
     Partly(u32),
     /// They wait for this try of a switch, at every gateway.
     For(u32),
+    /// They wait for this try, but a gateway began after it did and may have served some: this try never becomes whole.
+    Broken(u32),
     /// They waited for this try until its time was over, and are served again.
     Expired(u32),
 }
