@@ -210,10 +210,18 @@ impl HoldSeen {
     }
 }
 
+/// Which part a site has in a switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// It serves until the move. A gateway that began after the hold did may have served before it heard of it: with one of those
+    /// the hold never is complete.
+    Serves,
+    /// It is to serve, and led its visitors on before: what a gateway sent that began meanwhile waits at the other site.
+    Takes,
+}
+
 /// What the site says to the switch `by`. `now` is of this site's clock.
-///
-/// A gateway that began after the hold did may have served before it heard of it: with one of those the hold never is complete.
-pub fn seen(standing: &Standing, by: &Holder, now: Timestamp) -> HoldSeen {
+pub fn seen(standing: &Standing, by: &Holder, part: Part, now: Timestamp) -> HoldSeen {
     let living = || {
         let all = standing.gateways.iter();
         all.map(|(name, alive)| (alive, standing.reports.get(name)))

@@ -9,7 +9,7 @@ use crate::clock;
 use minato_config::{GatewayId, ServiceName, ServiceRecord, SiteId};
 use minato_control::OperationId;
 use minato_control::hold::{
-    HeldReport, HoldOrder, HoldRecord, HoldSeen, Holder, Standing, hold, release, seen,
+    HeldReport, HoldOrder, HoldRecord, HoldSeen, Holder, Part, Standing, hold, release, seen,
 };
 use minato_control::operation::switch::Held;
 use minato_control_store::keys::{Key, Keys};
@@ -99,10 +99,16 @@ pub async fn carry_out_hold(
         operation: ask.operation,
     };
     site.write(&by, ask).await.map_err(failed)??;
+    // The switch lives where the service is to be served.
+    let part = if asker == own {
+        Part::Takes
+    } else {
+        Part::Serves
+    };
     let until = Instant::now() + Duration::from_millis(ask.wait_ms).min(MOST_WAIT);
     loop {
         let standing = site.standing(&ask.service).await.map_err(failed)?;
-        let seen = seen(&standing, &by, clock::wall());
+        let seen = seen(&standing, &by, part, clock::wall());
         let may_change = matches!(seen.held, Held::Partly(_) | Held::For(_)) && !seen.is_empty();
         if !may_change || ask.word == HoldWord::Release || Instant::now() >= until {
             return Ok(seen);

@@ -108,7 +108,7 @@ fn standing() -> Standing {
 fn said(change: impl FnOnce(&mut Standing)) -> HoldSeen {
     let mut it = standing();
     change(&mut it);
-    seen(&it, &by("osaka", 12), at(12))
+    seen(&it, &by("osaka", 12), Part::Serves, at(12))
 }
 
 fn gateway(text: &str) -> GatewayId {
@@ -129,6 +129,14 @@ fn it_is_held_where_every_living_gateway_says_so() {
     // It began in the middle, and may have served before it heard of it.
     let broken = said(|it| it.gateways.get_mut(&gateway("b")).unwrap().since = at(11));
     assert_eq!(broken.held, Held::Broken(1));
+    // Where nothing is served that is of no harm.
+    let mut late = standing();
+    late.gateways.get_mut(&gateway("b")).unwrap().since = at(11);
+    let takes = seen(&late, &by("osaka", 12), Part::Takes, at(12));
+    assert_eq!(takes.held, Held::For(1));
+    late.reports.remove(&gateway("b"));
+    let takes = seen(&late, &by("osaka", 12), Part::Takes, at(12));
+    assert_eq!(takes.held, Held::Partly(1));
     // One that is gone counts no more, whatever it said.
     let one = said(|it| {
         it.gateways.remove(&gateway("b"));
@@ -148,8 +156,14 @@ fn what_is_over_or_anothers_is_not_held() {
         Held::No
     );
     let it = standing();
-    assert_eq!(seen(&it, &by("osaka", 12), at(20)).held, Held::Expired(1));
-    assert_eq!(seen(&it, &by("osaka", 13), at(12)).held, Held::No);
+    assert_eq!(
+        seen(&it, &by("osaka", 12), Part::Serves, at(20)).held,
+        Held::Expired(1)
+    );
+    assert_eq!(
+        seen(&it, &by("osaka", 13), Part::Serves, at(12)).held,
+        Held::No
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::support::clock::{now, pause, until};
 use crate::support::http::{get, until_status};
 use crate::support::load::{Ask, Load};
 use crate::support::processes::{beside, python};
-use crate::support::site::PATIENT;
+use crate::support::site::{PATIENT, text};
 use crate::support::tls::Authority;
 use std::collections::BTreeMap;
 use std::fs;
@@ -126,7 +126,12 @@ fn orders_under_load_through_a_switch_and_its_return_are_there_once() {
     at_osaka.wait_for(50);
     let switch = |to: &str, at: &Cloud| {
         let words = ["switch", "--to", to, "app", "--quiet", "1s", "--no-wait"];
-        let id = number(&pair.tokyo.site.type_in(&words));
+        // A site's control hears a little later than its gateways who comes first.
+        let printed = until("the switch to begin", || {
+            let output = pair.tokyo.site.cli(&words);
+            output.status.success().then(|| text(&output.stdout))
+        });
+        let id = number(&printed);
         until_operation(at, id, "moved or over", |it| {
             has_moved(it) || it["ended"] == true
         });
