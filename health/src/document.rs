@@ -171,7 +171,6 @@ pub struct NodeReach {
     pub v: u32,
     /// By name, and why: `database: 10.0.0.9:3306 connect refused: connection refused`, at most 300 bytes each. What is not named here
     /// can be used, is not known yet, or no setting of the node explains it.
-    #[serde(default)]
     pub lacks: BTreeMap<DependencyName, String>,
 }
 

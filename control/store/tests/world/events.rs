@@ -14,11 +14,16 @@ fn a_batch_tells_whom_it_touched() {
             touched.gateways.len(),
         );
         let wanted = match key {
-            Key::NodeAlive(_) | Key::NodeInfo(_) | Key::NodeLoad(_) | Key::Drain(_) => (0, 1, 0),
+            Key::NodeAlive(_)
+            | Key::NodeInfo(_)
+            | Key::NodeLoad(_)
+            | Key::NodeReach(_)
+            | Key::Drain(_) => (0, 1, 0),
             Key::GatewayAlive(_) => (0, 0, 1),
             // Only slots follow from these, and nothing that others follow.
             Key::Load(..)
             | Key::NodeUsage(_)
+            | Key::Absences
             | Key::Scale(_)
             | Key::Operation(_)
             | Key::Held(..)
