@@ -232,7 +232,9 @@ pub fn seen(standing: &Standing, by: &Holder, part: Part, now: Timestamp) -> Hol
                 report.is_some_and(|it| it.held.by == hold.by && it.held.run == hold.run)
             })
     };
-    let is_broken = |hold: &HoldRecord| living().any(|(alive, _)| alive.since > hold.since);
+    let is_broken = |hold: &HoldRecord| {
+        part == Part::Serves && living().any(|(alive, _)| alive.since > hold.since)
+    };
     let held = match standing.hold.as_ref().filter(|it| it.by == *by) {
         Some(it) if it.released => Held::No,
         Some(it) if now >= it.until => Held::Expired(it.run),

@@ -13,6 +13,5 @@ pub struct ReleaseRecord {
     #[serde(default)]
     pub who: String,
     /// When.
-    #[serde(default)]
     pub since: Timestamp,
 }

@@ -20,7 +20,6 @@ pub struct RecoveryLog {
     /// Format version, 1.
     pub v: u32,
     /// Since when this gateway has looked: nothing is proven for as long.
-    #[serde(default)]
     pub since: Timestamp,
     /// Oldest first, at most [`MOST_RECOVERIES`].
     #[serde(default)]

@@ -24,7 +24,8 @@ fn a_batch_tells_whom_it_touched() {
             Key::Load(..)
             | Key::NodeUsage(_)
             | Key::Absences
-            | Key::Scale(_)
+            | Key::Link(..)
+            | Key::Recovery(..)
             | Key::Operation(_)
             | Key::Held(..)
             | Key::Sync(_)
