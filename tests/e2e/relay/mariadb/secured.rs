@@ -108,6 +108,9 @@ fn a_server_proves_who_it_is_or_is_down_by_the_layer_of_tls() {
     ] {
         wait_reason(&site, name, part);
     }
+    // What was down before for another reason is not told of again; who starts now says why.
+    site.crash();
+    site.start();
     let told = site.wait_event("a dependency that is down for its TLS", |it| {
         it.kind == "dependency"
             && it.message.contains("database stranger is down")
