@@ -239,7 +239,13 @@ impl Host {
             Cut::Reject => &["REJECT"],
         };
         let address = other.address.to_string();
-        for (chain, side) in [("INPUT", "-s"), ("OUTPUT", "-d")] {
+        // What a machine forwards goes to its containers.
+        for (chain, side) in [
+            ("INPUT", "-s"),
+            ("OUTPUT", "-d"),
+            ("FORWARD", "-s"),
+            ("FORWARD", "-d"),
+        ] {
             let rule = ["-w", "-I", chain, side, &address, "-j"];
             self.filter(&[rule.as_slice(), target].concat());
         }
