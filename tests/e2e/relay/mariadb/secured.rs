@@ -132,7 +132,8 @@ fn replicas_share_connections_and_one_that_falls_out_loses_its_own() {
     let ports = crate::support::ports::Ports::take();
     let mut pair = Pair::start([ports.own(2).port(), ports.own(3).port()]);
     let (a, b) = (pair.port(0), pair.port(1));
-    // Each follows the other: two replicas without a third server.
+    // Each follows the other: two replicas without a third server. It begins where the first one is, which the other must have.
+    pair.caught_up(1, 0);
     pair.follow(0, 1);
     let mut site = Site::new();
     let relay = site.ports.own(4);
