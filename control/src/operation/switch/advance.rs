@@ -311,7 +311,7 @@ impl Look<'_> {
                 self.next.since = self.now;
             }
             Some(Held::Partly(_) | Held::For(_) | Held::Broken(_)) => {
-                self.orders.push(Order::Release)
+                self.orders.push(Order::Release);
             }
         }
     }
