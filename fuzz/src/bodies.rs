@@ -7,12 +7,12 @@ use minato_http1::{
 
 /// What was read of a body.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Body {
-    pub(crate) data: Vec<u8>,
+pub struct Body {
+    pub data: Vec<u8>,
     /// Octets of the input that were the body's.
-    pub(crate) used: usize,
-    pub(crate) is_whole: bool,
-    pub(crate) trailers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub used: usize,
+    pub is_whole: bool,
+    pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Property of a chunked body.

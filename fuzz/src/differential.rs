@@ -1,4 +1,5 @@
 //! What we forward has one meaning: hyper and httparse see the same method, target, host, fields and body, or refuse.
+//! (pingora does as well: `fuzz_targets/pingora.rs`.)
 
 use super::bodies::{Body, encode, follow};
 use super::heads::{onward, response_onward, text};
@@ -27,15 +28,34 @@ fn sorted(fields: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Fields {
     list
 }
 
-fn request(bytes: &[u8], choice: u8, step: u8) -> Reached {
+/// A request as it goes on to the instance, and what any reader of it must see.
+pub struct Forwarded {
+    /// All of it; where it is whole, another request follows.
+    pub out: Vec<u8>,
+    pub head: RequestHead,
+    /// What it was read of, without what follows.
+    pub came: Vec<u8>,
+    /// In the order they were written, as written.
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    pub body: Body,
+    /// Not so where its body breaks the rules or off.
+    pub is_whole: bool,
+}
+
+/// What we make of a request that a client sends; `Err` where nothing goes on.
+///
+/// # Errors
+///
+/// How far the data got.
+pub fn forwarded(bytes: &[u8], choice: u8, step: u8) -> Result<Forwarded, Reached> {
     let end = match HeadScan::default().look(bytes) {
         Ok(Some(end)) => end,
-        Ok(None) => return Reached::Unfinished,
-        Err(_) => return Reached::Refused,
+        Ok(None) => return Err(Reached::Unfinished),
+        Err(_) => return Err(Reached::Refused),
     };
     let mut head = RequestHead::default();
     if head.read(&bytes[..end]).is_err() {
-        return Reached::Refused;
+        return Err(Reached::Refused);
     }
     let body = follow(head.framing(), &bytes[end..], 0);
     let is_sound = body.is_ok();
@@ -43,12 +63,12 @@ fn request(bytes: &[u8], choice: u8, step: u8) -> Reached {
     let body = body.unwrap_or_else(|_| Body::default());
     let mut out = Vec::new();
     head.write(&onward(&head, choice), &mut out);
-    let mut emitted = Vec::new();
+    let mut fields = Vec::new();
     head.forward(&onward(&head, choice), &mut |name, value| {
-        emitted.push((name.to_vec(), value.to_vec()));
+        fields.push((name.to_vec(), value.to_vec()));
     });
-    if emitted.len() <= 100 {
-        agrees_with_httparse(&head, &out, &emitted);
+    if fields.len() <= 100 {
+        agrees_with_httparse(&head, &out, &fields);
     }
     match head.framing() {
         Framing::Chunked => encode(&body, step, &mut out),
@@ -58,30 +78,66 @@ fn request(bytes: &[u8], choice: u8, step: u8) -> Reached {
     if is_whole {
         out.extend_from_slice(SENTINEL);
     }
-    let seen = server_sees(&out, step);
-    let Some(first) = seen.first() else {
-        return Reached::RefusedThere;
+    Ok(Forwarded {
+        out,
+        head,
+        came: bytes[..end + body.used].to_vec(),
+        fields,
+        body,
+        is_whole,
+    })
+}
+
+fn request(bytes: &[u8], choice: u8, step: u8) -> Reached {
+    let made = match forwarded(bytes, choice, step) {
+        Ok(made) => made,
+        Err(reached) => return reached,
     };
-    assert_eq!(first.first, head.method_text(), "{}", text(&out));
-    assert_eq!(
-        (&*first.path, &*first.query),
-        (head.path(), head.query()),
-        "{}",
-        text(&out)
-    );
-    assert_eq!(first.fields, sorted(emitted.into_iter()), "{}", text(&out));
-    if !is_whole {
-        assert!(
-            first.body.is_none() && seen.len() == 1,
-            "a broken body was ended: {}",
-            text(&out)
-        );
-        return Reached::Unfinished;
+    let seen = server_sees(&made.out, step);
+    if let Some(reached) = made.is_seen_by(&seen) {
+        return reached;
     }
-    same_body(first, &body, &out);
-    has_sentinel(&seen, &out);
-    agrees_on_what_came(&head, &bytes[..end + body.used], &body);
+    agrees_on_what_came(&made.head, &made.came, &made.body);
     Reached::Held
+}
+
+impl Forwarded {
+    /// Holds what a reader saw against what it must see; `None` where all of it was there to be seen, and was.
+    ///
+    /// # Panics
+    ///
+    /// Where the two differ.
+    #[must_use]
+    pub fn is_seen_by(&self, seen: &[Seen]) -> Option<Reached> {
+        let (out, head) = (&self.out, &self.head);
+        let Some(first) = seen.first() else {
+            return Some(Reached::RefusedThere);
+        };
+        assert_eq!(first.first, head.method_text(), "{}", text(out));
+        assert_eq!(
+            (&*first.path, &*first.query),
+            (head.path(), head.query()),
+            "{}",
+            text(out)
+        );
+        assert_eq!(
+            first.fields,
+            sorted(self.fields.iter().cloned()),
+            "{}",
+            text(out)
+        );
+        if !self.is_whole {
+            assert!(
+                first.body.is_none() && seen.len() == 1,
+                "a broken body was ended: {}",
+                text(out)
+            );
+            return Some(Reached::Unfinished);
+        }
+        same_body(first, &self.body, out);
+        has_sentinel(seen, out);
+        None
+    }
 }
 
 fn agrees_with_httparse(head: &RequestHead, out: &[u8], emitted: &[(Vec<u8>, Vec<u8>)]) {

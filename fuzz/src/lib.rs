@@ -3,10 +3,10 @@
 //! Stable builds replay the corpora, and what a seeded generator makes, through the same functions
 //! (`proxy/http1/tests/properties.rs`). The first octets of the data choose how it is split and who asks.
 
-mod bodies;
-mod differential;
+pub mod bodies;
+pub mod differential;
 mod heads;
-mod peer;
+pub mod peer;
 
 pub use bodies::chunked;
 pub use differential::differential;

@@ -14,18 +14,18 @@ use std::task::{Context, Poll, Waker};
 
 /// A message as hyper sees it.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// Method and target, or status.
-    pub(crate) first: String,
-    pub(crate) path: String,
-    pub(crate) query: String,
-    pub(crate) fields: Fields,
+    pub first: String,
+    pub path: String,
+    pub query: String,
+    pub fields: Fields,
     /// With its trailers; `None` where it broke off.
-    pub(crate) body: Option<(Vec<u8>, Fields)>,
+    pub body: Option<(Vec<u8>, Fields)>,
 }
 
 /// Names in lower case, sorted by name; equal names in the order they came.
-pub(crate) type Fields = Vec<(String, Vec<u8>)>;
+pub type Fields = Vec<(String, Vec<u8>)>;
 
 /// Polls at most; nothing here ever waits for anything but the other half.
 const POLLS: usize = 100_000;

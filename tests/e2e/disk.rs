@@ -43,7 +43,7 @@ fn a_full_disk_stops_no_request_is_told_and_is_got_over() {
     let mut site = Site::new();
     site.write("app", &site.python(2, ""));
     let Some(command) = in_a_small_disk(&site) else {
-        eprintln!("skipped: no private mount can be made here (needs root)");
+        minato_skip::skip("no private mount can be made here: needs root");
         return;
     };
     site.start_as(command);

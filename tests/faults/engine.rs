@@ -20,13 +20,10 @@ pub(crate) fn is_here() -> bool {
         .into_iter()
         .filter(|it| !has(it))
         .collect();
-    let must = std::env::var_os("CI").is_some_and(|it| it == "true");
-    assert!(
-        missing.is_empty() || !must,
-        "no engine: {missing:?} missing"
-    );
     if !missing.is_empty() {
-        eprintln!("skipped: no engine: {missing:?} missing (apt-get install docker.io)");
+        minato_skip::skip(format_args!(
+            "no engine: {missing:?} missing (apt-get install docker.io)"
+        ));
     }
     missing.is_empty()
 }

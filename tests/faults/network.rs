@@ -36,12 +36,10 @@ pub(crate) fn is_here() -> bool {
     }
     let etcd = Command::new("etcd").arg("--version").output().is_ok();
     let here = filters && etcd;
-    let must = std::env::var_os("CI").is_some_and(|it| it == "true");
-    let missing =
-        "no machines: this needs root, iproute2, iptables, etcd-server and network namespaces";
-    assert!(here || !must, "{missing}");
     if !here {
-        eprintln!("skipped: {missing}");
+        minato_skip::skip(
+            "no machines: this needs root, iproute2, iptables, etcd-server and network namespaces",
+        );
     }
     here
 }

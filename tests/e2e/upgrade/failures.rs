@@ -223,7 +223,7 @@ fn told_to_stop_when_everything_was_let_go_of_it_takes_it_up_again_and_stops() {
 #[test]
 fn another_user_may_not_ask() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can play another user");
+        minato_skip::skip("only root can play another user");
         return;
     }
     let site = site();

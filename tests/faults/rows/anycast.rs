@@ -20,10 +20,8 @@ const PORT: u16 = 8080;
 
 fn is_here() -> bool {
     let bird = Command::new("bird").arg("--version").output().is_ok();
-    let must = std::env::var_os("CI").is_some_and(|it| it == "true");
-    assert!(bird || !must, "no BIRD: this needs bird2");
     if !bird {
-        eprintln!("skipped: no BIRD: this needs bird2");
+        minato_skip::skip("no BIRD: apt-get install bird2");
     }
     bird && crate::network::is_here()
 }

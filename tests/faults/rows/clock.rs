@@ -8,10 +8,8 @@ use std::process::Command;
 #[test]
 fn a_clock_ten_minutes_off_is_named_and_changes_nothing() {
     let has = Command::new("faketime").arg("--version").output().is_ok();
-    let must = std::env::var_os("CI").is_some_and(|it| it == "true");
-    assert!(has || !must, "no faketime: apt-get install faketime");
     if !has {
-        eprintln!("skipped: no faketime here (apt-get install faketime)");
+        minato_skip::skip("no faketime: apt-get install faketime");
         return;
     }
     measure("row 15, a clock ten minutes off", |timers| {

@@ -64,10 +64,8 @@ fn is_here() -> bool {
         .stdout(Stdio::null())
         .status();
     let here = found.is_ok_and(|it| it.success());
-    let must = std::env::var_os("CI").is_some_and(|it| it == "true");
-    assert!(here || !must, "haproxy is not installed");
     if !here {
-        eprintln!("skipped: haproxy is not installed");
+        minato_skip::skip("no HAProxy: apt-get install haproxy");
     }
     here
 }

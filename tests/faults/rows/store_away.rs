@@ -36,10 +36,8 @@ fn serves(gateway: &Machine, stage: &Stage) {
 #[test]
 fn the_store_is_away_for_long_and_everything_serves_and_restarts_without_it() {
     let has = Command::new("faketime").arg("--version").output().is_ok();
-    let must = std::env::var_os("CI").is_some_and(|it| it == "true");
-    assert!(has || !must, "no faketime: apt-get install faketime");
     if !has {
-        eprintln!("skipped: no faketime here (apt-get install faketime)");
+        minato_skip::skip("no faketime: apt-get install faketime");
         return;
     }
     measure("the store away, under load", |timers| {

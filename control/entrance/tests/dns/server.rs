@@ -44,11 +44,10 @@ impl Kind {
     pub(crate) fn is_here(self) -> bool {
         let program = self.program();
         let found = path_of(program).is_some();
-        let must = std::env::var_os("CI").is_some_and(|it| it == "true");
-        let missing = format!("no {program}: scripts/install-needed.sh --tests installs it");
-        assert!(found || !must, "{missing}");
         if !found {
-            eprintln!("skipped: {missing}");
+            minato_skip::skip(format_args!(
+                "no {program}: scripts/install-needed.sh --tests installs it"
+            ));
         }
         found
     }

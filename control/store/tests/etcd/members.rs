@@ -24,13 +24,8 @@ pub(crate) fn is_here() -> bool {
     };
     let here =
         has("etcd") && has("setpriv") && Command::new("etcdctl").arg("version").output().is_ok();
-    let must = std::env::var_os("CI").is_some_and(|it| it == "true");
-    assert!(
-        here || !must,
-        "no etcd: apt-get install etcd-server etcd-client"
-    );
     if !here {
-        eprintln!("skipped: no etcd here (apt-get install etcd-server etcd-client)");
+        minato_skip::skip("no etcd: apt-get install etcd-server etcd-client");
     }
     here
 }

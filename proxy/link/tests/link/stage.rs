@@ -139,8 +139,7 @@ pub(crate) fn has_openssl() -> bool {
         .output()
         .is_ok();
     if !found {
-        assert!(std::env::var_os("CI").is_none(), "openssl is not installed");
-        eprintln!("skipped: openssl is not installed");
+        minato_skip::skip("no openssl: apt-get install openssl");
     }
     found
 }
