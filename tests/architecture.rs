@@ -8,8 +8,12 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+/// What tests alone need: any may.
+const SKIP: &str = "minato-skip";
+
 /// Each crate and those of ours that it may depend on. The root may depend on all, and nothing depends on it.
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 17] = [
+    (SKIP, &[]),
     ("minato-config", &[]),
     ("minato-config-files", &["minato-config"]),
     ("minato-health", &["minato-config"]),
@@ -175,7 +179,7 @@ fn crates_depend_downwards_only() {
             .collect();
         for it in ours.difference(below) {
             // A crate may name itself for its own tests.
-            if it != name {
+            if it != name && *it != SKIP {
                 wrong.push(format!("{name} depends on {it}, which is not below it"));
             }
         }
