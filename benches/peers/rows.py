@@ -222,6 +222,11 @@ def swap(bench, peer):
     return swaps.measure(bench, peer)
 
 
+def upgrade(bench, peer):
+    import swaps
+    return swaps.upgrade(bench, peer)
+
+
 CPU = "CPU"
 BOTH = ("nginx", "haproxy", "haproxy-splice")
 ALL = ("nginx", "haproxy", "envoy", "traefik", "traefik-fast", "caddy")
@@ -265,6 +270,9 @@ ROWS = {it.name: it for it in (
         (Figure("p99_us_still", "p99 without", "us"), Figure("p99_us", "p99 with", "us"),
          Figure("ratio", "with / without", "", Target(1.05, 1.05, ("itself",), ("more_us", 200))),
          Figure("more_us", "more", "us"), Figure("swaps", "changes", "")), ("minato",)),
+    Row("upgrade", "p99 of 6 s in which another process takes over, beside p99 without, at 50 % of its capacity", upgrade,
+        (Figure("p99_us_still", "p99 without", "us"), Figure("p99_us", "p99 with", "us"),
+         Figure("ratio", "with / without", "", Target(1.05, 1.05, ("itself",), ("more_us", 200))), Figure("more_us", "more", "us")), ("minato",)),
     Row("services", "CPU with 10,000 services loaded against 1", services,
         (Figure("cpu_one", "CPU, 1", "us"), Figure("cpu_many", "CPU, 10,000", "us"),
          Figure("ratio", "10,000 / 1", "", Target(1.05, 1.02, ("itself",)))), ("minato",)),

@@ -1,6 +1,8 @@
-"""The row `swap`: latency while the table is changed 1,000 times through the services folder, beside latency without."""
+"""The rows `swap` and `upgrade`: latency while the table is changed 1,000 times through the services folder, and while another process
+takes over, beside latency without."""
 
 import json
+import subprocess
 import threading
 import time
 import urllib.request
@@ -62,3 +64,32 @@ def measure(bench, peer):
     failed = still.failed + with_changes.failed
     void = f"{failed} requests failed or were not sent" if failed else "" if done >= 0.95 * FILES * BATCHES else f"only {done} changes"
     return rows.Sample(figures, use.proxy_share, rows.client_share(use, found.quiet), found.quiet, void)
+
+
+AROUND = 3  # seconds before another process takes over, and after
+
+
+def upgrade(bench, peer):
+    """The new process is in the old one's session, so both end with it."""
+    with bench.peer(peer, Setting()) as running:
+        words = ("path=/small", "connections=64")
+        found = rows.saturated(bench, running, lambda seconds, *more: load.client(running.port, seconds, *words, *more))
+        words += (f"rate={0.5e6 / report.value(found, 'cpu_us', found.quiet):.0f}",)
+        still = load.client(running.port, 2 * AROUND, *words)
+        told = []
+
+        def take_over():
+            time.sleep(AROUND)
+            command = [peer.binary(), "upgrade", "--admin", running.admin]
+            told.append(subprocess.run(command, capture_output=True, text=True, check=False))
+        thread = threading.Thread(target=take_over)
+        thread.start()
+        while_upgraded = load.client(running.port, 2 * AROUND, *words)
+        thread.join()
+    p99, alone = while_upgraded.said["p99_us"], still.said["p99_us"]
+    figures = {"p99_us": p99, "p99_us_still": alone, "ratio": p99 / alone, "more_us": p99 - alone}
+    failed = still.failed + while_upgraded.failed
+    void = f"{failed} requests failed or were not sent" if failed else ""
+    if told[0].returncode:
+        void = f"no upgrade: {(told[0].stdout + told[0].stderr).strip()[-200:]}"
+    return rows.Sample(figures, found.proxy_share, found.client_share, found.quiet, void)

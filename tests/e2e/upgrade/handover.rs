@@ -80,7 +80,7 @@ fn nothing_fails_and_what_is_open_ends_whole_on_the_old_process() {
     kept.has_ended();
     gate.open();
     download.end();
-    upload.end();
+    assert_eq!(upload.end().header("connection"), Some("close"));
     chat.says("after");
     assert!(site.first_lives());
     assert_eq!(unused.ask().status, 200);

@@ -1,4 +1,4 @@
-//! Another process takes over from the running one.
+//! Another process takes over from the running one, or another table from the one that routes.
 
 mod failures;
 mod handover;
@@ -6,6 +6,7 @@ mod http2;
 mod open;
 mod settings;
 mod supervised;
+mod swaps;
 mod tls;
 mod units;
 

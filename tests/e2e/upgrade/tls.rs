@@ -64,7 +64,7 @@ fn nothing_fails_and_what_is_open_ends_whole() {
     kept.has_ended();
     gate.open();
     download.end();
-    upload.end();
+    assert_eq!(upload.end().header("connection"), Some("close"));
     assert_eq!(half + streams.body(1, usize::MAX), 600_000);
     streams.has_ended();
     assert_eq!(streams.farewells, [LAST_OF_ALL, 1]);
