@@ -9,6 +9,8 @@ pub(crate) struct Head {
     /// Bytes of the buffer that the head takes.
     pub(crate) length: usize,
     pub(crate) body: u64,
+    /// It is the last of its connection.
+    pub(crate) closes: bool,
 }
 
 /// `None` until the head is whole. An answer without Content-Length is an error: every peer is asked for bodies of known length.
@@ -25,10 +27,14 @@ pub(crate) fn head(data: &[u8]) -> io::Result<Option<Head>> {
         .find(|it| it.name.eq_ignore_ascii_case("content-length"))
         .and_then(|it| std::str::from_utf8(it.value).ok()?.trim().parse().ok())
         .ok_or_else(|| io::Error::other("an answer without a length"))?;
+    let closes = response.headers.iter().any(|it| {
+        it.name.eq_ignore_ascii_case("connection") && it.value.eq_ignore_ascii_case(b"close")
+    });
     Ok(Some(Head {
         status: response.code.unwrap_or(0),
         length,
         body,
+        closes,
     }))
 }
 
@@ -49,9 +55,16 @@ mod tests {
             Some(Head {
                 status: 200,
                 length,
-                body: 5
+                body: 5,
+                closes: false
             })
         );
+    }
+
+    #[test]
+    fn the_last_of_a_connection_says_so() {
+        let whole = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: Close\r\n\r\n";
+        assert!(head(whole).ok().flatten().is_some_and(|it| it.closes));
     }
 
     #[test]

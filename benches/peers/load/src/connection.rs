@@ -61,6 +61,8 @@ pub(crate) struct Connection {
     tls: Option<Box<ClientConnection>>,
     stage: Stage,
     head: Vec<u8>,
+    /// The other side has said that this answer is its last.
+    is_last: bool,
     /// When the request was to be sent.
     pub(crate) due: Instant,
     /// When its answer was whole, while the close is awaited.
@@ -81,6 +83,7 @@ impl Connection {
             tls: None,
             stage: Stage::Free,
             head: Vec::new(),
+            is_last: false,
             due: now,
             whole: None,
             handshake: None,
@@ -151,6 +154,9 @@ impl Connection {
                 (true, Stage::Free) => return Ok(Step::Free),
                 (true, Stage::Body(0)) => {
                     if plan.end == End::Keep {
+                        if self.is_last {
+                            self.close();
+                        }
                         self.stage = Stage::Free;
                         return Ok(Step::Done);
                     }
@@ -347,7 +353,7 @@ impl Connection {
         if plan.length.is_some_and(|it| it != head.body) {
             return Err(bad("an answer of another length"));
         }
-        self.bytes = head.body;
+        (self.bytes, self.is_last) = (head.body, head.closes);
         let rest = head.body.checked_sub((here - head.length) as u64);
         self.stage = Stage::Body(rest.ok_or_else(|| bad("more than an answer"))?);
         Ok(true)
