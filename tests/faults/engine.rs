@@ -97,14 +97,7 @@ impl Engine {
     }
 
     fn try_docker(&self, arguments: &[&str]) -> Result<String, String> {
-        let output = Command::new("docker")
-            .arg("-H")
-            .arg(format!("unix://{}", self.socket().display()))
-            .args(arguments)
-            .env("DOCKER_CONFIG", self.folder.path().join("client"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output = self.client().args(arguments).output().unwrap();
         let text = |it: &[u8]| String::from_utf8_lossy(it).trim().to_owned();
         match output.status.success() {
             true => Ok(text(&output.stdout)),
@@ -116,6 +109,27 @@ impl Engine {
     pub(crate) fn running(&self) -> Vec<String> {
         let names = self.docker(&["ps", "--format", "{{.Names}}"]);
         names.lines().map(str::to_owned).collect()
+    }
+
+    /// How many run, for whoever asks from another thread.
+    pub(crate) fn counter(&self) -> impl FnMut() -> usize + Send + use<> {
+        let mut client = self.client();
+        client.args(["ps", "-q"]);
+        move || {
+            let output = client.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8_lossy(&output.stdout).lines().count()
+        }
+    }
+
+    fn client(&self) -> Command {
+        let mut client = Command::new("docker");
+        client
+            .arg("-H")
+            .arg(format!("unix://{}", self.socket().display()))
+            .env("DOCKER_CONFIG", self.folder.path().join("client"))
+            .stdin(Stdio::null());
+        client
     }
 }
 

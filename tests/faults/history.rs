@@ -4,7 +4,7 @@ use crate::network::Host;
 use crate::support::clock::{now, pause};
 use crate::support::http;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +30,8 @@ pub(crate) struct Routed {
     pub(crate) run: u64,
     /// Requests are sent to it.
     pub(crate) serves: bool,
+    /// It is doubted, and gets requests only while no other serves.
+    pub(crate) spare: bool,
 }
 
 /// Looks at a gateway until it is told to stop.
@@ -44,9 +46,19 @@ impl Recorder {
         let (ended, path) = (Arc::clone(&stop), format!("/v1/services/{service}"));
         let looking = gateway.inside(|| {
             std::thread::spawn(move || {
-                let mut looks = Vec::new();
+                let mut looks: Vec<Look> = Vec::new();
                 while !ended.load(Ordering::SeqCst) {
-                    looks.extend(look(&path));
+                    let seen = match look(&path) {
+                        Seen::Nothing => None,
+                        Seen::Service(look) => Some(look),
+                        // It was there: that it is not is a look, too.
+                        Seen::NoService => looks.last().map(|it| Look {
+                            at: now(),
+                            wanted: it.wanted,
+                            instances: Vec::new(),
+                        }),
+                    };
+                    looks.extend(seen);
                     pause(LOOK);
                 }
                 looks
@@ -61,17 +73,36 @@ impl Recorder {
     }
 }
 
-fn look(path: &str) -> Option<Look> {
+enum Seen {
+    /// The gateway does not answer, or not in time.
+    Nothing,
+    /// It answers that it has no such service.
+    NoService,
+    Service(Look),
+}
+
+fn look(path: &str) -> Seen {
     let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, 7070));
-    let answer = http::get(admin, &admin.to_string(), path).ok()?;
-    let service: Value = serde_json::from_slice(&answer.body).ok()?;
+    match http::get(admin, &admin.to_string(), path) {
+        Ok(answer) if answer.status == 404 => Seen::NoService,
+        Ok(answer) => service(&answer.body).map_or(Seen::Nothing, Seen::Service),
+        Err(_) => Seen::Nothing,
+    }
+}
+
+fn service(body: &[u8]) -> Option<Look> {
+    let service: Value = serde_json::from_slice(body).ok()?;
     let instances = service["instances"].as_array()?.iter();
-    let routed = |it: &Value| Routed {
-        slot: it["slot"].as_u64().unwrap_or_default(),
-        generation: it["generation"].as_str().unwrap_or_default().to_owned(),
-        node: it["node"].as_str().unwrap_or_default().to_owned(),
-        run: it["run"].as_u64().unwrap_or_default(),
-        serves: matches!(it["standing"].as_str(), Some("serving" | "held")),
+    let routed = |it: &Value| {
+        let standing = it["standing"].as_str();
+        Routed {
+            slot: it["slot"].as_u64().unwrap_or_default(),
+            generation: it["generation"].as_str().unwrap_or_default().to_owned(),
+            node: it["node"].as_str().unwrap_or_default().to_owned(),
+            run: it["run"].as_u64().unwrap_or_default(),
+            serves: matches!(standing, Some("serving" | "held")),
+            spare: standing == Some("suspect"),
+        }
     };
     Some(Look {
         at: now(),
@@ -108,7 +139,20 @@ pub(crate) fn one_generation_of_each_slot(gateway: &Host, looks: &[Look]) {
     }
 }
 
-/// Never more instances than wanted and one more, and never none while one was healthy.
+/// Never no instance to send requests to: each row breaks fewer than all, so that one is healthy throughout. Also while its record is
+/// lost, while the gateway is cut off, and from the first word of one that was restarted.
+#[track_caller]
+pub(crate) fn never_none(gateway: &Host, looks: &[Look]) {
+    for look in looks {
+        assert!(
+            look.instances.iter().any(|it| it.serves || it.spare),
+            "{} has nobody to send requests to: {look:?}",
+            gateway.name
+        );
+    }
+}
+
+/// Never more instances get requests than wanted and one more. How many processes there are is `census`'s.
 #[track_caller]
 pub(crate) fn never_too_many(gateway: &Host, looks: &[Look], surge: u64) {
     // While a record is lost nobody knows how many are wanted.
@@ -121,6 +165,19 @@ pub(crate) fn never_too_many(gateway: &Host, looks: &[Look], surge: u64) {
             gateway.name
         );
     }
+}
+
+/// Instances that served anywhere and are not in what was seen last: their requests under way went with them.
+pub(crate) fn gone(looks: &[Vec<Look>]) -> u64 {
+    let name = |it: &Routed| (it.slot, it.generation.clone(), it.run);
+    let all = looks.iter().flatten().flat_map(|it| &it.instances);
+    let served: BTreeSet<_> = all.filter(|it| it.serves).map(name).collect();
+    let last = looks
+        .iter()
+        .filter_map(|it| it.last())
+        .max_by_key(|it| it.at);
+    let left: BTreeSet<_> = last.iter().flat_map(|it| &it.instances).map(name).collect();
+    served.difference(&left).count() as u64
 }
 
 /// How long until `gateway` served from none of `node`, and from all that are wanted again, counted from `since`.

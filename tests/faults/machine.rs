@@ -62,13 +62,15 @@ impl Machine {
         fs::write(file, text.replace(old, new)).unwrap();
     }
 
-    /// Its agent runs images by the engine behind that socket; before the first start.
-    pub(crate) fn run_images(&self, socket: &Path) {
+    /// Its agent runs images by the engine behind that socket, which see the folder of `ledger` as the volume `orders`; before the
+    /// first start.
+    pub(crate) fn run_images(&self, socket: &Path, ledger: &Path) {
         let file = self.folder.join("minato.toml");
         let text = fs::read_to_string(&file).unwrap();
         let docker = format!(
-            "[agent]\nruntime = \"docker\"\ndocker = {{ socket = \"{}\", free_space = 0 }}\n",
-            socket.display()
+            "[agent]\nruntime = \"docker\"\ndocker = {{ socket = \"{}\", free_space = 0, volumes = {{ orders = \"{}\" }} }}\n",
+            socket.display(),
+            ledger.parent().unwrap().display()
         );
         fs::write(file, text.replace("[agent]\n", &docker)).unwrap();
     }

@@ -10,12 +10,14 @@
     reason = "what stands around the tests fails as they do, by a panic"
 )]
 
+mod census;
 mod engine;
 mod figures;
 mod history;
 mod line;
 mod machine;
 mod network;
+mod orders;
 mod rows;
 mod stage;
 mod store;

@@ -214,6 +214,31 @@ impl Host {
         .collect()
     }
 
+    /// How many living processes on each of these machines have such a command line: one look at all processes for all of them.
+    pub(crate) fn processes_of(hosts: &[Self], wanted: impl Fn(&str) -> bool) -> Vec<usize> {
+        let own = hosts
+            .iter()
+            .map(|it| Some(fs::metadata(it.path()).ok()?.ino()));
+        let own: Vec<Option<u64>> = own.collect();
+        let mut counts = vec![0; hosts.len()];
+        for process in fs::read_dir("/proc").unwrap().flatten() {
+            let name = process.file_name();
+            let Some(pid) = name.to_str().and_then(|it| it.parse().ok()) else {
+                continue;
+            };
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            if !wanted(&String::from_utf8_lossy(&line).replace('\0', " ")) || !is_alive(pid) {
+                continue;
+            }
+            let Ok(space) = fs::metadata(process.path().join("ns/net")) else {
+                continue;
+            };
+            let at = own.iter().position(|it| *it == Some(space.ino()));
+            at.into_iter().for_each(|it| counts[it] += 1);
+        }
+        counts
+    }
+
     /// Kills everything on this machine.
     pub(crate) fn kill_all(&self) {
         let patience = now();

@@ -1,15 +1,22 @@
 //! A site of many machines: three members of the store, control, gateways, nodes, and a client.
 
-use crate::figures::Timers;
-use crate::history::{Look, Recorder};
+use crate::census::{self, Census};
+use crate::figures::{Figures, Timers};
+use crate::history::{self, Look, Recorder};
 use crate::machine::Machine;
 use crate::network::{Host, Network};
+use crate::orders::{self, Carried, Orders};
 use crate::store::Cluster;
 use crate::support::clock::{pause, until};
 use crate::support::load::{Ask, Load};
 use crate::support::site::python_service;
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// The folder of the ledger, which containers see, too.
+const ORDERS: &str = "orders";
 
 /// Everything, in the order in which it ends.
 pub(crate) struct Stage {
@@ -21,6 +28,28 @@ pub(crate) struct Stage {
     pub(crate) timers: Timers,
     folder: TempDir,
     _network: Network,
+}
+
+/// What is recorded while something breaks.
+pub(crate) struct Record {
+    tables: Vec<Recorder>,
+    census: Census,
+    orders: Orders,
+}
+
+/// What was recorded, and is as it must be.
+pub(crate) struct Judged {
+    /// Of each gateway.
+    pub(crate) looks: Vec<Vec<Look>>,
+    orders: Carried,
+}
+
+impl Judged {
+    /// Those of the row, and those of the orders.
+    pub(crate) fn beside(&self, mut figures: Figures) -> Figures {
+        figures.extend(self.orders.figures());
+        figures
+    }
 }
 
 /// How many machines of each kind.
@@ -45,6 +74,7 @@ impl Stage {
         let mut network = Network::new();
         let mut named = tempfile::Builder::new();
         let folder = named.prefix("minato-faults-").tempdir().unwrap();
+        fs::create_dir(folder.path().join(ORDERS)).unwrap();
         let mut hosts = |kind: &str, count: usize| -> Vec<Host> {
             (1..=count)
                 .map(|it| network.host(&format!("{kind}-{it}")))
@@ -115,9 +145,14 @@ impl Stage {
 
     /// A service file, with instances that gateways of other machines reach.
     pub(crate) fn app(&self, replicas: u16) -> String {
-        let ledger = self.folder.path().join("ledger");
+        let ledger = self.ledger();
         let more = format!("env = {{ BIND = \"0.0.0.0\" }}\n{}", self.checks());
         python_service(&ledger, replicas, &more)
+    }
+
+    /// What every instance writes orders to.
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.folder.path().join(ORDERS).join("ledger")
     }
 
     /// `health = ..` of a service file.
@@ -146,22 +181,49 @@ impl Stage {
             .inside(|| Load::start(gateway, "faults.test", &ask))
     }
 
-    /// Looks at the table of every gateway.
-    pub(crate) fn record(&self) -> Vec<Recorder> {
+    /// Looks at the table of every gateway, counts the processes on every node, and places orders at gateway 0.
+    pub(crate) fn record(&self) -> Record {
+        let hosts: Vec<Host> = self.nodes.iter().map(|it| it.host.clone()).collect();
+        self.record_by(move || census::processes(&hosts))
+    }
+
+    /// The same where a count of another kind tells what runs on each node.
+    pub(crate) fn record_by(&self, count: impl FnMut() -> Vec<usize> + Send + 'static) -> Record {
         let record = |it: &Machine| Recorder::start(&it.host, "app");
-        self.gateways.iter().map(record).collect()
+        let gateway = self.gateways[0].gateway();
+        let load = self
+            .client
+            .inside(|| Load::start_at(orders::PACE, gateway, "faults.test", &Ask::Orders));
+        Record {
+            tables: self.gateways.iter().map(record).collect(),
+            census: Census::start(count),
+            orders: Orders {
+                load,
+                ledger: self.ledger(),
+            },
+        }
     }
 
     /// Ends it, and holds what was seen against the invariants.
     #[track_caller]
-    pub(crate) fn judge(&self, recorders: Vec<Recorder>, surge: u64) -> Vec<Vec<Look>> {
-        let looks: Vec<Vec<Look>> = recorders.into_iter().map(Recorder::stop).collect();
+    pub(crate) fn judge(&self, record: Record, surge: u64) -> Judged {
+        self.judge_beside(&[], record, surge)
+    }
+
+    /// The same where these nodes were out of everybody's reach for a while.
+    #[track_caller]
+    pub(crate) fn judge_beside(&self, cut: &[usize], record: Record, surge: u64) -> Judged {
+        let counts = record.census.stop();
+        let looks: Vec<Vec<Look>> = record.tables.into_iter().map(Recorder::stop).collect();
         for (gateway, looks) in self.gateways.iter().zip(&looks) {
-            crate::history::one_generation_of_each_slot(&gateway.host, looks);
-            crate::history::never_too_many(&gateway.host, looks, surge);
+            history::one_generation_of_each_slot(&gateway.host, looks);
+            history::never_too_many(&gateway.host, looks, surge);
+            history::never_none(&gateway.host, looks);
         }
+        census::never_too_many(&counts, &looks[0], surge, cut);
         self.control.iter().for_each(Machine::decided_as_saved);
-        looks
+        let orders = record.orders.judge(history::gone(&looks));
+        Judged { looks, orders }
     }
 
     /// The pids of the service's instances, sorted, as gateway 0 knows them.
@@ -177,10 +239,8 @@ impl Stage {
 
     /// Living processes of the service on one node.
     pub(crate) fn processes(&self, node: usize) -> usize {
-        let all = self.nodes[node].host.processes();
-        // A keeper names the program that it keeps.
-        let is_instance = |line: &String| line.contains("service.py") && !line.contains(" shim");
-        all.iter().filter(|(_, line)| is_instance(line)).count()
+        let host = std::slice::from_ref(&self.nodes[node].host);
+        census::processes(host)[0]
     }
 
     /// What a node that is gone is waited for.

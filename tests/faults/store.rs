@@ -14,6 +14,8 @@ pub(crate) struct Cluster {
     folder: TempDir,
     hosts: Vec<Host>,
     children: Vec<Child>,
+    /// As whom `etcdctl` speaks, once the cluster asks for users.
+    user: Option<&'static str>,
 }
 
 impl Cluster {
@@ -53,6 +55,7 @@ impl Cluster {
             folder,
             hosts,
             children,
+            user: None,
         };
         for host in &cluster.hosts {
             let address = SocketAddr::from((host.address, 2379));
@@ -85,6 +88,23 @@ impl Cluster {
         }
     }
 
+    /// Makes users and roles by these commands; from then on nobody is heard without a password.
+    pub(crate) fn guard(&mut self, commands: &[Vec<String>]) {
+        let own = [
+            "user add root:root",
+            "user grant-role root root",
+            "auth enable",
+        ];
+        for command in commands {
+            let command: Vec<&str> = command.iter().map(String::as_str).collect();
+            self.etcdctl(&command);
+        }
+        for command in own {
+            self.etcdctl(&command.split(' ').collect::<Vec<_>>());
+        }
+        self.user = Some("root:root");
+    }
+
     /// Types `etcdctl`; it must succeed.
     #[track_caller]
     pub(crate) fn etcdctl(&self, arguments: &[&str]) -> String {
@@ -93,6 +113,7 @@ impl Cluster {
             .command("etcdctl")
             .env("ETCDCTL_API", "3")
             .arg(format!("--endpoints=http://{}:2379", host.address))
+            .args(self.user.map(|it| format!("--user={it}")))
             .args(arguments)
             .output()
             .unwrap();

@@ -10,8 +10,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const THREADS: u64 = 4;
-const BETWEEN: Duration = Duration::from_millis(8);
+/// How many threads ask, and how long each waits between an answer and its next request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) threads: u64,
+    pub(crate) between: Duration,
+}
+
+/// What a test's own load is.
+const USUAL: Pace = Pace {
+    threads: 4,
+    between: Duration::from_millis(8),
+};
 /// Failures that are kept to be shown.
 const SHOWN: usize = 20;
 
@@ -47,17 +57,22 @@ pub(crate) struct Report {
 
 impl Load {
     pub(crate) fn start(gateway: SocketAddr, host: &str, ask: &Ask) -> Self {
+        Self::start_at(USUAL, gateway, host, ask)
+    }
+
+    pub(crate) fn start_at(pace: Pace, gateway: SocketAddr, host: &str, ask: &Ask) -> Self {
         let (stop, sent) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicU64::new(0)),
         );
-        let threads = (0..THREADS)
+        let threads = (0..pace.threads)
             .map(|thread| {
                 let worker = Worker {
                     gateway,
                     host: host.to_owned(),
                     ask: ask.clone(),
                     thread,
+                    between: pace.between,
                     stop: Arc::clone(&stop),
                     sent: Arc::clone(&sent),
                     report: Report::default(),
@@ -121,6 +136,7 @@ struct Worker {
     host: String,
     ask: Ask,
     thread: u64,
+    between: Duration,
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
     report: Report,
@@ -143,7 +159,7 @@ impl Worker {
             if !keeps {
                 kept = None;
             }
-            pause(BETWEEN);
+            pause(self.between);
         }
         self.report
     }

@@ -22,7 +22,7 @@ fn a_clock_ten_minutes_off_is_named_and_changes_nothing() {
         let mut stage = Stage::build(cast, timers);
         stage.open(2);
         let pids = stage.pids();
-        let recorders = stage.record();
+        let record = stage.record();
         let load = stage.load(0);
         let began = now();
         stage.nodes[0].crash();
@@ -37,12 +37,12 @@ fn a_clock_ten_minutes_off_is_named_and_changes_nothing() {
         stage.wait_ok(2);
         load.wait_for(200);
         let report = load.stop();
-        stage.judge(recorders, 1);
+        let judged = stage.judge(record, 1);
         report.nothing_failed();
         assert_eq!(stage.pids(), pids, "an instance was replaced");
-        vec![
+        judged.beside(vec![
             ("named", Figure::Time(named)),
             ("failed", Figure::Count(report.failed)),
-        ]
+        ])
     });
 }

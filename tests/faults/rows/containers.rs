@@ -11,6 +11,7 @@ const IMAGE: &str = "test/library:1";
 fn service(stage: &Stage) -> String {
     format!(
         "image = \"{IMAGE}\"\nport = 8080\ninit = true\nreplicas = 2\nroutes = [\"*\"]\n\
+         env = {{ LEDGER = \"/orders/ledger\" }}\nvolumes = {{ \"/orders\" = \"orders\" }}\n\
          stop = {{ drain = \"2s\", grace = \"1s\" }}\nupdate = {{ healthy = \"1s\" }}\n{}",
         stage.checks()
     )
@@ -37,7 +38,7 @@ fn a_container_that_dies_and_a_machine_of_containers_that_is_cut_off_cost_no_req
             .map(|node| {
                 let engine = Engine::start(&node.host);
                 engine.image(&tar, IMAGE);
-                node.run_images(&engine.socket());
+                node.run_images(&engine.socket(), &stage.ledger());
                 engine
             })
             .collect();
@@ -51,7 +52,8 @@ fn a_container_that_dies_and_a_machine_of_containers_that_is_cut_off_cost_no_req
                 .collect::<Vec<_>>()
         };
         assert_eq!(spread(), [1, 1]);
-        let recorders = stage.record();
+        let mut counters: Vec<_> = engines.iter().map(Engine::counter).collect();
+        let record = stage.record_by(move || counters.iter_mut().map(|it| it()).collect());
         let load = stage.load(0);
         load.wait_for(100);
 
@@ -90,16 +92,16 @@ fn a_container_that_dies_and_a_machine_of_containers_that_is_cut_off_cost_no_req
         stage.wait_ok(2);
         load.wait_for(100);
         let report = load.stop();
-        stage.judge(recorders, 1);
+        let judged = stage.judge_beside(&[1], record, 1);
         report.nothing_failed();
         assert_eq!(spread(), [2, 0]);
         drop(stage);
-        vec![
+        judged.beside(vec![
             ("killed, started again", Figure::Time(started)),
             ("killed, whole again", Figure::Time(whole)),
             ("cut off, whole elsewhere", Figure::Time(elsewhere)),
             ("healed, the old one ended", Figure::Time(ended)),
             ("failed", Figure::Count(report.failed)),
-        ]
+        ])
     });
 }

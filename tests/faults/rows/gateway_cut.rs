@@ -17,7 +17,7 @@ fn one_gateway_of_three_that_sees_nothing_stops_nothing() {
         let stage = Stage::build(cast, timers);
         stage.open(2);
         let pids = stage.pids();
-        let recorders = stage.record();
+        let record = stage.record();
         let loads = [stage.load(0), stage.load(1)];
         let began = now();
         for node in &stage.nodes {
@@ -56,12 +56,12 @@ fn one_gateway_of_three_that_sees_nothing_stops_nothing() {
         stage.gateways[2].host.heal();
         stage.gateways[2].wait_ok("app", 2);
         let back = healed.elapsed();
-        stage.judge(recorders, 1);
-        vec![
+        let judged = stage.judge(record, 1);
+        judged.beside(vec![
             ("its verdicts reported", Figure::Time(reported)),
             ("it serves again after healing", Figure::Time(back)),
             ("failed at the others", Figure::Count(failed)),
-        ]
+        ])
     });
 }
 

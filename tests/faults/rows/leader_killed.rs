@@ -26,7 +26,7 @@ fn a_wave_goes_on_over_several_nodes_while_its_leaders_are_killed() {
             known.then_some(())
         });
         let before = stage.pids();
-        let recorders = stage.record();
+        let record = stage.record();
         let load = stage.load(1);
         load.wait_for(20);
         let wave = ["wave", "--services", "app", "--restart", "--no-wait"];
@@ -72,12 +72,12 @@ fn a_wave_goes_on_over_several_nodes_while_its_leaders_are_killed() {
         );
         load.wait_for(20);
         let report = load.stop();
-        stage.judge(recorders, 1);
+        let judged = stage.judge(record, 1);
         report.nothing_failed();
-        vec![
+        judged.beside(vec![
             ("whole", Figure::Time(took)),
             ("leaders killed", Figure::Count(kills)),
             ("failed", Figure::Count(report.failed)),
-        ]
+        ])
     });
 }

@@ -16,7 +16,7 @@ fn every_lease_revoked_at_once_restarts_nothing() {
         let stage = Stage::build(cast, timers);
         stage.open(4);
         let pids = stage.pids();
-        let recorders = stage.record();
+        let record = stage.record();
         let load = stage.load(0);
         let (mut revoked, mut again) = (0, Vec::new());
         for _ in 0..3 {
@@ -42,7 +42,7 @@ fn every_lease_revoked_at_once_restarts_nothing() {
         stage.control[0].type_in(&["scale", "app", "5"]);
         stage.wait_ok(5);
         let report = load.stop();
-        stage.judge(recorders, 1);
+        let judged = stage.judge(record, 1);
         report.nothing_failed();
         let now_pids = stage.pids();
         assert!(
@@ -53,12 +53,12 @@ fn every_lease_revoked_at_once_restarts_nothing() {
             revoked >= 3 * 6,
             "only {revoked} leases were there to revoke"
         );
-        vec![
+        judged.beside(vec![
             (
                 "everybody back",
                 Figure::Time(again.into_iter().max().unwrap()),
             ),
             ("failed", Figure::Count(report.failed)),
-        ]
+        ])
     });
 }

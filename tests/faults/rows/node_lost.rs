@@ -18,7 +18,7 @@ fn a_machine_that_loses_its_power_is_replaced_by_the_others() {
     measure("row 1, a node without power", |timers| {
         let mut stage = Stage::build(THREE, timers);
         stage.open(3);
-        let recorders = stage.record();
+        let record = stage.record();
         let load = stage.load(0);
         load.wait_for(100);
         let lost = stage.nodes[0].host.name.clone();
@@ -30,20 +30,20 @@ fn a_machine_that_loses_its_power_is_replaced_by_the_others() {
         stage.wait_ok(3);
         load.wait_for(100);
         let report = load.stop();
-        let looks = stage.judge(recorders, 1);
+        let judged = stage.judge(record, 1);
         report.nothing_failed();
-        let (detected, recovered) = moved_away(&looks[0], &lost, began).unwrap();
+        let (detected, recovered) = moved_away(&judged.looks[0], &lost, began).unwrap();
         let explained = stage.control[0].type_in(&["explain", "app"]);
         assert!(
             !explained.contains(&format!("on node {lost}")),
             "{explained}"
         );
-        vec![
+        judged.beside(vec![
             ("detected", Figure::Time(detected)),
             ("whole again", Figure::Time(recovered)),
             ("failed", Figure::Count(report.failed)),
             ("requests", Figure::Count(report.sent)),
-        ]
+        ])
     });
 }
 
@@ -53,7 +53,7 @@ fn a_machine_that_control_cannot_see_and_gateways_can_is_left_alone() {
         let stage = Stage::build(THREE, timers);
         stage.open(3);
         let pids = stage.pids();
-        let recorders = stage.record();
+        let record = stage.record();
         let load = stage.load(0);
         for member in stage.store.hosts() {
             stage.nodes[0].host.cut_from(member, Cut::Drop);
@@ -75,13 +75,13 @@ fn a_machine_that_control_cannot_see_and_gateways_can_is_left_alone() {
         stage.nodes[0].host.heal();
         stage.wait_ok(3);
         let report = load.stop();
-        stage.judge(recorders, 1);
+        let judged = stage.judge(record, 1);
         report.nothing_failed();
         assert_eq!(stage.pids(), pids, "an instance was replaced");
-        vec![
+        judged.beside(vec![
             ("its lease ended", Figure::Time(missed)),
             ("failed", Figure::Count(report.failed)),
-        ]
+        ])
     });
 }
 
@@ -90,7 +90,7 @@ fn a_drained_machine_is_empty_and_nobody_notices() {
     measure("a drain", |timers| {
         let stage = Stage::build(THREE, timers);
         stage.open(3);
-        let recorders = stage.record();
+        let record = stage.record();
         let load = stage.load(1);
         let node = stage.nodes[1].host.name.clone();
         assert_eq!(stage.processes(1), 1, "one of three should be there");
@@ -103,11 +103,11 @@ fn a_drained_machine_is_empty_and_nobody_notices() {
         stage.wait_ok(3);
         stage.control[0].type_in(&["node", "undrain", &node]);
         let report = load.stop();
-        stage.judge(recorders, 1);
+        let judged = stage.judge(record, 1);
         report.nothing_failed();
-        vec![
+        judged.beside(vec![
             ("empty", Figure::Time(emptied)),
             ("failed", Figure::Count(report.failed)),
-        ]
+        ])
     });
 }

@@ -19,7 +19,7 @@ fn a_prefix_that_vanishes_stops_nothing_and_is_told() {
             let stage = Stage::build(CAST, timers);
             stage.open(2);
             let pids = stage.pids();
-            let recorders = stage.record();
+            let record = stage.record();
             let load = stage.load(0);
             let began = now();
             let key = format!("/minato/v1/local/{prefix}");
@@ -35,7 +35,7 @@ fn a_prefix_that_vanishes_stops_nothing_and_is_told() {
             Stage::let_pass(began, stage.lease() * 2);
             load.wait_for(100);
             let report = load.stop();
-            stage.judge(recorders, 1);
+            let judged = stage.judge(record, 1);
             report.nothing_failed();
             let living: Vec<u64> = pids
                 .iter()
@@ -43,10 +43,10 @@ fn a_prefix_that_vanishes_stops_nothing_and_is_told() {
                 .filter(|&it| crate::support::processes::is_alive(u32::try_from(it).unwrap()))
                 .collect();
             assert_eq!(living, pids, "an instance was stopped");
-            vec![
+            judged.beside(vec![
                 ("alarm", Figure::Time(alarmed)),
                 ("failed", Figure::Count(report.failed)),
-            ]
+            ])
         });
     }
 }
@@ -58,6 +58,7 @@ fn a_gateway_that_missed_a_compaction_sees_what_is() {
         stage.open(2);
         stage.control[0].write("gone", &stage.app(1).replace("\"*\"", "\"gone.test\""));
         stage.gateways[1].wait_ok("gone", 1);
+        let record = stage.record();
         let load = stage.load(1);
         let (cut, member) = (&stage.gateways[1], &stage.store.hosts()[0]);
         cut.host.cut_from(member, Cut::Drop);
@@ -94,9 +95,10 @@ fn a_gateway_that_missed_a_compaction_sees_what_is() {
         until("both gateways to see the same", || {
             (view(&stage.gateways[0]) == view(cut)).then_some(())
         });
-        vec![
+        let judged = stage.judge(record, 1);
+        judged.beside(vec![
             ("current after healing", Figure::Time(current)),
             ("failed", Figure::Count(report.failed)),
-        ]
+        ])
     });
 }

@@ -23,7 +23,7 @@ fn a_rebalance_spreads_what_is_crowded_and_ends_and_a_second_one_moves_nothing()
         assert_eq!((stage.processes(0), stage.processes(1)), (4, 0));
         let planned = control.type_in(&["rebalance", "--dry-run"]);
         assert_eq!(planned.matches("would move: app/").count(), 2, "{planned}");
-        let recorders = stage.record();
+        let record = stage.record();
         let load = stage.load(0);
         load.wait_for(100);
         let began = now();
@@ -38,12 +38,12 @@ fn a_rebalance_spreads_what_is_crowded_and_ends_and_a_second_one_moves_nothing()
         assert_eq!(stage.pids(), pids, "a second request moved something");
         load.wait_for(100);
         let report = load.stop();
-        stage.judge(recorders, 1);
+        let judged = stage.judge(record, 1);
         report.nothing_failed();
-        vec![
+        judged.beside(vec![
             ("ended", Figure::Time(ended)),
             ("failed", Figure::Count(report.failed)),
             ("requests", Figure::Count(report.sent)),
-        ]
+        ])
     });
 }

@@ -50,6 +50,7 @@ fn the_store_is_away_for_long_and_everything_serves_and_restarts_without_it() {
         let mut stage = Stage::build(cast, timers);
         stage.open(4);
         let pids = stage.pids();
+        let record = stage.record();
         let load = stage.load(0);
         load.wait_for(50);
         stage.store.signal(Signal::STOP);
@@ -102,7 +103,8 @@ fn the_store_is_away_for_long_and_everything_serves_and_restarts_without_it() {
             pids[1..].iter().all(|it| now_pids.contains(it)),
             "{pids:?} became {now_pids:?}"
         );
-        vec![
+        let judged = stage.judge(record, 1);
+        judged.beside(vec![
             ("away", Figure::Time(length)),
             ("what died runs again", Figure::Time(again)),
             ("a restarted gateway serves", Figure::Time(restarted)),
@@ -113,6 +115,6 @@ fn the_store_is_away_for_long_and_everything_serves_and_restarts_without_it() {
             ("orders obeyed again", Figure::Time(obeyed)),
             ("requests", Figure::Count(sent)),
             ("failed", Figure::Count(failed)),
-        ]
+        ])
     });
 }

@@ -41,7 +41,7 @@ fn cut_and_back(timers: Timers, how: Between) -> Figures {
         }
     };
     stage.open(2);
-    let recorders = stage.record();
+    let record = stage.record();
     let load = stage.load(0);
     load.wait_for(50);
     let node = &stage.nodes[0].host;
@@ -75,15 +75,15 @@ fn cut_and_back(timers: Timers, how: Between) -> Figures {
     let ended = healed.elapsed();
     load.wait_for(50);
     let report = load.stop();
-    stage.judge(recorders, 1);
+    let judged = stage.judge_beside(&[0], record, 1);
     report.nothing_failed();
     stage.wait_ok(2);
-    vec![
+    judged.beside(vec![
         ("given up", Figure::Time(lost)),
         ("whole again", Figure::Time(whole)),
         ("old one ended after healing", Figure::Time(ended)),
         ("failed", Figure::Count(report.failed)),
-    ]
+    ])
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn every_member_of_the_store_freezes_and_nothing_is_evicted() {
         let stage = Stage::build(CAST, timers);
         stage.open(2);
         let pids = stage.pids();
-        let recorders = stage.record();
+        let record = stage.record();
         let load = stage.load(0);
         stage.store.signal(Signal::STOP);
         let began = now();
@@ -126,16 +126,16 @@ fn every_member_of_the_store_freezes_and_nothing_is_evicted() {
         stage.wait_ok(3);
         let obeyed = thawed.elapsed();
         let report = load.stop();
-        stage.judge(recorders, 1);
+        let judged = stage.judge(record, 1);
         report.nothing_failed();
         let now_pids = stage.pids();
         assert!(
             pids.iter().all(|it| now_pids.contains(it)),
             "{pids:?} became {now_pids:?}"
         );
-        vec![
+        judged.beside(vec![
             ("orders obeyed again", Figure::Time(obeyed)),
             ("failed", Figure::Count(report.failed)),
-        ]
+        ])
     });
 }

@@ -18,7 +18,7 @@ fn a_leader_that_was_frozen_wakes_and_is_not_obeyed() {
         };
         let stage = Stage::build(cast, timers);
         stage.open(2);
-        let recorders = stage.record();
+        let record = stage.record();
         let load = stage.load(0);
         let mut taken_over = Duration::ZERO;
         for replicas in [3, 2] {
@@ -51,11 +51,11 @@ fn a_leader_that_was_frozen_wakes_and_is_not_obeyed() {
             assert_eq!(slots(), before, "the one that woke has written");
         }
         let report = load.stop();
-        stage.judge(recorders, 1);
+        let judged = stage.judge(record, 1);
         report.nothing_failed();
-        vec![
+        judged.beside(vec![
             ("another leads", Figure::Time(taken_over)),
             ("failed", Figure::Count(report.failed)),
-        ]
+        ])
     });
 }

@@ -41,19 +41,27 @@ fn serve() {
     }
 }
 
-/// `/`, `/page`, `/env/NAME`, `/file/PATH`, `/eat/MIB`, `/burn/MS`, `/exit/STATUS`; each connection one request.
+/// `/`, `/page`, `/env/NAME`, `/file/PATH`, `/eat/MIB`, `/burn/MS`, `/exit/STATUS`; `/orders/N` adds a line to the file that LEDGER
+/// names. Each connection one request.
 fn answer(mut stream: TcpStream) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut line = String::new();
     if reader.read_line(&mut line).is_err() {
         return;
     }
+    let mut length = 0;
     loop {
         let mut head = String::new();
         match reader.read_line(&mut head) {
             Ok(n) if n > 2 => {}
             _ => break,
         }
+        if let Some(it) = head.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = it.trim().parse().unwrap();
+        }
+    }
+    if reader.read_exact(&mut vec![0; length]).is_err() {
+        return;
     }
     let path = line.split(' ').nth(1).unwrap_or("/").to_owned();
     let (what, rest) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
@@ -71,6 +79,12 @@ fn answer(mut stream: TcpStream) {
             Err(error) => error.to_string(),
         },
         "page" => "the page".into(),
+        "orders" => {
+            let ledger = std::env::var("LEDGER").unwrap();
+            let mut file = std::fs::OpenOptions::new().append(true).create(true).open(ledger).unwrap();
+            file.write_all(format!("{rest} {}\n", std::process::id()).as_bytes()).unwrap();
+            rest.into()
+        }
         "eat" => {
             let bytes = vec![7_u8; rest.parse::<usize>().unwrap() << 20];
             let body = format!("{} eaten", bytes.len());
