@@ -43,14 +43,26 @@ conformance:
 	@command -v slowhttptest >/dev/null || { echo "apt-get install slowhttptest"; exit 1; }
 	cargo test --locked -p minato-proxy-server --test hostile -- --ignored --nocapture --test-threads 1
 
-# Faults of many machines, each ten times with short timers and once with those that users get: docs/faults.md. An hour;
-# each once with short timers is part of `make test`. Wants root, for network namespaces.
+# Faults of many machines and of one, each ten times with short timers and once with those that users get: docs/faults.md. Two
+# hours; each once with short timers is part of `make test`. Wants root, for network namespaces. Fewer: make test-faults RUNS=3
+RUNS ?= 10
 .PHONY: test-faults
-test-faults:
-	@scripts/install-needed.sh --tests
-	MINATO_FAULT_RUNS=10 cargo test --locked --test faults -- --nocapture --test-threads 1
+test-faults: test-faults-one
+	MINATO_FAULT_RUNS=$(RUNS) cargo test --locked --test faults -- --nocapture --test-threads 1
 	MINATO_FAULT_ROUNDS=1000 cargo test --locked -p minato-control-server --test two_leaders
 	MINATO_FAULT_TIMERS=default cargo test --locked --test faults -- --nocapture --test-threads 1
+	MINATO_FAULT_TIMERS=default scripts/measured.py 1 cargo test --locked --test e2e -- --nocapture --test-threads 1 faults::
+
+# Those of one machine alone: rows 1, 7, 9, 14, 15 and 18.
+.PHONY: test-faults-one
+test-faults-one:
+	@scripts/install-needed.sh --tests
+	for rows in "-p minato --test e2e -- faults:: rollouts::a_broken_edit containers::updates::an_update containers::a_service_made disk:: scale::overload" \
+		"-p minato-control-agent --test agent -- killed_" \
+		"-p minato-control-server --test scale --" \
+		"-p minato-proxy-server --test hostile --"; do \
+		scripts/measured.py $(RUNS) cargo test --locked $$rows --nocapture --test-threads 1 || exit 1; \
+	done
 
 # The load of a service fourfold, and back to rest, five times at once with default times: docs/measurements.md. Seven minutes.
 .PHONY: test-scale

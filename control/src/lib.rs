@@ -14,6 +14,7 @@ pub mod hold;
 mod meta;
 pub mod mirror;
 mod node;
+mod node_address;
 mod node_clock;
 mod node_version;
 pub mod operation;
@@ -36,6 +37,7 @@ pub use node::{
     ADOPTION_PATIENCE, Left, LeftState, Moment, Node, NodeAction, PlaceKey, Refusal, RunName,
     START_DEADLINE,
 };
+pub use node_address::out_of_reach;
 pub use node_clock::Clocks;
 pub use node_version::{VersionNews, Versions};
 pub use operation::{Operation, OperationId};

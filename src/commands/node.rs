@@ -76,8 +76,16 @@ async fn list(client: &Client, global: &Global) -> anyhow::Result<ExitCode> {
         .unwrap_or(0)
         .max(4);
     print(&format!(
-        "{:width$}  {:8} {:>5} {:>7} {:>5} {:>13} {:>10}  {}\n",
-        "NODE", "STATE", "SLOTS", "RUNNING", "CPU", "MEMORY FREE", "DISK FREE", "LABELS"
+        "{:width$}  {:8} {:>5} {:>7} {:>5} {:>13} {:>10} {:>14}  {}\n",
+        "NODE",
+        "STATE",
+        "SLOTS",
+        "RUNNING",
+        "CPU",
+        "MEMORY FREE",
+        "DISK FREE",
+        "NET IN/OUT",
+        "LABELS"
     ))?;
     for it in &nodes.nodes {
         print(&line(it, width))?;
@@ -108,13 +116,17 @@ fn line(it: &NodeStatus, width: usize) -> String {
         _ => unknown(),
     };
     let disk = it.disk_free_bytes.map_or_else(unknown, gibibytes);
+    let network = match (it.received_per_s, it.sent_per_s) {
+        (Some(inward), Some(outward)) => flow(inward, outward),
+        _ => unknown(),
+    };
     let labels: Vec<String> = it
         .labels
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     let mut line = format!(
-        "{:width$}  {} {:>5} {:>7} {cpu:>5} {memory:>13} {disk:>10}  {}",
+        "{:width$}  {} {:>5} {:>7} {cpu:>5} {memory:>13} {disk:>10} {network:>14}  {}",
         it.name,
         paint(&format!("{state:8}"), tone),
         it.slots,
@@ -125,6 +137,24 @@ fn line(it: &NodeStatus, width: usize) -> String {
         line = format!("{}  drained by {}", line.trim_end(), it.drained_by);
     }
     format!("{}\n", line.trim_end())
+}
+
+/// `1.2M/800K`: bytes in a second to and fro.
+pub(super) fn flow(inward: u64, outward: u64) -> String {
+    format!("{}/{}", rate(inward), rate(outward))
+}
+
+/// `512`, `1.2K`, `30M`
+fn rate(bytes: u64) -> String {
+    let units = [("G", 30), ("M", 20), ("K", 10)];
+    let Some((unit, shift)) = units.into_iter().find(|it| bytes >> it.1 > 0) else {
+        return bytes.to_string();
+    };
+    let tenths = u128::from(bytes) * 10 >> shift;
+    match tenths {
+        0..100 => format!("{}.{}{unit}", tenths / 10, tenths % 10),
+        _ => format!("{}{unit}", tenths / 10),
+    }
 }
 
 /// `3.5G`
@@ -207,11 +237,21 @@ mod tests {
             memory_bytes: Some(8 << 30),
             memory_free_bytes: Some(3 << 29),
             disk_free_bytes: Some(10 << 30),
+            received_per_s: Some(3 << 19),
+            sent_per_s: Some(900),
             labels: [("zone".to_owned(), "a".to_owned())].into(),
             ..NodeStatus::default()
         };
         let text = line(&node, 4);
-        for part in ["kobe", "alive", "12%", "1.5G of 8.0G", "10.0G", "zone=a"] {
+        for part in [
+            "kobe",
+            "alive",
+            "12%",
+            "1.5G of 8.0G",
+            "10.0G",
+            " 1.5M/900 ",
+            "zone=a",
+        ] {
             assert!(text.contains(part), "{text}");
         }
         let gone = NodeStatus {
@@ -219,5 +259,11 @@ mod tests {
             ..node
         };
         assert!(line(&gone, 4).contains("gone"));
+    }
+
+    #[test]
+    fn rates_are_short() {
+        let rates = [0, 1_023, 1_024, 10_240, 1_048_575, 1 << 20, 3 << 30].map(rate);
+        assert_eq!(rates, ["0", "1023", "1.0K", "10K", "1023K", "1.0M", "3.0G"]);
     }
 }

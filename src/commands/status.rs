@@ -1,9 +1,11 @@
 //! `minato status`: what is, what should be, and why they differ.
 
+use super::node::flow;
 use super::terminal::{Tone, paint, print, safe, table};
 use crate::cli::Global;
 use crate::client::{Client, encode};
 use minato_control_server::api::{InstanceStatus, ServiceState, ServiceStatus, Status};
+use minato_health::Flow;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -254,6 +256,8 @@ fn one(service: &ServiceStatus, now_ms: u64) -> String {
         "SINCE",
         "CPU",
         "MEMORY",
+        "DISK R/W",
+        "NET IN/OUT",
         "IN FLIGHT",
         "REQUESTS",
         "FAILURES",
@@ -288,6 +292,8 @@ fn instance(it: &InstanceStatus, now_ms: u64) -> Vec<(String, Tone)> {
         (since(it.since_ms, now_ms), Tone::Plain),
         (it.cpu_milli.map_or_else(none, processors), Tone::Plain),
         (it.memory_bytes.map_or_else(none, mebibytes), Tone::Plain),
+        (flow_of(it.disk), Tone::Plain),
+        (flow_of(it.network), Tone::Plain),
         (it.in_flight.to_string(), Tone::Plain),
         (it.requests.to_string(), Tone::Plain),
         (it.failures.to_string(), Tone::Plain),
@@ -325,6 +331,11 @@ fn tone(state: ServiceState) -> Tone {
         ServiceState::Settling | ServiceState::Draining | ServiceState::Degraded => Tone::Doubtful,
         ServiceState::Down => Tone::Bad,
     }
+}
+
+/// Bytes in a second; `-` where its runtime cannot tell.
+fn flow_of(it: Option<Flow>) -> String {
+    it.map_or_else(none, |it| flow(it.inward, it.outward))
 }
 
 fn none() -> String {

@@ -9,8 +9,8 @@ use crate::compose::node_id;
 use crate::copying::{self, Copy, Order, Patience};
 use crate::site_store::{self, SiteStore};
 use anyhow::{Context as _, bail};
-use minato_config::Settings;
-use minato_control::{Meta, StoreState};
+use minato_config::{Role, Settings};
+use minato_control::{Meta, StoreState, out_of_reach};
 use minato_control_server::LeaderRecord;
 use minato_control_server::api::{
     ChangeAnswer, ConfirmRequest, CopiedStatus, RestoredStatus, Status,
@@ -229,14 +229,13 @@ async fn check(args: &CheckArgs, client: &Client, global: &Global) -> anyhow::Re
         None => Settings::default(),
     };
     let mut report = Report::default();
-    let keys = Keys::new(&settings.site);
     report.line("store", site_store::name(&settings));
     if let Some(etcd) = &settings.etcd {
         members(&site_store::options(etcd, &settings), &mut report).await;
     }
     match SiteStore::open(&settings) {
         Ok(store) => {
-            contents(&store, &keys, &mut report).await;
+            contents(&store, &settings, &mut report).await;
             store.close().await;
         }
         // The embedded one is held by the minato that runs: it knows.
@@ -279,7 +278,8 @@ async fn members(options: &EtcdOptions, report: &mut Report) {
     }
 }
 
-async fn contents(store: &SiteStore, keys: &Keys, report: &mut Report) {
+async fn contents(store: &SiteStore, settings: &Settings, report: &mut Report) {
+    let keys = &Keys::new(&settings.site);
     let listing = match store.shared().list(keys.root()).await {
         Ok(listing) => listing,
         Err(error) => return report.problem(error.to_string()),
@@ -331,6 +331,12 @@ async fn contents(store: &SiteStore, keys: &Keys, report: &mut Report) {
     );
     report.line("services", world.services.len().to_string());
     observed.oddities().for_each(|it| report.problem(it));
+    let own = node_id(settings).ok();
+    let own = own.filter(|_| settings.roles.contains(&Role::Agent));
+    let address = settings.agent.advertise;
+    if let Some(trouble) = own.and_then(|it| out_of_reach(&it, address, world)) {
+        report.problem(trouble);
+    }
 }
 
 fn about(meta: &Meta, keys: &Keys, report: &mut Report) {

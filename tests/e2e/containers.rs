@@ -16,12 +16,16 @@ mod stage;
 #[path = "containers/updates.rs"]
 mod updates;
 
-use crate::support::clock::{now, until};
+use crate::support::clock::{until, wall_ms};
+use crate::support::figures::{Figure, measured};
 use crate::support::http::get;
+use crate::support::processes::{is_alive, signal};
 use crate::support::site::{AtStop, PATIENT, Site};
 use rustix::process::Signal;
 use stage::{Engine, inside};
 use std::fs;
+use std::process::Command;
+use std::time::Duration;
 
 /// A site whose agent runs images of that engine.
 fn site(engine: &Engine) -> Site {
@@ -65,16 +69,8 @@ fn a_service_made_of_an_image_from_start_to_stop() {
 
         // One is killed: nobody notices but the events.
         let victim = site.pids("app")[0];
-        let (began, before) = (now(), site.latest_event());
-        engine.docker(&["kill", &container(&engine, ".app.0.")]);
-        site.wait_event("the restart", |it| {
-            it.seq > before && it.kind == "started" && it.slot == Some(0)
-        });
+        killed_and_measured(&site, &engine, victim);
         site.wait_ok("app", 2);
-        println!(
-            "a killed container of two: whole again after {:?}",
-            began.elapsed()
-        );
         assert!(!site.pids("app").contains(&victim));
 
         // More, and fewer.
@@ -157,6 +153,53 @@ fn a_service_made_of_an_image_from_start_to_stop() {
             (running(&engine) == 0).then_some(())
         });
     });
+}
+
+/// Kills the container of slot 0 and waits until the next one has got a request; what of that time was its own start, and what was ours.
+fn killed_and_measured(site: &Site, engine: &Engine, victim: u32) {
+    let (address, before) = (site.address("app", 0), site.latest_event());
+    let killed = wall_ms();
+    signal(victim, Signal::KILL);
+    until("the old one to be gone", || {
+        (!is_alive(victim)).then_some(())
+    });
+    // It keeps its port, so whoever answers there now is the new one.
+    let answers = until("the new one to answer by itself", || {
+        let answer = get(address, "e2e.test", "/").ok()?;
+        (answer.status == 200).then(wall_ms)
+    });
+    let noticed = site.wait_event("the end", |it| {
+        it.seq > before && it.kind == "exited" && it.slot == Some(0)
+    });
+    let routed = until("it to get a request", || {
+        let it = site.instance("app", 0)?;
+        let is_new = it["pid"].as_u64()? != u64::from(victim);
+        (is_new && it["requests"].as_u64()? > 0).then(wall_ms)
+    });
+    let made = engine.inspect(&container(engine, ".app.0."), "{{.Created}}");
+    let made = Command::new("date")
+        .args(["+%s%3N", "--date", &made])
+        .output()
+        .unwrap();
+    let made: u64 = String::from_utf8_lossy(&made.stdout)
+        .trim()
+        .parse()
+        .unwrap();
+    let own = answers.saturating_sub(made);
+    let time = |it: u64| Figure::Time(Duration::from_millis(it));
+    measured(
+        "row 1, a container killed",
+        &[
+            ("detected", time(noticed.at_ms.saturating_sub(killed))),
+            ("the next one made", time(made.saturating_sub(killed))),
+            ("its own start", time(own)),
+            ("its first success", time(routed - killed)),
+            (
+                "the same beyond its own start",
+                time((routed - killed).saturating_sub(own)),
+            ),
+        ],
+    );
 }
 
 fn running(engine: &Engine) -> usize {

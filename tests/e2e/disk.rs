@@ -1,7 +1,9 @@
 //! A full disk: requests go on, a person is told, and all is well when there is room again.
 
-use crate::support::clock::until;
+use crate::support::clock::{now, until};
+use crate::support::figures::{Figure, measured};
 use crate::support::http::get;
+use crate::support::orders::Orders;
 use crate::support::site::Site;
 use crate::support::view::Event;
 use std::fs::{self, File};
@@ -50,6 +52,7 @@ fn a_full_disk_stops_no_request_is_told_and_is_got_over() {
     site.wait_ok("app", 2);
     let pids = site.pids("app");
     let load = site.load();
+    let orders = Orders::start(site.gateway(), "e2e.test", site.ledger());
 
     // minato's own view of its data folder.
     let filler = format!(
@@ -61,6 +64,7 @@ fn a_full_disk_stops_no_request_is_told_and_is_got_over() {
     while file.write_all(&[0; 4096]).is_ok() {}
     let _ = file.flush();
     // The first writes may still find room within the store's file.
+    let began = now();
     let mut wanted = 2;
     until("a change to be refused", || {
         wanted = 5 - wanted;
@@ -73,8 +77,10 @@ fn a_full_disk_stops_no_request_is_told_and_is_got_over() {
             );
         })
     });
+    let refused = began.elapsed();
     let told = |it: &Event| it.kind == "store" && it.message.contains("cannot be written");
     let event = site.wait_event("the full disk", told);
+    let alarmed = began.elapsed();
     assert!(
         event.message.contains("store.redb") && event.message.contains("No space left"),
         "{event:?}"
@@ -92,6 +98,7 @@ fn a_full_disk_stops_no_request_is_told_and_is_got_over() {
     load.wait_for(50);
 
     drop(file);
+    let roomy = now();
     fs::remove_file(filler).unwrap();
     until("a change to work again", || {
         site.cli(&["scale", "app", "--reset"])
@@ -99,11 +106,23 @@ fn a_full_disk_stops_no_request_is_told_and_is_got_over() {
             .success()
             .then_some(())
     });
+    let obeyed = roomy.elapsed();
     site.wait_event("that it works again", |it| {
         it.seq > event.seq && it.kind == "store" && !told(it)
     });
     site.wait_ok("app", 2);
-    load.stop().nothing_failed();
+    let report = load.stop();
+    report.nothing_failed();
+    // One may have been begun and ended again with the orders that were tried.
+    let mut figures = vec![
+        ("an order refused", Figure::Time(refused)),
+        ("told", Figure::Time(alarmed)),
+        ("orders obeyed once there is room", Figure::Time(obeyed)),
+        ("requests", Figure::Count(report.sent)),
+        ("failed", Figure::Count(report.failed)),
+    ];
+    figures.extend(orders.judge(1).figures());
+    measured("row 15, a full disk", &figures);
     assert!(
         site.pids("app")
             .iter()

@@ -1,17 +1,26 @@
 //! Fault row 1: what clients and the operator see when one of two instances fails.
 
 use crate::support::clock::{until, wall_ms};
+use crate::support::figures::{Figure, measured};
 use crate::support::http::{get, post, until_status};
-use crate::support::load::{Ask, Load};
-use crate::support::processes::{python, signal};
-use crate::support::site::{PATIENT, QUICK, Site};
+use crate::support::load::Load;
+use crate::support::orders::Orders;
+use crate::support::processes::signal;
+use crate::support::site::{Checks, QUICK, Site, USUAL};
 use crate::support::view::Event;
 use rustix::process::Signal;
-use std::collections::BTreeMap;
-use std::fs;
+use std::time::Duration;
 
 /// What a busy machine may add to a deadline.
 const SLACK_MS: u64 = 700;
+
+/// Quick ones; with `MINATO_FAULT_TIMERS=default` those that users get.
+fn checks() -> Checks {
+    match std::env::var("MINATO_FAULT_TIMERS").as_deref() {
+        Ok("default") => USUAL,
+        _ => QUICK,
+    }
+}
 
 /// Both take their part of the load.
 #[track_caller]
@@ -51,40 +60,81 @@ fn new_run_is_up(site: &Site, name: &str, slot: u64, run: u64) {
     site.wait_ok(name, 2);
 }
 
+/// One fault of one instance under way, with orders beside the load.
+struct Row<'a> {
+    site: &'a Site,
+    what: &'static str,
+    slot: u64,
+    /// The newest event before it.
+    before: u64,
+    began: u64,
+    orders: Orders,
+}
+
+impl<'a> Row<'a> {
+    fn begin(site: &'a Site, what: &'static str, slot: u64) -> Self {
+        let orders = Orders::start(site.gateway(), "e2e.test", site.ledger());
+        orders.wait_for(30);
+        Self {
+            site,
+            what,
+            slot,
+            before: site.latest_event(),
+            began: wall_ms(),
+            orders,
+        }
+    }
+
+    /// Once all is well again: nothing failed, no order is lost or doubled. `found`: the event by which minato says that it has noticed.
+    #[track_caller]
+    fn end(self, load: Load, found: &str) -> Vec<Event> {
+        let events = self.site.events_of("app", self.slot, self.before);
+        let report = load.stop();
+        report.nothing_failed();
+        // One instance went, and with it what was under way to it.
+        let carried = self.orders.judge(1);
+        let after = |kind: &str| {
+            let event = events.iter().find(|it| it.kind == kind);
+            let event = event.unwrap_or_else(|| panic!("no {kind} among {events:#?}"));
+            Figure::Time(Duration::from_millis(
+                event.at_ms.saturating_sub(self.began),
+            ))
+        };
+        let mut figures = vec![
+            ("detected", after(found)),
+            ("started again", after("started")),
+            ("whole again", after("up")),
+            ("slowest request", Figure::Time(report.slowest)),
+            ("requests", Figure::Count(report.sent)),
+            ("failed", Figure::Count(report.failed)),
+        ];
+        figures.extend(carried.figures());
+        measured(&format!("row 1, {}", self.what), &figures);
+        events
+    }
+}
+
 #[test]
 fn a_killed_instance_costs_no_request_and_comes_back_as_a_new_run() {
     let mut site = Site::new();
-    fs::create_dir(site.path("www")).unwrap();
-    fs::write(site.path("www/page"), "the page").unwrap();
-    site.write(
-        "pages",
-        &format!(
-            "command = [\"{}\", \"-m\", \"http.server\", \"--bind\", \"127.0.0.1\", \"--directory\", \"{}\", \"{{port}}\"]\n\
-             replicas = 2\nroutes = [\"*\"]\nstop = {{ drain = \"1s\", grace = \"1s\" }}\n\
-             {}",
-            python(),
-            site.path("www").display(),
-            PATIENT.of("path = \"/page\"")
-        ),
-    );
+    site.write("app", &site.python(2, ""));
     site.start();
-    site.wait_ok("pages", 2);
+    site.wait_ok("app", 2);
     let load = site.load();
     load.wait_for(150);
-    balanced(&site, "pages");
+    balanced(&site, "app");
     let (before, pids, address) = (
         site.latest_event(),
-        site.pids("pages"),
-        site.address("pages", 0),
+        site.pids("app"),
+        site.address("app", 0),
     );
-    let run = site.instance("pages", 0).unwrap()["run"].as_u64().unwrap();
+    let run = site.instance("app", 0).unwrap()["run"].as_u64().unwrap();
 
+    let row = Row::begin(&site, "an instance killed", 0);
     signal(pids[0], Signal::KILL);
-    new_run_is_up(&site, "pages", 0, run + 1);
+    new_run_is_up(&site, "app", 0, run + 1);
     load.wait_for(50);
-    load.stop().nothing_failed();
-
-    let events = site.events_of("pages", 0, before);
+    let events = row.end(load, "exited");
     in_order(&events, &["exited", "started", "up"]);
     assert!(
         events
@@ -93,16 +143,12 @@ fn a_killed_instance_costs_no_request_and_comes_back_as_a_new_run() {
             .all(|it| it.run == Some(run + 1)),
         "{events:#?}"
     );
-    let after = site.pids("pages");
+    let after = site.pids("app");
     assert_ne!(after[0], pids[0]);
-    assert_eq!(
-        site.address("pages", 0),
-        address,
-        "a restart keeps the port"
-    );
+    assert_eq!(site.address("app", 0), address, "a restart keeps the port");
     assert_eq!(after[1], pids[1], "the other one was left alone");
     assert!(
-        site.events_of("pages", 1, before)
+        site.events_of("app", 1, before)
             .iter()
             .all(|it| it.kind != "exited" && it.kind != "killed")
     );
@@ -111,106 +157,74 @@ fn a_killed_instance_costs_no_request_and_comes_back_as_a_new_run() {
 #[test]
 fn a_frozen_instance_is_ejected_in_time_and_replaced() {
     let mut site = Site::new();
-    site.write("app", &site.python(2, &QUICK.of("path = \"/healthz\"")));
+    site.write("app", &site.python(2, &checks().of("path = \"/healthz\"")));
     site.start();
     site.wait_ok("app", 2);
     let load = site.load();
     load.wait_for(50);
-    let (before, pid) = (site.latest_event(), site.pids("app")[1]);
+    let pid = site.pids("app")[1];
     let run = site.instance("app", 1).unwrap()["run"].as_u64().unwrap();
 
+    let row = Row::begin(&site, "an instance frozen", 1);
     let frozen = wall_ms();
     signal(pid, Signal::STOP);
     new_run_is_up(&site, "app", 1, run + 1);
     load.wait_for(50);
-    let report = load.stop();
-    report.nothing_failed();
-
-    let events = site.events_of("app", 1, before);
+    let events = row.end(load, "down");
     in_order(&events, &["suspect", "down", "killed", "started", "up"]);
     let down = events.iter().find(|it| it.kind == "down").unwrap();
     let took = down.at_ms.saturating_sub(frozen);
-    let limit = QUICK.bound_ms() + SLACK_MS;
+    let limit = checks().bound_ms() + SLACK_MS;
     assert!(
         took <= limit,
         "ejected after {took} ms, at most {limit} ms are allowed: {events:#?}"
-    );
-    eprintln!(
-        "ejected after {took} ms, longest request {:?}",
-        report.slowest
     );
 }
 
 #[test]
 fn an_instance_that_fails_its_health_path_is_replaced_and_no_order_is_lost_or_doubled() {
     let mut site = Site::new();
-    site.write("app", &site.python(2, &QUICK.of("path = \"/healthz\"")));
+    site.write("app", &site.python(2, &checks().of("path = \"/healthz\"")));
     site.start();
     site.wait_ok("app", 2);
-    let (before, address) = (site.latest_event(), site.address("app", 0));
+    let address = site.address("app", 0);
     let run = site.instance("app", 0).unwrap()["run"].as_u64().unwrap();
-    let (gets, orders) = (
-        site.load(),
-        Load::start(site.gateway(), "e2e.test", &Ask::Orders),
-    );
-    orders.wait_for(50);
+    let load = site.load();
+    load.wait_for(50);
 
+    let row = Row::begin(&site, "an instance that answers 500", 0);
     assert_eq!(post(address, "e2e.test", "/sick", "").unwrap().status, 200);
     new_run_is_up(&site, "app", 0, run + 1);
-    orders.wait_for(50);
-    let report = orders.stop();
-    gets.stop().nothing_failed();
-
-    let events = site.events_of("app", 0, before);
+    load.wait_for(50);
+    let events = row.end(load, "down");
     in_order(&events, &["suspect", "down", "killed", "started", "up"]);
     let down = events.iter().find(|it| it.kind == "down").unwrap();
     assert!(down.message.contains("status: 500"), "{down:?}");
-
-    let ledger = fs::read_to_string(site.ledger()).unwrap();
-    let mut executed: BTreeMap<u64, u32> = BTreeMap::new();
-    for number in ledger
-        .lines()
-        .filter_map(|it| it.split(' ').next()?.parse().ok())
-    {
-        *executed.entry(number).or_default() += 1;
-    }
-    let doubled: Vec<_> = executed.iter().filter(|(_, times)| **times > 1).collect();
-    assert!(doubled.is_empty(), "executed more than once: {doubled:?}");
-    let lost: Vec<_> = report
-        .taken
-        .iter()
-        .filter(|it| !executed.contains_key(it))
-        .collect();
-    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-    // At most those in flight when it was killed: one for each thread of the load.
-    assert!(report.failed <= 4, "{report:?}");
-    assert!(report.taken.len() >= 100, "{report:?}");
 }
 
 #[test]
 fn an_instance_that_accepts_and_never_answers_is_ejected_and_replaced() {
     let mut site = Site::new();
-    site.write("app", &site.python(2, &QUICK.of("path = \"/healthz\"")));
+    site.write("app", &site.python(2, &checks().of("path = \"/healthz\"")));
     site.start();
     site.wait_ok("app", 2);
     let load = site.load();
     load.wait_for(50);
-    let (before, address) = (site.latest_event(), site.address("app", 0));
+    let address = site.address("app", 0);
     let run = site.instance("app", 0).unwrap()["run"].as_u64().unwrap();
 
+    let row = Row::begin(&site, "an instance that never answers", 0);
     assert_eq!(post(address, "e2e.test", "/hang", "").unwrap().status, 200);
     new_run_is_up(&site, "app", 0, run + 1);
     load.wait_for(50);
-    load.stop().nothing_failed();
-
-    let events = site.events_of("app", 0, before);
+    let events = row.end(load, "down");
     in_order(&events, &["suspect", "down", "killed", "started", "up"]);
 }
 
 #[test]
 fn when_every_instance_dies_clients_are_told_and_the_service_returns() {
     let mut site = Site::new();
-    site.write("app", &site.python(2, &QUICK.of("path = \"/healthz\"")));
+    site.write("app", &site.python(2, &checks().of("path = \"/healthz\"")));
     site.start();
     site.wait_ok("app", 2);
     let pids = site.pids("app");

@@ -24,6 +24,7 @@ mod hooks;
 mod links;
 mod metrics;
 mod mirrors;
+mod mounts;
 mod overload;
 mod protocol;
 mod refusals;

@@ -1,7 +1,9 @@
 //! Edits and restarts of services that are processes: a new instance first, an old one only after it, and back when it fails.
 
-use crate::support::clock::until;
+use crate::support::clock::{now, until};
+use crate::support::figures::{Figure, measured};
 use crate::support::http::get;
+use crate::support::orders::Orders;
 use crate::support::site::{AtStop, Site};
 
 /// Short times: the rule is tested, not its patience.
@@ -90,9 +92,11 @@ fn a_broken_edit_keeps_the_old_version_and_says_why() {
     let site = begun();
     let pids = site.pids("app");
     let load = site.load();
+    let orders = Orders::start(site.gateway(), "e2e.test", site.ledger());
     load.wait_for(20);
 
     // A command that ends at once.
+    let began = now();
     let before = site.latest_event();
     let broken = format!(
         "command = [\"/bin/sh\", \"-c\", \"echo no such table; exit 3\"]\nroutes = [\"*\"]\n{SHORT}"
@@ -103,10 +107,12 @@ fn a_broken_edit_keeps_the_old_version_and_says_why() {
         why.contains("ended 3 times") && why.contains("no such table"),
         "{why}"
     );
+    let crashed = began.elapsed();
     told(&site, before, "serves again on all instances");
     until("the old one alone", || {
         (site.pids("app") == pids).then_some(())
     });
+    let restored = began.elapsed();
     let status = site.type_in(&["status", "app"]);
     assert!(
         status.contains("failed") && status.contains("is back"),
@@ -115,9 +121,11 @@ fn a_broken_edit_keeps_the_old_version_and_says_why() {
 
     // One that lives and never answers, up to the deadline.
     let before = site.latest_event();
+    let began = now();
     let mute = format!("command = [\"/bin/sleep\", \"600\"]\nroutes = [\"*\"]\n{SHORT}");
     site.write("app", &mute);
     let why = told(&site, before, "failed, back to");
+    let muted = began.elapsed();
     assert!(why.contains("no progress in 6s"), "{why}");
     told(&site, before, "serves again on all instances");
     until("the old one alone", || {
@@ -132,11 +140,20 @@ fn a_broken_edit_keeps_the_old_version_and_says_why() {
     assert_ne!(site.pids("app"), pids);
     load.wait_for(20);
     let report = load.stop();
-    println!(
-        "{} requests over two bad versions and a good one, {} failed",
-        report.sent, report.failed
-    );
     report.nothing_failed();
+    let mut figures = vec![
+        ("a crash loop found", Figure::Time(crashed)),
+        ("the old version alone again", Figure::Time(restored)),
+        (
+            "one that never answers found (deadline 6 s)",
+            Figure::Time(muted),
+        ),
+        ("requests", Figure::Count(report.sent)),
+        ("failed", Figure::Count(report.failed)),
+    ];
+    // The good version took the place of one instance.
+    figures.extend(orders.judge(1).figures());
+    measured("row 9, bad versions of a process", &figures);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! short ones where the leader is.
 
 use crate::support::clock::{now, pause, wall_ms, within};
+use crate::support::figures::{Figure, measured};
 use crate::support::http::{Connection, Expect};
 use crate::support::site::Site;
 use std::net::SocketAddr;
@@ -107,13 +108,17 @@ fn overload_brings_instances_and_they_get_requests() {
         sent += more;
         failed.extend(bad);
     }
-    println!(
-        "load step x4: decision {} ms after the step, first more instance ready {} ms, first request to one {} ms, all four serve {} ms; {sent} requests, {} failed",
-        decided.at_ms - overload,
-        first_ready.unwrap_or(all) - overload,
-        first_routed.unwrap_or(all) - overload,
-        all - overload,
-        failed.len()
+    let after = |at: u64| Figure::Time(Duration::from_millis(at - overload));
+    measured(
+        "row 14, a load step x4",
+        &[
+            ("decided", after(decided.at_ms)),
+            ("one more ready", after(first_ready.unwrap_or(all))),
+            ("one more serves", after(first_routed.unwrap_or(all))),
+            ("all four serve", after(all)),
+            ("requests", Figure::Count(sent)),
+            ("failed", Figure::Count(failed.len() as u64)),
+        ],
     );
     assert!(failed.is_empty(), "{failed:?}");
     let by_hand = site.type_in(&["scale", "app", "2"]);
@@ -123,6 +128,49 @@ fn overload_brings_instances_and_they_get_requests() {
     );
     let status = site.type_in(&["status", "app"]);
     assert!(status.contains("2 by hand"), "{status}");
+}
+
+/// The only machine is drained: what is there stays until others serve, and nothing comes.
+#[test]
+fn more_than_the_nodes_take_gets_the_sorry_page_and_an_event_says_what_is_missing() {
+    let mut site = Site::new();
+    let text = site.python(
+        1,
+        "limits = { in_flight = 6, queue = 1, queue_timeout = \"200ms\" }\n",
+    );
+    let replicas = "replicas = { min = 1, max = 4, in_flight = 2 }\n";
+    site.write("app", &text.replace("replicas = 1\n", replicas));
+    site.start();
+    site.wait_ok("app", 1);
+    let pid = site.pids("app");
+    site.type_in(&["node", "drain", "here", "--no-wait"]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let visitors: Vec<_> = (0..12)
+        .map(|_| visitor(site.gateway(), "/slow", Arc::clone(&stop)))
+        .collect();
+    let told = within(RELIEF, "what is missing", || {
+        let mut events = site.events().into_iter();
+        events.find(|it| {
+            it.kind == "alarm" && it.service == "app" && it.message.contains("drained (here)")
+        })
+    });
+    let explained = site.type_in(&["explain", "app"]);
+    assert!(explained.contains("missing: "), "{told:?} {explained}");
+    stop.store(true, Ordering::SeqCst);
+    let (mut sent, mut turned_away) = (0, Vec::new());
+    for it in visitors {
+        let (more, bad) = it.join().unwrap();
+        sent += more;
+        turned_away.extend(bad);
+    }
+    // What fits is served, the rest is told to come back; nothing else happens to anybody.
+    assert!(!turned_away.is_empty() && sent > turned_away.len() as u64);
+    let odd = turned_away
+        .iter()
+        .find(|it| !it.starts_with("503 ") || !it.contains("<html"));
+    assert_eq!(odd, None);
+    assert_eq!(site.pids("app"), pid);
+    site.type_in(&["node", "undrain", "here"]);
 }
 
 /// Sites that take a load step at the same time: each is a run of its own, and mostly waits.

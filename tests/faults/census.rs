@@ -2,6 +2,7 @@
 
 use crate::history::Look;
 use crate::network::Host;
+use crate::stage::LEDGER;
 use crate::support::clock::{now, pause};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,10 +49,10 @@ impl Census {
     }
 }
 
-/// Processes of `service.py` on each of these machines; a keeper names the program that it keeps and is none.
+/// Processes of the service `app` on each of these machines; a keeper names the program that it keeps and is none.
 pub(crate) fn processes(hosts: &[Host]) -> Vec<usize> {
     Host::processes_of(hosts, |line| {
-        line.contains("service.py") && !line.contains(" shim")
+        line.contains(LEDGER) && !line.contains(" shim")
     })
 }
 
@@ -87,6 +88,36 @@ pub(crate) fn never_too_many(counts: &[Count], looks: &[Look], surge: u64, cut: 
                 *it <= first[node],
                 "more began on node {node}, which was cut off: {count:?}, first {first:?}"
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_is_found_also_when_no_table_shows_it() {
+        let at = now();
+        let look = Look {
+            at,
+            wanted: 2,
+            instances: Vec::new(),
+        };
+        for (counts, cut, holds) in [
+            ([[1, 1], [2, 1], [1, 1], [1, 1]], [].as_slice(), true),
+            ([[1, 1], [2, 2], [1, 1], [1, 1]], &[], false),
+            ([[1, 1], [3, 1], [1, 1], [1, 1]], &[1], true),
+            ([[1, 1], [2, 2], [1, 1], [1, 1]], &[1], false),
+            ([[1, 1], [4, 1], [1, 1], [1, 1]], &[1], false),
+        ] {
+            let counts = counts.map(|it| Count {
+                at,
+                nodes: it.to_vec(),
+            });
+            let looks = std::slice::from_ref(&look);
+            let judged = std::panic::catch_unwind(|| never_too_many(&counts, looks, 1, cut));
+            assert_eq!(judged.is_ok(), holds, "{counts:?} {cut:?}");
         }
     }
 }

@@ -1,19 +1,8 @@
-//! What was measured, and how often.
+//! How often a row is run, and what came of it.
 
+pub(crate) use crate::support::figures::{Figure, Figures};
 use std::collections::BTreeMap;
 use std::env;
-use std::fmt;
-use std::time::Duration;
-
-/// One figure of one run.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub(crate) enum Figure {
-    Time(Duration),
-    Count(u64),
-}
-
-/// Of one run, by name.
-pub(crate) type Figures = Vec<(&'static str, Figure)>;
 
 /// The timers of the site under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,14 +39,5 @@ pub(crate) fn measure(row: &str, run: impl Fn(Timers) -> Figures) {
             "{row}: {name}: median {median}, worst {worst}, {} runs, {timers:?} timers",
             figures.len()
         );
-    }
-}
-
-impl fmt::Display for Figure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Time(it) => write!(f, "{:.2} s", it.as_secs_f64()),
-            Self::Count(it) => write!(f, "{it}"),
-        }
     }
 }

@@ -17,7 +17,6 @@ mod history;
 mod line;
 mod machine;
 mod network;
-mod orders;
 mod rows;
 mod stage;
 mod store;

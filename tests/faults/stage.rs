@@ -5,10 +5,10 @@ use crate::figures::{Figures, Timers};
 use crate::history::{self, Look, Recorder};
 use crate::machine::Machine;
 use crate::network::{Host, Network};
-use crate::orders::{self, Carried, Orders};
 use crate::store::Cluster;
 use crate::support::clock::{pause, until};
 use crate::support::load::{Ask, Load};
+use crate::support::orders::{Carried, Orders};
 use crate::support::site::python_service;
 use std::fs;
 use std::path::PathBuf;
@@ -17,6 +17,8 @@ use tempfile::TempDir;
 
 /// The folder of the ledger, which containers see, too.
 const ORDERS: &str = "orders";
+/// By its name the processes of `app` are known.
+pub(crate) const LEDGER: &str = "orders-of-app";
 
 /// Everything, in the order in which it ends.
 pub(crate) struct Stage {
@@ -150,9 +152,15 @@ impl Stage {
         python_service(&ledger, replicas, &more)
     }
 
+    /// The file of another service, on a host of its own, which no record counts.
+    pub(crate) fn other(&self, host: &str) -> String {
+        let file = self.app(1).replace("\"*\"", &format!("\"{host}\""));
+        file.replace(LEDGER, "other")
+    }
+
     /// What every instance writes orders to.
     pub(crate) fn ledger(&self) -> PathBuf {
-        self.folder.path().join(ORDERS).join("ledger")
+        self.folder.path().join(ORDERS).join(LEDGER)
     }
 
     /// `health = ..` of a service file.
@@ -191,16 +199,13 @@ impl Stage {
     pub(crate) fn record_by(&self, count: impl FnMut() -> Vec<usize> + Send + 'static) -> Record {
         let record = |it: &Machine| Recorder::start(&it.host, "app");
         let gateway = self.gateways[0].gateway();
-        let load = self
+        let orders = self
             .client
-            .inside(|| Load::start_at(orders::PACE, gateway, "faults.test", &Ask::Orders));
+            .inside(|| Orders::start(gateway, "faults.test", self.ledger()));
         Record {
             tables: self.gateways.iter().map(record).collect(),
             census: Census::start(count),
-            orders: Orders {
-                load,
-                ledger: self.ledger(),
-            },
+            orders,
         }
     }
 
@@ -216,9 +221,10 @@ impl Stage {
         let counts = record.census.stop();
         let looks: Vec<Vec<Look>> = record.tables.into_iter().map(Recorder::stop).collect();
         for (gateway, looks) in self.gateways.iter().zip(&looks) {
-            history::one_generation_of_each_slot(&gateway.host, looks);
-            history::never_too_many(&gateway.host, looks, surge);
-            history::never_none(&gateway.host, looks);
+            let name = gateway.host.name.as_str();
+            history::one_generation_of_each_slot(name, looks);
+            history::never_too_many(name, looks, surge);
+            history::never_none(name, looks);
         }
         census::never_too_many(&counts, &looks[0], surge, cut);
         self.control.iter().for_each(Machine::decided_as_saved);

@@ -56,6 +56,8 @@ pub(crate) struct Agent {
     remembered: BTreeMap<PlaceKey, BTreeSet<RunName>>,
     random: fastrand::Rng,
     told_too_much: bool,
+    /// That others do not reach what runs here was told.
+    told_address: bool,
     /// Signals on their way.
     signals: JoinSet<()>,
     /// Runs whose images and the like are being made ready; letting go of one calls it off.
@@ -81,6 +83,7 @@ impl Agent {
             remembered: BTreeMap::new(),
             random: fastrand::Rng::new(),
             told_too_much: false,
+            told_address: false,
             signals: JoinSet::new(),
             preparing: BTreeMap::new(),
             fetches: Fetches::default(),
@@ -271,6 +274,16 @@ impl Agent {
             let result = result.map_err(|it| it.to_string());
             Seen::Adjusted { name, result }
         });
+    }
+
+    /// Says once, until it is over, that other machines are told an address that is not this machine's.
+    pub(crate) fn check_address(&mut self, world: &World) {
+        let AgentOptions { node, address, .. } = &self.options;
+        let trouble = minato_control::out_of_reach(node, *address, world);
+        let was = std::mem::replace(&mut self.told_address, trouble.is_some());
+        if let Some(trouble) = trouble.filter(|_| !was) {
+            self.tell(Event::warn(now().wall, EventKind::Node, trouble));
+        }
     }
 
     /// Looks for what an agent left behind, and after what fills up with time.

@@ -5,6 +5,7 @@
 
 use crate::alive::field_bytes;
 use crate::clock::now;
+use crate::figures::{Figures, NodeFigures};
 use minato_config::NodeId;
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, SharedStore, StoreError};
@@ -23,7 +24,13 @@ const FIRST_WORDS: u32 = 3;
 const NOTABLE: u64 = 100;
 
 /// Runs until dropped, or until the store is closed.
-pub(crate) async fn tell_load(store: SharedStore, keys: Keys, node: NodeId, data: PathBuf) {
+pub(crate) async fn tell_load(
+    store: SharedStore,
+    keys: Keys,
+    node: NodeId,
+    data: PathBuf,
+    figures: Figures,
+) {
     let key = keys.text(&Key::NodeLoad(node));
     let mut before = Counters::read();
     let (mut told, mut words): (Option<(NodeLoad, u64, Instant)>, u32) = (None, 0);
@@ -33,6 +40,15 @@ pub(crate) async fn tell_load(store: SharedStore, keys: Keys, node: NodeId, data
         let counters = Counters::read();
         let (load, memory) = measure(&before, &counters, &data);
         before = counters;
+        figures.show_node(NodeFigures {
+            cpu_permille: load.cpu_permille,
+            memory_free_bytes: load.memory_free_bytes,
+            memory_bytes: memory,
+            disk_free_bytes: load.disk_free_bytes,
+            disk_bytes: load.disk_bytes,
+            received_bytes: before.network.received,
+            sent_bytes: before.network.sent,
+        });
         let due = told.is_none_or(|(last, _, at)| {
             let is_old = before.at.duration_since(at) >= AT_LEAST;
             is_old || words < FIRST_WORDS || is_notable(&last, &load, memory)

@@ -120,6 +120,7 @@ impl Agent {
             keys.clone(),
             self.options.node.clone(),
             self.options.data.clone(),
+            self.options.figures.clone(),
         ));
         let reach = tokio::spawn(tell_reach(
             store.clone(),
@@ -230,6 +231,7 @@ impl Agent {
         let decided = now();
         let actions = self.node.reconcile(&observed.world, decided);
         self.act(actions).await;
+        self.check_address(&observed.world);
         self.call_off(&observed.world);
         probes.follow(&self.node.running(), &observed.world);
         let publication = Publication {

@@ -99,8 +99,10 @@ async fn a_load_step_of_four_brings_four_and_its_end_brings_one() {
     let _leader = start(&site);
     site.load(10).await;
     site.runs(1).await;
+    let began = tokio::time::Instant::now();
     site.load(160).await;
     site.runs(4).await;
+    let up = began.elapsed();
     let event = site.told("library: 4 instances in place of 1").await;
     assert_eq!(event.kind, EventKind::Scaled);
     assert_eq!(
@@ -108,6 +110,7 @@ async fn a_load_step_of_four_brings_four_and_its_end_brings_one() {
         "library: 4 instances in place of 1: 160 in flight of 40 each"
     );
     assert_eq!(site.record().await.unwrap().replicas, 4);
+    let began = tokio::time::Instant::now();
     site.load(40).await;
     let seen = site.until("one slot", |it| slots(it, "library") == 1).await;
     assert!(
@@ -116,6 +119,9 @@ async fn a_load_step_of_four_brings_four_and_its_end_brings_one() {
             .removed
     );
     site.told("library: 1 instances in place of 4").await;
+    let row = "measured | row 14, a step and back, a window of 0.5 s";
+    println!("{row} | up | {:.2} s", up.as_secs_f64());
+    println!("{row} | down | {:.2} s", began.elapsed().as_secs_f64());
 }
 
 #[tokio::test]
@@ -147,6 +153,7 @@ async fn a_gateway_that_tells_nothing_more_makes_nothing_smaller() {
     })
     .await;
     assert_eq!(slots(&site.world().await, "library"), 4);
+    println!("measured | row 14, the figures stop | instances that ended | 0");
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use super::registry::{Access, Registry};
 use super::stage::{Engine, inside_with};
-use crate::support::clock::until;
+use crate::support::clock::{now, until};
+use crate::support::figures::{Figure, measured};
 use crate::support::http::get;
 use crate::support::load::{Ask, Load};
 use crate::support::site::{PATIENT, Site};
@@ -96,7 +97,9 @@ fn an_update_that_works_and_four_that_do_not_cost_no_request() {
         load.wait_for(50);
 
         // An image that does not exist.
+        let began = now();
         let output = site.cli(&["update", "app", "--image", &format!("{NAME}:none")]);
+        let no_image = began.elapsed();
         let text = said(&output);
         assert_eq!(output.status.code(), Some(3), "{text}");
         assert!(
@@ -106,7 +109,9 @@ fn an_update_that_works_and_four_that_do_not_cost_no_request() {
 
         // A registry that is down.
         registry.kill();
+        let began = now();
         let output = site.cli(&["update", "app", "--image", &two]);
+        let no_registry = began.elapsed();
         let text = said(&output);
         assert_eq!(output.status.code(), Some(3), "{text}");
         assert!(
@@ -116,7 +121,9 @@ fn an_update_that_works_and_four_that_do_not_cost_no_request() {
         registry.begin().await;
 
         // An image that ends at once.
+        let began = now();
         let output = site.cli(&["update", "app", "--image", &bad]);
+        let crashed = began.elapsed();
         let text = said(&output);
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(
@@ -162,11 +169,23 @@ fn an_update_that_works_and_four_that_do_not_cost_no_request() {
         assert!(!status.contains("by hand"), "{status}");
         load.wait_for(50);
         let report = load.stop();
-        println!(
-            "{} requests over five updates and a way back, {} failed",
-            report.sent, report.failed
-        );
         report.nothing_failed();
+        measured(
+            "row 9, bad images and a registry that is down",
+            &[
+                (
+                    "an image that does not exist refused",
+                    Figure::Time(no_image),
+                ),
+                ("a registry that is down refused", Figure::Time(no_registry)),
+                (
+                    "a crash loop found, the old one back",
+                    Figure::Time(crashed),
+                ),
+                ("requests", Figure::Count(report.sent)),
+                ("failed", Figure::Count(report.failed)),
+            ],
+        );
     });
 }
 

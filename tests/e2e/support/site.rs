@@ -38,6 +38,13 @@ pub(crate) const QUICK: Checks = Checks {
     timeout_ms: 800,
 };
 
+/// As where a service file says nothing.
+pub(crate) const USUAL: Checks = Checks {
+    interval_ms: 2_000,
+    fast_ms: 500,
+    timeout_ms: 1_000,
+};
+
 impl Checks {
     /// A line of a service file. `what`: `path = "/healthz"`, or `kind = "tcp"`.
     pub(crate) fn of(self, what: &str) -> String {

@@ -3,7 +3,7 @@
 use crate::engine::{self, Engine};
 use crate::figures::{Figure, measure};
 use crate::network::Cut;
-use crate::stage::{Cast, Stage};
+use crate::stage::{Cast, LEDGER, Stage};
 use crate::support::clock::{now, until};
 
 const IMAGE: &str = "test/library:1";
@@ -11,7 +11,7 @@ const IMAGE: &str = "test/library:1";
 fn service(stage: &Stage) -> String {
     format!(
         "image = \"{IMAGE}\"\nport = 8080\ninit = true\nreplicas = 2\nroutes = [\"*\"]\n\
-         env = {{ LEDGER = \"/orders/ledger\" }}\nvolumes = {{ \"/orders\" = \"orders\" }}\n\
+         env = {{ LEDGER = \"/orders/{LEDGER}\" }}\nvolumes = {{ \"/orders\" = \"orders\" }}\n\
          stop = {{ drain = \"2s\", grace = \"1s\" }}\nupdate = {{ healthy = \"1s\" }}\n{}",
         stage.checks()
     )

@@ -52,11 +52,79 @@ fn a_prefix_that_vanishes_stops_nothing_and_is_told() {
 }
 
 #[test]
+fn a_document_that_is_cut_short_or_garbage_changes_nothing_and_is_told() {
+    for (key, value) in [
+        ("services/app", Broken::CutShort),
+        ("slots/app/0", Broken::CutShort),
+        ("slots/app/1", Broken::Garbage),
+    ] {
+        measure(&format!("row 16, {key} {value:?}"), |timers| {
+            let stage = Stage::build(CAST, timers);
+            stage.open(2);
+            let pids = stage.pids();
+            let record = stage.record();
+            let load = stage.load(0);
+            let (control, name) = (&stage.control[0], format!("/minato/v1/local/{key}"));
+            let (_, good) = stage.store.list(key).remove(0);
+            let bad = match value {
+                Broken::CutShort => good[..good.len() / 2].to_owned(),
+                Broken::Garbage => "\u{1}\u{7f} no document".to_owned(),
+            };
+            let began = now();
+            stage.store.etcdctl(&["put", &name, &bad]);
+            let told = control.wait_event("an alarm", |it| {
+                it.kind == "alarm" && it.message.contains(&name)
+            });
+            let alarmed = began.elapsed();
+            assert!(
+                told.message.contains("is not understood")
+                    && told.message.contains("have that key written again"),
+                "{told:?}"
+            );
+            // Others go on.
+            control.write("other", &stage.other("other.test"));
+            stage.gateways[0].wait_ok("other", 1);
+            Stage::let_pass(began, stage.lease() * 2);
+            load.wait_for(100);
+            let report = load.stop();
+            report.nothing_failed();
+            let is_alive =
+                |it: &&u64| crate::support::processes::is_alive(u32::try_from(**it).unwrap());
+            assert!(pids.iter().all(|it| is_alive(&it)), "{pids:?}");
+            // As the event asks for: written again, and all is as before.
+            let mended = now();
+            stage.store.etcdctl(&["put", &name, &good]);
+            control.type_in(&["scale", "app", "3"]);
+            stage.wait_ok(3);
+            let obeyed = mended.elapsed();
+            let after = stage.pids();
+            assert!(
+                pids.iter().all(|it| after.contains(it)),
+                "{pids:?} became {after:?}"
+            );
+            let judged = stage.judge(record, 1);
+            judged.beside(vec![
+                ("alarm", Figure::Time(alarmed)),
+                ("orders obeyed once it is mended", Figure::Time(obeyed)),
+                ("failed", Figure::Count(report.failed)),
+            ])
+        });
+    }
+}
+
+/// What stands in the store in place of a document.
+#[derive(Debug, Clone, Copy)]
+enum Broken {
+    CutShort,
+    Garbage,
+}
+
+#[test]
 fn a_gateway_that_missed_a_compaction_sees_what_is() {
     measure("row 6, compacted while cut off", |timers| {
         let stage = Stage::build(CAST, timers);
         stage.open(2);
-        stage.control[0].write("gone", &stage.app(1).replace("\"*\"", "\"gone.test\""));
+        stage.control[0].write("gone", &stage.other("gone.test"));
         stage.gateways[1].wait_ok("gone", 1);
         let record = stage.record();
         let load = stage.load(1);

@@ -79,10 +79,10 @@ async fn what_was_removed_meanwhile_is_stopped_and_what_lost_its_slot_is_kept() 
 }
 
 /// An agent in a process of its own.
-struct Agent(Child);
+pub(crate) struct Agent(Child);
 
 impl Agent {
-    fn start(folder: &Folder) -> Self {
+    pub(crate) fn start(folder: &Folder) -> Self {
         let child = Command::new(child())
             .arg("agent")
             .arg(folder.path())
@@ -93,7 +93,7 @@ impl Agent {
         Self(child.unwrap())
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
@@ -106,7 +106,8 @@ impl Drop for Agent {
     }
 }
 
-fn prepared(command: &minato_config::Command) -> Folder {
+/// What an agent finds at its first start: a service of that command, and one slot of it.
+pub(crate) fn prepared(command: &minato_config::Command) -> Folder {
     let folder = Folder::new();
     let write =
         |name: &str, value: String| std::fs::write(folder.path().join(name), value).unwrap();
@@ -184,8 +185,8 @@ async fn killed_at_any_moment_there_is_one_process_and_always_the_same() {
         );
     }
     assert!(kept > 0 && early > 0, "{kept} {early}");
-    println!(
-        "{} kills, {kept} of them beside a running instance",
-        ROUNDS * KILLS
-    );
+    let row = "measured | row 7, the agent killed at any moment of a start";
+    println!("{row} | kills | {}", ROUNDS * KILLS);
+    println!("{row} | beside a running instance | {kept}");
+    println!("{row} | duplicates | 0");
 }

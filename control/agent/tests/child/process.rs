@@ -1,6 +1,9 @@
 //! Started by the tests: `shim ...` keeps a run, `slow-shim ...` after a while, `agent FOLDER` runs an agent on an embedded store until it is killed.
 
-use minato_config::{NodeId, PortRange, ServiceName, ServiceRecord, SiteId, Slot, SlotIndex};
+use minato_config::{
+    DockerSettings, NodeId, PortRange, RuntimeSettings, ServiceName, ServiceRecord, SiteId, Slot,
+    SlotIndex,
+};
 use minato_control_agent::{AgentOptions, Stop, run, shim};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, Compare, Embedded, Options, SharedStore, Store, StoreError};
@@ -35,7 +38,8 @@ fn dawdle() {
     std::thread::sleep(std::time::Duration::from_millis(fastrand::u64(0..150)));
 }
 
-/// FOLDER holds `service.json` (a service's record) and `slot.json`, which are put into the store where it has none.
+/// FOLDER holds `service.json` (a service's record) and `slot.json`, which are put into the store where it has none. A file `engine`
+/// there names the socket of the engine that runs images.
 #[tokio::main]
 async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     let [folder] = arguments else {
@@ -51,7 +55,7 @@ async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     let options = AgentOptions {
         site: SiteId::parse("local")?,
         node: NodeId::parse("here")?,
-        runtime: minato_config::RuntimeSettings::Process,
+        runtime: runtime(folder),
         keys,
         data: folder.join("data"),
         ports: PortRange {
@@ -75,6 +79,17 @@ async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     let (_stop, stopped) = watch::channel(Stop::Run);
     run(options, store, events, stopped).await?;
     Ok(())
+}
+
+fn runtime(folder: &Path) -> RuntimeSettings {
+    let Ok(socket) = std::fs::read_to_string(folder.join("engine")) else {
+        return RuntimeSettings::Process;
+    };
+    RuntimeSettings::Docker(Box::new(DockerSettings {
+        socket: PathBuf::from(socket),
+        free_bytes: 0,
+        ..Default::default()
+    }))
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Box<dyn Error>> {

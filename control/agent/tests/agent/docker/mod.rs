@@ -2,6 +2,8 @@
 
 mod agent;
 mod images;
+mod killed;
+mod reaper;
 #[allow(dead_code, reason = "shared with tests that use all of it")]
 mod registry;
 mod runtime;

@@ -173,15 +173,19 @@ impl Engine {
         self.try_docker(arguments).unwrap()
     }
 
-    pub(super) fn try_docker(&self, arguments: &[&str]) -> Result<String, String> {
-        let output = Command::new("docker")
+    /// The engine's own client.
+    pub(super) fn client(&self) -> Command {
+        let mut client = Command::new("docker");
+        client
             .arg("-H")
             .arg(format!("unix://{}", self.socket().display()))
-            .args(arguments)
             .env("DOCKER_CONFIG", self.folder.path().join("client"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .stdin(Stdio::null());
+        client
+    }
+
+    pub(super) fn try_docker(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.client().args(arguments).output().unwrap();
         let text = |it: &[u8]| String::from_utf8_lossy(it).trim().to_owned();
         match output.status.success() {
             true => Ok(text(&output.stdout)),

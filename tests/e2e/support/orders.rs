@@ -1,22 +1,23 @@
 //! Orders that visitors place while something breaks: each is carried out once or not at all, and none is lost that was answered with yes.
 
-use crate::figures::{Figure, Figures};
-use crate::support::load::{Load, Pace, Report};
+use super::figures::{Figure, Figures};
+use super::load::{Ask, Load, Pace, Report};
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Beside a load of GETs.
-pub(crate) const PACE: Pace = Pace {
+const PACE: Pace = Pace {
     threads: 2,
     between: Duration::from_millis(40),
 };
 
 /// A running load of orders, and the ledger that every instance writes.
 pub(crate) struct Orders {
-    pub(crate) load: Load,
-    pub(crate) ledger: PathBuf,
+    load: Load,
+    ledger: PathBuf,
 }
 
 /// What came of them.
@@ -29,11 +30,23 @@ pub(crate) struct Carried {
 }
 
 impl Orders {
+    pub(crate) fn start(gateway: SocketAddr, host: &str, ledger: PathBuf) -> Self {
+        let load = Load::start_at(PACE, gateway, host, &Ask::Orders);
+        Self { load, ledger }
+    }
+
+    /// Waits until this many more were placed.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, more: u64) {
+        self.load.wait_for(more);
+    }
+
     /// Ends it. `gone`: instances that went meanwhile.
     #[track_caller]
     pub(crate) fn judge(self, gone: u64) -> Carried {
         self.load.wait_for(5);
         let report: Report = self.load.stop();
+        assert!(report.taken.len() > 4, "too few orders: {report:?}");
         let text = fs::read_to_string(&self.ledger).unwrap_or_default();
         let mut carried: BTreeMap<u64, u64> = BTreeMap::new();
         for number in text.lines().map(|it| it.split(' ').next()) {
