@@ -167,16 +167,14 @@ pub(crate) fn never_too_many(gateway: &str, looks: &[Look], surge: u64) {
     }
 }
 
-/// Instances that served anywhere and are not in what was seen last: their requests under way went with them.
+/// Instances that served anywhere and serve nowhere in the end: their requests under way went with them.
 pub(crate) fn gone(looks: &[Vec<Look>]) -> u64 {
     let name = |it: &Routed| (it.slot, it.generation.clone(), it.run);
     let all = looks.iter().flatten().flat_map(|it| &it.instances);
     let served: BTreeSet<_> = all.filter(|it| it.serves).map(name).collect();
-    let last = looks
-        .iter()
-        .filter_map(|it| it.last())
-        .max_by_key(|it| it.at);
-    let left: BTreeSet<_> = last.iter().flat_map(|it| &it.instances).map(name).collect();
+    let last = looks.iter().filter_map(|it| it.last());
+    let left = last.flat_map(|it| &it.instances).filter(|it| it.serves);
+    let left: BTreeSet<_> = left.map(name).collect();
     served.difference(&left).count() as u64
 }
 
@@ -273,6 +271,6 @@ mod tests {
             looks("0.1 up, 1.1 up; 0.1 up"),
             looks("0.1 up, 1.1 up; 0.2 up, 1.1 out, 2.1 out"),
         ];
-        assert_eq!(gone(&both), 1, "0.1 went; 1.1 is still there");
+        assert_eq!(gone(&both), 1, "1.1 went; 0.1 serves at the first");
     }
 }

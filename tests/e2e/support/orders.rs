@@ -64,7 +64,8 @@ impl Orders {
         // At most those under way to each that went.
         assert!(
             report.failed <= gone * PACE.threads,
-            "{gone} instances went: {report:?}"
+            "{gone} instances went: {:?}",
+            report.failures
         );
         Carried {
             sent: report.sent,

@@ -71,7 +71,7 @@ fn most_machines_gone_at_once_move_nothing_until_a_person_says_so() {
             assert_eq!(stage.processes(*node), 1, "something was begun");
         }
 
-        // The words that were asked for.
+        // The words that were asked for. With the first one no more than half is missed without a word, and the others are given up, too.
         let said = now();
         for node in &lost {
             let name = stage.nodes[*node].host.name.clone();
