@@ -64,6 +64,13 @@ test-faults-one:
 		scripts/measured.py $(RUNS) cargo test --locked $$rows --nocapture --test-threads 1 || exit 1; \
 	done
 
+# A whole Debian, made by mmdebstrap from Debian's archive, as an image: a container serves from it. Some minutes the first time.
+.PHONY: test-image
+test-image:
+	@scripts/install-needed.sh --tests
+	@command -v mmdebstrap >/dev/null || { echo "apt-get install mmdebstrap"; exit 1; }
+	cargo test --locked -p minato-control-agent --test agent -- --ignored --exact --nocapture docker::images::a_debian_image_serves
+
 # The load of a service fourfold, and back to rest, five times at once with default times: docs/measurements.md. Seven minutes.
 .PHONY: test-scale
 test-scale:

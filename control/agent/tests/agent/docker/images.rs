@@ -315,9 +315,9 @@ fn what_an_agent_left_behind_ends_only_where_a_document_allows_it() {
     });
 }
 
-/// The base system comes from Debian's archive, which takes a while: `cargo test -- --ignored a_debian_image`.
+/// The base system comes from Debian's archive, which takes a while: `make test-image`.
 #[test]
-#[ignore = "fetches a Debian from the archive"]
+#[ignore = "fetches a Debian from the archive: make test-image"]
 fn a_debian_image_serves() {
     let tar = std::env::temp_dir().join(format!(
         "minato-debian-{}.tar",

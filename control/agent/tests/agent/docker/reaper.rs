@@ -10,7 +10,7 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_secs(90);
 
 /// An agent as `node`, with a container of a removed slot that it does not know of.
-async fn with_a_stray(engine: &Engine, node: &str, reap: Reaping) -> (Site, Folder) {
+async fn with_a_stray(engine: &Engine, node: &str, reap: Reaping) -> Site {
     let node = NodeId::parse(node).unwrap();
     let settings = DockerSettings {
         socket: engine.socket(),
@@ -25,15 +25,14 @@ async fn with_a_stray(engine: &Engine, node: &str, reap: Reaping) -> (Site, Fold
     let command = container("test/program:1", &[]);
     site.serve(&command, minato_config::Health::Off).await;
     site.unassign(5, 1, &command).await;
-    let folder = Folder::new();
-    let mut options = options(engine, &folder.path());
+    let mut options = options(engine, &site.options.data);
     options.node = node;
     let (other, _events) = open(options);
     let port = 23_500 + u16::from(reap == Reaping::On);
     let order = order(run_name(5, 1, 1), command, port);
     let started = other.start(&order).await.unwrap();
     get_until(started.address.unwrap(), "/").await;
-    (site, folder)
+    site
 }
 
 #[test]
@@ -42,8 +41,8 @@ fn a_container_that_nobody_needs_is_removed_or_only_told() {
     inside(test, async {
         let engine = Engine::start().await;
         engine.image(&["test/program:1"]);
-        let (mut telling, _one) = with_a_stray(&engine, "telling", Reaping::Report).await;
-        let (mut removing, _two) = with_a_stray(&engine, "removing", Reaping::On).await;
+        let mut telling = with_a_stray(&engine, "telling", Reaping::Report).await;
+        let mut removing = with_a_stray(&engine, "removing", Reaping::On).await;
         let what = "what was left of library.5.0.1.1: its slot is removed";
         let told = telling
             .event_within(LOOK, |it| it.message.contains(what))
