@@ -8,6 +8,7 @@
 )]
 
 mod adoption;
+mod advertise;
 mod docker;
 mod health;
 mod restart;
