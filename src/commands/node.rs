@@ -150,7 +150,7 @@ fn rate(bytes: u64) -> String {
     let Some((unit, shift)) = units.into_iter().find(|it| bytes >> it.1 > 0) else {
         return bytes.to_string();
     };
-    let tenths = u128::from(bytes) * 10 >> shift;
+    let tenths = (u128::from(bytes) * 10) >> shift;
     match tenths {
         0..100 => format!("{}.{}{unit}", tenths / 10, tenths % 10),
         _ => format!("{}{unit}", tenths / 10),
