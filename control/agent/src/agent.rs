@@ -119,6 +119,10 @@ impl Agent {
                 .hold(&place, adoption.left.port, now().wall)
                 .await;
             if adoption.lives() {
+                // What was made for an agent that ended meanwhile and never ran would stay beside it for ever.
+                if adoption.surplus.is_empty() {
+                    self.forget_older(&name).await;
+                }
                 self.watch_over(name);
             }
             let jitter = self.random.f64();

@@ -9,6 +9,7 @@ use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, Compare, Embedded, Options, SharedStore, Store, StoreError};
 use std::error::Error;
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ fn dawdle() {
 }
 
 /// FOLDER holds `service.json` (a service's record) and `slot.json`, which are put into the store where it has none. A file `engine`
-/// there names the socket of the engine that runs images.
+/// there names the socket of the engine that runs images. What agents tell is added to the file `events`.
 #[tokio::main]
 async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     let [folder] = arguments else {
@@ -75,7 +76,15 @@ async fn agent(arguments: &[PathBuf]) -> Result<(), Box<dyn Error>> {
         dependencies: None,
     };
     let (events, mut listener) = mpsc::channel(256);
-    tokio::spawn(async move { while listener.recv().await.is_some() {} });
+    let mut told = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("events"))?;
+    tokio::spawn(async move {
+        while let Some(event) = listener.recv().await {
+            let _ = writeln!(told, "{event}");
+        }
+    });
     let (_stop, stopped) = watch::channel(Stop::Run);
     run(options, store, events, stopped).await?;
     Ok(())
