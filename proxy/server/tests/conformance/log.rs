@@ -20,6 +20,7 @@ fn gateway_that_logs() {
     runtime.block_on(async {
         let mut setup = Setup::new();
         setup.access_log = AccessLog::On;
+        setup.service.limits.body_bytes = 10;
         let running = setup.start(&[origin.parse().unwrap()]).await;
         println!("\nlistening {}", running.address);
         let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
@@ -60,6 +61,18 @@ impl Drop for Logging {
     }
 }
 
+/// Refused by what is known after the head.
+const PAST_THE_HEAD: &[(&str, &str)] = &[
+    (
+        "POST /long HTTP/1.1\r\nHost: a.test\r\nContent-Length: 11\r\n\r\n01234567890",
+        "\"POST a.test/long\" 413 56 library/- retries=0 body_too_large",
+    ),
+    (
+        "POST /broken HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
+        "\"POST a.test/broken\" 400 29 -/- retries=0 malformed",
+    ),
+];
+
 #[tokio::test]
 async fn each_request_has_one_line() {
     let origin = crate::peer::Origin::start().await.always(OK);
@@ -88,6 +101,20 @@ async fn each_request_has_one_line() {
     let unrouted = "GET / HTTP/1.1\r\nHost: b.test\r\nConnection: close\r\n\r\n";
     Peer::connect(address).await.ask(unrouted).await;
     expected.push("\"GET b.test/\" 404 30 -/- retries=0 no_route".to_owned());
+    for (sent, line) in PAST_THE_HEAD {
+        let mut client = Peer::connect(address).await;
+        client.send(sent).await;
+        client.rest().await;
+        expected.push((*line).to_owned());
+    }
+    let large = format!(
+        "GET / HTTP/1.1\r\nHost: a.test\r\nX: {}\r\n\r\n",
+        "y".repeat(40_000)
+    );
+    let mut client = Peer::connect(address).await;
+    client.send(&large).await;
+    client.rest().await;
+    expected.push("\"- \" 431 0 -/- retries=0 head_too_large".to_owned());
     drop(logging.0.stdin.take());
     let text = tokio::task::spawn_blocking(move || {
         let mut text = String::new();
