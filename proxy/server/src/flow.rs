@@ -22,7 +22,7 @@ const SHORT: usize = 4 * 1024;
 const GATHERED: usize = 16 * 1024;
 
 /// What is left of a body of known length from here up is spliced, to its end.
-const LONG: u64 = 128 * 1024;
+const LONG: u64 = 32 * 1024;
 
 /// What a core lends to its flows.
 #[derive(Debug, Default)]

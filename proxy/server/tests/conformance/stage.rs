@@ -132,7 +132,16 @@ impl Stage {
             let Ok((got, is_orderly)) = ended else {
                 panic!("{}: no end", place());
             };
-            assert!(is_orderly, "{}: a reset after {:?}", place(), text(&got));
+            // Served and closed: the client has said that it closes. What it sends all the same, after the answer, may meet a closed socket.
+            let sends_on = case.afterwards == Afterwards::Closed
+                && case.answers.last() == Some(&204)
+                && *cut >= case.sent.len();
+            assert!(
+                is_orderly || sends_on,
+                "{}: a reset after {:?}",
+                place(),
+                text(&got)
+            );
             let answers = answers(&got);
             let statuses: Vec<_> = answers.iter().filter_map(Message::status).collect();
             assert_eq!(statuses, expected, "{}: {:?}", place(), text(&got));
