@@ -13,7 +13,7 @@ use crate::site_store::{self, SiteStore};
 use crate::upgrade::Progress;
 use crate::view::ProcessView;
 use anyhow::{Context as _, anyhow, bail};
-use minato_config::{GatewayId, NodeId, Role, Settings, Timestamp};
+use minato_config::{GatewayId, Mirroring, NodeId, Role, Settings, Timestamp};
 use minato_config_files::{Folder, Watcher};
 use minato_control::{Event, EventKind, Patience};
 use minato_control_agent::dependency::Dependencies;
@@ -380,6 +380,11 @@ impl Charge {
         let sites = &self.settings.sites;
         Some(Peers {
             sites: sites.keys().cloned().collect(),
+            unmirrored: sites
+                .iter()
+                .filter(|(_, it)| it.mirror == Mirroring::Off)
+                .map(|(site, _)| site.clone())
+                .collect(),
             way: Arc::new(Way::new(Arc::clone(&known.identity), sites)),
         })
     }

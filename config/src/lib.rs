@@ -40,7 +40,7 @@ pub use image::{
 pub use limit::{Limits, Timeouts};
 pub use order::OrderRecord;
 pub use parse::{
-    Conflict, check_sites, find_conflicts, parse_service, parse_settings, salvage_service,
+    Conflict, check_service, check_sites, find_conflicts, parse_service, parse_settings, salvage_service,
     salvage_settings,
 };
 pub use problem::Problem;
@@ -56,7 +56,7 @@ pub use settings::{
     RuntimeSettings, Settings,
 };
 pub use site::{
-    AtSite, Base, Consent, GatewayAddress, LinkFiles, LinkSettings, PeerSettings, Sites, Standby,
+    AtSite, Base, Consent, GatewayAddress, LinkFiles, LinkSettings, Mirroring, PeerSettings, Sites, Standby,
     StreamOffer, Targets,
 };
 pub use time::Timestamp;

@@ -54,19 +54,26 @@ impl Service {
     /// As it is at `site`: what `[at.SITE]` says takes the place of what holds everywhere, also where it was made for another
     /// site before.
     #[must_use]
-    pub fn at(mut self, site: &SiteId) -> Self {
-        let Some(sites) = self.sites.as_mut() else {
-            return self;
+    pub fn at(self, site: &SiteId) -> Self {
+        let mut this = self.everywhere();
+        let Some(sites) = this.sites.as_mut() else {
+            return this;
         };
-        if let Some(base) = sites.base.take() {
-            (self.replicas, self.scale) = (base.replicas, base.scale);
-        }
         if let Some(replicas) = sites.at.get(site).and_then(|it| it.replicas) {
             sites.base = Some(Base {
-                replicas: self.replicas,
-                scale: self.scale.take(),
+                replicas: this.replicas,
+                scale: this.scale.take(),
             });
-            self.replicas = replicas;
+            this.replicas = replicas;
+        }
+        this
+    }
+
+    /// As its file has it, without what [`Service::at`] put in the place of that.
+    #[must_use]
+    pub fn everywhere(mut self) -> Self {
+        if let Some(base) = self.sites.as_mut().and_then(|it| it.base.take()) {
+            (self.replicas, self.scale) = (base.replicas, base.scale);
         }
         self
     }

@@ -14,6 +14,18 @@ pub struct PeerSettings {
     pub gateways: Vec<GatewayAddress>,
     /// Named TCP streams that it offers, and where programs of this machine find each.
     pub streams: BTreeMap<DependencyName, SocketAddr>,
+    /// Whether its services run here where their order names this site. Default on.
+    pub mirror: Mirroring,
+}
+
+/// `mirror` of `[sites.X]`: whether services of that site are taken over by this one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mirroring {
+    /// They are kept and run here.
+    #[default]
+    On,
+    /// None of them is run here, and what was ends. Requests go over the link as before.
+    Off,
 }
 
 /// `[link.streams.NAME]`: a TCP service here that other sites may reach by its name.

@@ -26,7 +26,7 @@ use minato_link::LinkProtocol;
 use minato_proxy::{ServiceEntry, Standing, Table};
 use minato_proxy_server::{Archive, LinkStream};
 use minato_tls::ServerStream;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -193,14 +193,19 @@ async fn control(
 #[derive(Debug, serde::Deserialize)]
 struct Known {
     known: Option<String>,
+    /// Names with commas between.
+    #[serde(default)]
+    missing: String,
 }
 
 async fn services(
     State(answers): State<Arc<Answers>>,
     ConnectInfo(Asker(site)): ConnectInfo<Asker>,
-    Query(Known { known }): Query<Known>,
+    Query(Known { known, missing }): Query<Known>,
 ) -> Response {
-    match answers.shelf.answer(&site, known.as_deref()).await {
+    let missing: BTreeSet<&str> = missing.split(',').collect();
+    let answer = answers.shelf.answer(&site, known.as_deref(), &missing);
+    match answer.await {
         Ok(Some(answer)) => Json(answer).into_response(),
         Ok(None) => StatusCode::NOT_MODIFIED.into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),

@@ -4,7 +4,8 @@ use super::bandwidth;
 use super::gather::{CHUNK, Listing};
 use super::services::ServicesAnswer;
 use http::{Method, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Collected, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use minato_config::{ServiceName, SiteId};
@@ -15,11 +16,16 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-/// Bytes of an answer: some 5,000 services.
-const MOST_BYTES: usize = 4 << 20;
+/// Bytes of a state: some 8,000 services.
+const MOST_STATE: usize = 2 << 20;
+/// Sites, where they are listed: those of one order, and all that may be seen.
+const MOST_SITES: usize = 8;
 
-/// The same with whole records: some 10,000 services.
-const MOST_SERVICES: usize = 32 << 20;
+/// Bytes of a list of access logs: some 15,000 files.
+const MOST_LISTING: usize = 1 << 20;
+
+/// Bytes of all records that a site shares: some 5,000 services.
+const MOST_SERVICES: usize = 8 << 20;
 
 /// The version of a state that is read.
 const STATE: u32 = 1;
@@ -73,7 +79,7 @@ impl Call {
 
     /// `GET /v1/state`
     pub(super) async fn state(&mut self) -> Result<LinkState, String> {
-        let (status, text) = self.get("/v1/state", MOST_BYTES).await?;
+        let (status, text) = self.get("/v1/state", MOST_STATE).await?;
         if !status.is_success() {
             return Err(refused(status, &text));
         }
@@ -82,17 +88,25 @@ impl Call {
         checked(state)
     }
 
-    /// `GET /v1/services`: `None` where nothing changed since `known`. What is answered and cannot be used is an answer: who gives
-    /// it is there.
+    /// `GET /v1/services`: `None` where nothing changed since `known`; about those of `missing` in any case. What is answered and cannot be
+    /// used is an answer: who gives it is there.
     pub(super) async fn services(
         &mut self,
         known: Option<&str>,
+        missing: &[ServiceName],
     ) -> Result<Result<Option<ServicesAnswer>, String>, String> {
+        let missing: Vec<&str> = missing.iter().map(ServiceName::as_str).collect();
+        let missing = missing.join(",");
         let path = match known {
-            Some(known) => format!("/v1/services?known={known}"),
-            None => "/v1/services".to_owned(),
+            Some(known) => format!("/v1/services?known={known}&missing={missing}"),
+            None => format!("/v1/services?missing={missing}"),
         };
-        let (status, text) = self.get(&path, MOST_SERVICES).await?;
+        let (status, body) = self.begin(Method::GET, &path, Vec::new()).await?;
+        let text = match whole(body, MOST_SERVICES).await {
+            Ok(text) => text,
+            Err(Unread::Broken(why)) => return Err(why),
+            Err(Unread::TooLong(why)) => return Ok(Err(why)),
+        };
         Ok(match status {
             StatusCode::NOT_MODIFIED => Ok(None),
             it if it.is_success() => serde_json::from_slice(&text)
@@ -131,7 +145,7 @@ impl Call {
     /// `GET /v1/access/{service}`
     pub(super) async fn access(&mut self, service: &ServiceName) -> Result<Listing, String> {
         let path = format!("/v1/access/{service}");
-        let text = self.read(&path, MOST_BYTES).await?;
+        let text = self.read(&path, MOST_LISTING).await?;
         let listing: Listing = serde_json::from_slice(&text)
             .map_err(|it| format!("its answer is of another version, or no answer: {it}"))?;
         match listing.v {
@@ -173,6 +187,20 @@ impl Call {
         body: Vec<u8>,
         most: usize,
     ) -> Result<(StatusCode, bytes::Bytes), String> {
+        let (status, body) = self.begin(method, path, body).await?;
+        let body = whole(body, most).await.map_err(|it| match it {
+            Unread::TooLong(why) | Unread::Broken(why) => why,
+        })?;
+        Ok((status, body))
+    }
+
+    /// The head of an answer, and its body to be read.
+    async fn begin(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Incoming), String> {
         let request = http::Request::builder()
             .method(method)
             .uri(path)
@@ -184,11 +212,30 @@ impl Call {
             .send_request(request)
             .await
             .map_err(|it| unread(&it))?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), most);
-        let body = body.collect().await.map_err(|it| it.to_string())?;
-        Ok((status, body.to_bytes()))
+        Ok((answer.status(), answer.into_body()))
     }
+}
+
+/// Why a body was not read to its end.
+enum Unread {
+    /// It is longer than may be.
+    TooLong(String),
+    Broken(String),
+}
+
+/// No more of it is kept than `most` bytes.
+async fn whole(body: Incoming, most: usize) -> Result<bytes::Bytes, Unread> {
+    let body = Limited::new(body, most).collect().await;
+    body.map(Collected::to_bytes).map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            Unread::TooLong(format!(
+                "its answer is longer than {} MiB, the most that is read of such an answer; look what answers there",
+                most >> 20
+            ))
+        } else {
+            Unread::Broken(error.to_string())
+        }
+    })
 }
 
 /// With the first words of why, for a person.
@@ -212,6 +259,19 @@ fn checked(state: LinkState) -> Result<LinkState, String> {
         return Err(format!(
             "it names a version of minato that is none ({} bytes); look what answers there",
             version.len()
+        ));
+    }
+    if state.sees.len() > MOST_SITES {
+        return Err(format!(
+            "it says how it sees {} sites, and there are at most {MOST_SITES}; look what answers there",
+            state.sees.len()
+        ));
+    }
+    let mut services = state.services.iter();
+    if let Some((name, it)) = services.find(|(_, it)| it.order.len() > MOST_SITES) {
+        return Err(format!(
+            "it says that {} sites serve {name}, and at most {MOST_SITES} can; look what answers there",
+            it.order.len()
         ));
     }
     Ok(state)
@@ -270,5 +330,23 @@ mod tests {
             assert_eq!(why.is_empty(), expected.is_empty(), "{why}");
             assert!(why.contains(expected), "{why}");
         }
+    }
+
+    #[test]
+    fn a_state_lists_no_more_sites_than_there_may_be() {
+        let of = |sees: usize, order: usize| {
+            let sites = |count: usize| (0..count).map(|it| format!("site-{it}"));
+            let sees: serde_json::Map<_, _> = sites(sees).map(|it| (it, true.into())).collect();
+            let order: Vec<String> = sites(order).collect();
+            let state = serde_json::json!({
+                "v": 1, "site": "osaka", "node": "gw1", "version": "0.1.0", "now": 0, "sees": sees,
+                "services": {"shared": {"order": order, "wanted": 1, "up": 1, "draining": false}},
+            });
+            let state = serde_json::from_value(state).expect("a state");
+            checked(state).err().unwrap_or_default()
+        };
+        assert_eq!(of(8, 8), "");
+        assert!(of(9, 8).contains("how it sees 9 sites"), "{}", of(9, 8));
+        assert!(of(8, 9).contains("9 sites serve shared"), "{}", of(8, 9));
     }
 }

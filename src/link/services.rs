@@ -4,12 +4,13 @@
 
 use crate::clock;
 use arc_swap::ArcSwapOption;
-use minato_config::{OrderRecord, ServiceName, ServiceRecord, SiteId, Source};
+use minato_config::{OrderRecord, ServiceName, ServiceRecord, SiteId, Source, check_service};
 use minato_control::mirror::SharedServices;
 use minato_control_server::Pulled;
 use minato_control_store::SharedStore;
 use minato_control_store::keys::{Key, Keys};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(super) const VERSION: u32 = 1;
 const LONGEST_REVISION: usize = 64;
 /// Characters of why a record is not understood.
 const LONGEST_WHY: usize = 200;
+/// Bytes of one record: as much as may stand in a service file, and its punctuation.
+const LONGEST_RECORD: usize = 1 << 20;
 /// How old what is read from the store may be: one reading serves all who ask at the time.
 const FRESH: Duration = Duration::from_millis(500);
 /// How long the store may take: less than who asks waits, so that a store that hangs is told of and not taken for a site that is gone.
@@ -33,14 +36,21 @@ pub(super) struct ServicesAnswer {
     pub(super) v: u32,
     /// To name in the next question; means nothing else.
     revision: String,
-    /// The records whose order names the asker, as the store has them.
-    services: BTreeMap<String, serde_json::Value>,
-    /// Services of this site that are not shared with the asker.
+    /// The records whose order names the asker, as the store has them. Each is taken apart by itself: what a peer nests in one of them
+    /// takes no more memory than its text.
+    services: BTreeMap<String, Box<RawValue>>,
+    /// Services of this site that the asker named as missing, and that are not shared with it.
     #[serde(default)]
     elsewhere: BTreeSet<String>,
     /// Which sites come first, where this site knows of a decision; of services that name the asker.
     #[serde(default)]
-    orders: BTreeMap<String, serde_json::Value>,
+    orders: BTreeMap<String, Box<RawValue>>,
+}
+
+/// What a record is of.
+#[derive(Debug, Deserialize)]
+struct Versioned {
+    v: Option<u64>,
 }
 
 /// Where a running process has its site's store, for as long as it has it.
@@ -65,12 +75,12 @@ impl std::fmt::Debug for Open {
 struct Shelved {
     name: String,
     modified: u64,
-    document: serde_json::Value,
+    document: Box<RawValue>,
     /// Empty where it does not decode: then nobody is told of it.
     order: Option<Vec<SiteId>>,
     /// It is for its home to tell of all but who comes first.
     is_mirrored: bool,
-    decided: Option<(u64, serde_json::Value)>,
+    decided: Option<(u64, Box<RawValue>)>,
 }
 
 impl Shelf {
@@ -88,46 +98,54 @@ impl Shelf {
         self.0.store(None);
     }
 
-    /// What `asker` is told; `None` where it knows that already. The error is for the asker's operator.
+    /// What `asker` is told; `None` where it knows that already. `missing`: services that it had of this site, which alone it is told of
+    /// where they are not shared with it. The error is for the asker's operator.
     pub(super) async fn answer(
         &self,
         asker: &SiteId,
         known: Option<&str>,
+        missing: &BTreeSet<&str>,
     ) -> Result<Option<ServicesAnswer>, String> {
         let open = self
             .0
             .load_full()
             .ok_or("another process of this gateway has the store; ask again")?;
-        let all = open.read().await?;
-        let mut answer = ServicesAnswer {
-            v: VERSION,
-            revision: String::new(),
-            services: BTreeMap::new(),
-            elsewhere: BTreeSet::new(),
-            orders: BTreeMap::new(),
-        };
-        let mut hash = DefaultHasher::new();
-        for it in all.iter() {
-            let Some(order) = &it.order else { continue };
-            (&it.name, it.modified).hash(&mut hash);
-            it.decided.as_ref().map(|it| it.0).hash(&mut hash);
-            if order.contains(asker)
-                && let Some((_, decided)) = &it.decided
-            {
-                answer.orders.insert(it.name.clone(), decided.clone());
-            }
-            if it.is_mirrored {
-                continue;
-            }
-            if order.contains(asker) {
-                answer.services.insert(it.name.clone(), it.document.clone());
-            } else {
-                answer.elsewhere.insert(it.name.clone());
-            }
-        }
-        answer.revision = format!("{:016x}", hash.finish());
+        let answer = told(&open.read().await?, asker, missing);
         Ok((known != Some(answer.revision.as_str())).then_some(answer))
     }
+}
+
+/// The answer to `asker`, with a revision that changes with all that it is told and with nothing else.
+fn told(all: &[Shelved], asker: &SiteId, missing: &BTreeSet<&str>) -> ServicesAnswer {
+    let mut answer = ServicesAnswer {
+        v: VERSION,
+        revision: String::new(),
+        services: BTreeMap::new(),
+        elsewhere: BTreeSet::new(),
+        orders: BTreeMap::new(),
+    };
+    let mut hash = DefaultHasher::new();
+    for it in all {
+        let Some(order) = &it.order else { continue };
+        let is_shared = order.contains(asker);
+        if !is_shared {
+            if !it.is_mirrored && missing.contains(it.name.as_str()) {
+                it.name.hash(&mut hash);
+                answer.elsewhere.insert(it.name.clone());
+            }
+            continue;
+        }
+        (&it.name, it.modified).hash(&mut hash);
+        if let Some((commit, decided)) = &it.decided {
+            commit.hash(&mut hash);
+            answer.orders.insert(it.name.clone(), decided.clone());
+        }
+        if !it.is_mirrored {
+            answer.services.insert(it.name.clone(), it.document.clone());
+        }
+    }
+    answer.revision = format!("{:016x}", hash.finish());
+    answer
 }
 
 impl Open {
@@ -148,8 +166,8 @@ impl Open {
             let Some(Key::Service(name)) = self.keys.parse(&entry.key) else {
                 return None;
             };
-            let document: serde_json::Value = serde_json::from_slice(&entry.value).ok()?;
-            let record = ServiceRecord::deserialize(&document).ok();
+            let document: Box<RawValue> = serde_json::from_slice(&entry.value).ok()?;
+            let record: Option<ServiceRecord> = serde_json::from_str(document.get()).ok();
             let is_mirrored =
                 matches!(&record, Some(it) if !matches!(it.source, Source::File { .. }));
             let order = record.map(|it| it.service.sites.map(|it| it.order).unwrap_or_default());
@@ -168,7 +186,7 @@ impl Open {
     }
 
     /// Which sites come first, with the commits that said so.
-    async fn orders(&self) -> Result<BTreeMap<ServiceName, (u64, serde_json::Value)>, String> {
+    async fn orders(&self) -> Result<BTreeMap<ServiceName, (u64, Box<RawValue>)>, String> {
         let prefix = format!("{}orders/", self.keys.root());
         let listing = timeout(READING, self.store.list(&prefix)).await;
         let listing = listing.map_err(|_| format!("the store does not answer in {READING:?}"))?;
@@ -185,7 +203,7 @@ impl Open {
 }
 
 impl ServicesAnswer {
-    /// One service that does not decode hides no other.
+    /// One service that does not decode, or that no file could describe, hides no other.
     pub(super) fn decode(self) -> Result<Pulled, String> {
         let revision = &self.revision;
         if revision.is_empty()
@@ -203,14 +221,28 @@ impl ServicesAnswer {
             let Ok(name) = ServiceName::parse(&name) else {
                 continue;
             };
-            let version = document.get("v").and_then(serde_json::Value::as_u64);
+            let document = document.get();
+            if document.len() > LONGEST_RECORD {
+                let why = format!(
+                    "its record has {} KiB, and {} KiB is the most",
+                    document.len() >> 10,
+                    LONGEST_RECORD >> 10
+                );
+                shared.refused.insert(name, why);
+                continue;
+            }
+            let versioned: Option<Versioned> = serde_json::from_str(document).ok();
+            let version = versioned.and_then(|it| it.v);
             if version != Some(1) {
                 let why = format!("version {version:?} of its record, and this minato reads 1");
                 shared.undecodable.insert(name, why);
                 continue;
             }
-            match ServiceRecord::deserialize(&document) {
-                Ok(record) => drop(shared.services.insert(name, record)),
+            match serde_json::from_str::<ServiceRecord>(document) {
+                Ok(record) => match check_service(&record.service) {
+                    Ok(()) => drop(shared.services.insert(name, record)),
+                    Err(why) => drop(shared.refused.insert(name, brief(&why))),
+                },
                 Err(why) => drop(shared.undecodable.insert(name, brief(&why.to_string()))),
             }
         }
@@ -220,7 +252,7 @@ impl ServicesAnswer {
             .collect();
         // One that does not decode is a newer version's; gateways of it are told of by an event.
         let orders = self.orders.into_iter().filter_map(|(name, document)| {
-            let order = OrderRecord::deserialize(&document).ok()?;
+            let order: OrderRecord = serde_json::from_str(document.get()).ok()?;
             Some((ServiceName::parse(&name).ok()?, order)).filter(|it| it.1.v == 1)
         });
         shared.orders = orders.collect();
@@ -247,7 +279,10 @@ mod tests {
             revision: revision.to_owned(),
             services: services
                 .iter()
-                .map(|(name, document)| ((*name).to_owned(), document.clone()))
+                .map(|(name, document)| {
+                    let text = serde_json::value::to_raw_value(document).expect("it is JSON");
+                    ((*name).to_owned(), text)
+                })
                 .collect(),
             elsewhere: BTreeSet::new(),
             orders: BTreeMap::new(),
@@ -263,14 +298,94 @@ mod tests {
         assert!(answer("00ff", &[]).decode().is_ok());
     }
 
+    fn decoded(document: &serde_json::Value) -> SharedServices {
+        let decoded = answer("1", &[("library", document.clone())]).decode();
+        let Ok(Pulled::New { services, .. }) = decoded else {
+            panic!("{decoded:?}");
+        };
+        services
+    }
+
+    /// A record of tokyo's that osaka stands by for, as it goes over the wire.
+    fn record(more: &str) -> serde_json::Value {
+        let name = ServiceName::parse("library").expect("a name");
+        let text = format!("command = [\"a\"]\nsites = [\"tokyo\", \"osaka\"]\n{more}");
+        let service = minato_config::parse_service("".as_ref(), &name, &text);
+        let record = ServiceRecord {
+            v: 1,
+            source: Source::File {
+                path: String::new(),
+            },
+            service: service.expect("a service"),
+            removed: false,
+        };
+        serde_json::to_value(record).expect("it is JSON")
+    }
+
+    #[test]
+    fn a_record_that_no_file_could_describe_is_refused_with_the_reason() {
+        let good = record("replicas = 1000\n");
+        assert_eq!(decoded(&good).services.len(), 1);
+        let mut many = good.clone();
+        many["service"]["replicas"] = 65_535.into();
+        let mut long = good.clone();
+        long["service"]["backend"]["command"]["argv"] = vec!["x".repeat(2 << 20)].into();
+        for (document, words) in [
+            (&many, "must be a whole number from 1 to 1000, got the number 65535"),
+            (&long, "1024 KiB is the most"),
+        ] {
+            let services = decoded(document);
+            assert!(services.services.is_empty() && services.undecodable.is_empty());
+            let why: Vec<&String> = services.refused.values().collect();
+            assert!(why.len() == 1 && why[0].contains(words), "{why:?}");
+        }
+    }
+
+    fn shelved(name: &str, order: &[&str]) -> Shelved {
+        let site = |it: &&str| SiteId::parse(it).expect("a site");
+        Shelved {
+            name: name.to_owned(),
+            modified: 1,
+            document: RawValue::NULL.to_owned(),
+            order: Some(order.iter().map(site).collect()),
+            is_mirrored: false,
+            decided: None,
+        }
+    }
+
+    #[test]
+    fn a_peer_hears_of_no_service_that_does_not_list_it_but_of_those_that_it_names() {
+        let (osaka, kyoto) = (SiteId::parse("osaka"), SiteId::parse("kyoto"));
+        let (osaka, kyoto) = (osaka.expect("a site"), kyoto.expect("a site"));
+        let mut all = vec![
+            shelved("payroll", &["tokyo", "kyoto"]),
+            shelved("shared", &["tokyo", "osaka"]),
+            shelved("was-shared", &["tokyo"]),
+        ];
+        let ask = |all: &[Shelved], site: &SiteId, missing: &[&str]| {
+            let missing = missing.iter().copied().collect();
+            let answer = told(all, site, &missing);
+            let text = serde_json::to_string(&answer).expect("it is JSON");
+            (answer.revision, text)
+        };
+        let (revision, text) = ask(&all, &osaka, &[]);
+        assert!(text.contains("\"shared\""), "{text}");
+        assert!(!text.contains("payroll") && !text.contains("was-shared"), "{text}");
+        // That something of others changed is nothing to it either.
+        all[0].modified = 2;
+        assert_eq!(ask(&all, &osaka, &[]).0, revision);
+        assert_ne!(ask(&all, &kyoto, &[]).0, revision);
+        all[1].modified = 2;
+        assert_ne!(ask(&all, &osaka, &[]).0, revision);
+        let (_, text) = ask(&all, &osaka, &["was-shared", "never-was"]);
+        assert!(text.contains("was-shared") && !text.contains("never-was"), "{text}");
+    }
+
     #[test]
     fn why_a_record_is_not_understood_is_short() {
         let source = format!("\u{1b}[2J{}", "x".repeat(100_000));
         let document = serde_json::json!({"v": 1, "source": source});
-        let decoded = answer("1", &[("library", document)]).decode();
-        let Ok(Pulled::New { services, .. }) = decoded else {
-            panic!("{decoded:?}");
-        };
+        let services = decoded(&document);
         let why: Vec<&String> = services.undecodable.values().collect();
         assert_eq!(why.len(), 1);
         assert!(

@@ -3,9 +3,9 @@
 //! Not here: what is asked and what an answer means (`control`), the questions of the health loop (`caller`).
 
 use super::call::Call;
-use super::services::VERSION;
+use super::services::{ServicesAnswer, VERSION};
 use crate::clock;
-use minato_config::{GatewayAddress, PeerSettings, SiteId};
+use minato_config::{GatewayAddress, PeerSettings, ServiceName, SiteId};
 use minato_control_server::{
     Answering, PeerAnswer, PeerCall, PeerServices, Pulled, Pulling, States,
 };
@@ -75,20 +75,28 @@ impl Way {
     }
 
     /// One gateway after another, each call another one once one has failed.
-    async fn ask(&self, site: &SiteId, known: Option<&str>) -> Result<Pulled, String> {
+    async fn ask(
+        &self,
+        site: &SiteId,
+        known: Option<&str>,
+        missing: &[ServiceName],
+    ) -> Result<Pulled, String> {
         let peer = self.peer(site)?;
         let asked = timeout(TRY, async {
             let address = peer.address().await?;
             let mut call = self.open(site, peer, address).await?;
-            let answer = call.services(known).await?;
-            peer.keep(address, call);
+            let answer = call.services(known, missing).await?;
+            // One that was not read to its end is of no more use.
+            if answer.is_ok() {
+                peer.keep(address, call);
+            }
             Ok::<_, String>(answer)
         });
         let asked = asked.await.unwrap_or_else(|_| Err(late(TRY)));
         let answer = asked.inspect_err(|_| peer.turn_on())?;
         let pulled = match answer {
             Ok(None) => Ok(Pulled::Same),
-            Ok(Some(it)) if it.v == VERSION => it.decode(),
+            Ok(Some(it)) if it.v == VERSION => decoded(it, missing).await,
             Ok(Some(it)) => Err(format!(
                 "it answers in version {}, and this minato reads {VERSION}; bring both sites to the same version",
                 it.v
@@ -187,6 +195,18 @@ impl Way {
     }
 }
 
+/// Off the tasks that others wait for: each record is checked as a file is.
+async fn decoded(answer: ServicesAnswer, missing: &[ServiceName]) -> Result<Pulled, String> {
+    let decoding = tokio::task::spawn_blocking(move || answer.decode());
+    let mut pulled = decoding.await.map_err(|it| it.to_string())??;
+    if let Pulled::New { services, .. } = &mut pulled {
+        services.asked = missing.iter().cloned().collect();
+        let asked = &services.asked;
+        services.elsewhere.retain(|it| asked.contains(it));
+    }
+    Ok(pulled)
+}
+
 fn late(limit: Duration) -> String {
     format!("no answer in {limit:?}")
 }
@@ -249,8 +269,13 @@ impl Peer {
 }
 
 impl PeerServices for Way {
-    fn pull<'a>(&'a self, site: &'a SiteId, known: Option<&'a str>) -> Pulling<'a> {
-        Box::pin(self.ask(site, known))
+    fn pull<'a>(
+        &'a self,
+        site: &'a SiteId,
+        known: Option<&'a str>,
+        missing: &'a [ServiceName],
+    ) -> Pulling<'a> {
+        Box::pin(self.ask(site, known, missing))
     }
 
     fn states<'a>(&'a self, site: &'a SiteId) -> Answering<'a, States> {

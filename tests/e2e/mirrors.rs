@@ -163,6 +163,43 @@ fn what_is_no_longer_shared_ends_there() {
     clouds.tokyo.wait_ok("app", 2);
 }
 
+/// The switch for a peer: what ran of it ends, and requests go over the link as before.
+#[test]
+fn of_a_site_with_mirror_false_nothing_runs_and_requests_go_there_all_the_same() {
+    let mut clouds = Clouds::start("");
+    clouds.until_at_osaka("site tokyo (warm)", 2);
+    clouds.osaka.wait_ok("app", 2);
+    let settings = fs::read_to_string(clouds.osaka.settings()).unwrap();
+    let switched = settings.replace("[sites.tokyo]\n", "[sites.tokyo]\nmirror = false\n");
+    assert_ne!(switched, settings);
+    fs::write(clouds.osaka.settings(), switched).unwrap();
+    clouds.osaka.upgrade();
+    until("osaka to let go", || {
+        let is_gone = clouds.osaka.api("/v1/services/app").status == 404;
+        (is_gone && clouds.osaka.pids("app").is_empty()).then_some(())
+    });
+    let events = clouds.osaka.events().into_iter();
+    let mut told = events.map(|it| it.message);
+    let why = "app of tokyo ends here: [sites.tokyo] says mirror = false";
+    assert!(told.any(|it| it.contains(why)));
+    clouds.tokyo.wait_ok("app", 2);
+
+    // Osaka's own service, which tokyo stands by for: visitors of tokyo's entrance are served by osaka.
+    let health = "health = { path = \"/healthz\", interval = \"1s\", fast = \"200ms\", timeout = \"900ms\" }\n";
+    let more = format!("{health}routes = [\"own.test\"]\nsites = [\"osaka\", \"tokyo\"]\n");
+    let file = python_service(Path::new("/dev/null"), 1, &more);
+    clouds.osaka.write("own", &file);
+    clouds.osaka.wait_ok("own", 1);
+    clouds.tokyo.wait_ok("own", 1);
+    let at_osaka = clouds.osaka.pids("own");
+    until("tokyo's entrance to lead to osaka", || {
+        let answer = get(clouds.tokyo.gateway(), "own.test", "/").ok()?;
+        let by: u32 = answer.text().trim().parse().ok()?;
+        (answer.status == 200 && at_osaka.contains(&by)).then_some(())
+    });
+    assert_eq!(clouds.osaka.pids("app"), [0; 0]);
+}
+
 #[test]
 fn of_two_that_own_a_name_the_own_one_wins_and_it_is_named() {
     let clouds = Clouds::start("");

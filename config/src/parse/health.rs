@@ -154,11 +154,17 @@ pub(super) fn timing(section: &Section<'_>, report: &mut Report<'_>) -> Option<H
     let timing = HealthTiming {
         interval,
         fast: fast.in_force(DEFAULT_FAST.min(interval))?,
-        timeout: timeout.in_force(DEFAULT_TIMEOUT.min(interval / 2))?,
+        timeout: timeout.in_force(default_timeout(interval))?,
         fall: fall.in_force(default.fall)?,
         rise: rise.in_force(default.rise)?,
     };
     sound.then_some(timing)
+}
+
+/// In whole milliseconds, as it is kept and told to others.
+pub(super) fn default_timeout(interval: Duration) -> Duration {
+    let half = u64::try_from(interval.as_millis() / 2).unwrap_or(u64::MAX);
+    DEFAULT_TIMEOUT.min(Duration::from_millis(half))
 }
 
 pub(super) fn http(section: &Section<'_>, report: &mut Report<'_>) -> Option<HttpProbe> {

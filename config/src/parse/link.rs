@@ -6,7 +6,7 @@ use super::key::Keys;
 use super::settings::path;
 use super::{address, gateway, pattern};
 use crate::{
-    DependencyName, GatewayAddress, LinkFiles, LinkSettings, PeerSettings, PortRange, Settings,
+    DependencyName, GatewayAddress, LinkFiles, LinkSettings, Mirroring, PeerSettings, PortRange, Settings,
     SiteId, StreamOffer,
 };
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ const FILES: [&str; 4] = ["identity", "authority", "certificate", "key"];
 /// Of `[link.streams.NAME]`.
 pub(super) const STREAM_KEYS: Keys = Keys::known(&["to", "sites", "connections"]);
 /// Of `[sites.X]`.
-pub(super) const SITE_KEYS: Keys = Keys::known(&["gateways", "streams"]);
+pub(super) const SITE_KEYS: Keys = Keys::known(&["gateways", "streams", "mirror"]);
 
 /// Peers of one site.
 const MOST_SITES: usize = 7;
@@ -55,11 +55,16 @@ pub(super) fn sites(
             return it.problem(report, message);
         }
         let streams = section.read(report, "streams", outlets);
+        let mirror = section.read(report, "mirror", |it, to| {
+            let is_on = it.boolean(to)?;
+            Some(if is_on { Mirroring::On } else { Mirroring::Off })
+        });
         Some((
             site?,
             PeerSettings {
                 gateways: found.right()?,
                 streams: streams.in_force(BTreeMap::new())?,
+                mirror: mirror.in_force(Mirroring::default())?,
             },
         ))
     })?;

@@ -35,6 +35,7 @@ mod store;
 mod tests;
 mod update;
 mod upstream;
+mod written;
 
 pub use check::{Conflict, find_conflicts};
 
@@ -63,6 +64,45 @@ pub fn salvage_settings(file: &Path, text: &str) -> (Settings, Vec<Problem>) {
 /// Reads one service file; `name` comes from the file's name.
 pub fn parse_service(file: &Path, name: &ServiceName, text: &str) -> Result<Service, Vec<Problem>> {
     salvage_service(file, name, text).map_err(|it| it.problems)
+}
+
+/// Whether a service that came from elsewhere is one that a service file can describe: within every limit, and nothing beside. The error
+/// names the first thing that is not, as `minato check` would: `service.library.replicas: must be a whole number from 1 to 1000, ..`
+pub fn check_service(service: &Service) -> Result<(), String> {
+    let sites = service.sites.as_deref();
+    let is_placed = sites.is_some_and(|it| it.base.is_some());
+    let mut at = sites.into_iter().flat_map(|it| it.at.values());
+    if is_placed && (service.scale.is_some() || !at.any(|it| it.replicas == Some(service.replicas)))
+    {
+        return Err(format!(
+            "service.{}.replicas: {} is the number of no site of `at`",
+            service.name, service.replicas
+        ));
+    }
+    let service = service.clone().everywhere();
+    let lines = written::lines(&service);
+    let text: String = lines.iter().map(|(_, it)| format!("{it}\n")).collect();
+    let read = parse_service(Path::new(""), &service.name, &text);
+    let read = read.map_err(|problems| {
+        let more = match problems.len() {
+            0 | 1 => String::new(),
+            it => format!("; and {} more", it - 1),
+        };
+        let first = problems.first();
+        first.map_or_else(String::new, |it| {
+            format!("{}: {}{more}", it.field, it.message)
+        })
+    })?;
+    if read == service {
+        return Ok(());
+    }
+    let read = written::lines(&read);
+    let other = lines.iter().find(|it| !read.contains(it));
+    Err(format!(
+        "service.{}{}: it says what no service file can",
+        service.name,
+        other.map_or_else(String::new, |it| format!(".{}", it.0))
+    ))
 }
 
 /// As [`parse_service`], with what could be read of a file that has problems.

@@ -15,4 +15,4 @@ mod tests;
 pub use adopt::{AdoptStep, adopt};
 pub use record::{MirrorRecord, SharedServices};
 pub use stand::{COOL_DOWN, Reach, Stand, StandStep, UNREACHABLE, conflicts, stand};
-pub use take::{MirrorStep, Taken, take};
+pub use take::{MirrorStep, Taken, refuse, take};

@@ -22,10 +22,14 @@ pub struct MirrorRecord {
 pub struct SharedServices {
     /// Those whose order names this site.
     pub services: BTreeMap<ServiceName, ServiceRecord>,
-    /// Those that exist there and are not, or no longer, shared with this site.
+    /// Those that this site had of it before and did not find among them, and asked about.
+    pub asked: BTreeSet<ServiceName>,
+    /// Of these, those that exist there and are no longer shared with this site.
     pub elsewhere: BTreeSet<ServiceName>,
     /// What this version does not understand, and why: it stays as it is.
     pub undecodable: BTreeMap<ServiceName, String>,
+    /// What no service file could say, and why: it stays as it is.
+    pub refused: BTreeMap<ServiceName, String>,
     /// Which sites come first, as that site knows it; of all services that name both sites, its own or not.
     pub orders: BTreeMap<ServiceName, OrderRecord>,
 }

@@ -1,7 +1,7 @@
 //! A peer's answer against what is known of its services.
 
 use super::record::{MirrorRecord, SharedServices};
-use crate::World;
+use crate::{Stored, World};
 use minato_config::{ServiceName, ServiceRecord, SiteId, Sites, Source, Timestamp};
 use std::collections::BTreeMap;
 
@@ -32,6 +32,9 @@ pub struct Taken {
     pub steps: Vec<MirrorStep>,
     /// What a person should know, as long as it is so.
     pub alarms: Vec<String>,
+    /// What is kept of that site and does not stand in the answer: it is to be asked about, since a site tells nobody of services that
+    /// are none of theirs.
+    pub missing: Vec<ServiceName>,
 }
 
 /// What the answer of `home` changes for `site`.
@@ -46,12 +49,7 @@ pub fn take(
     world: &World,
     now: Timestamp,
 ) -> Taken {
-    let known: BTreeMap<&ServiceName, _> = world
-        .mirrors
-        .iter()
-        .filter(|((of, _), _)| of == home)
-        .map(|((_, service), it)| (service, it))
-        .collect();
+    let known = known(home, world);
     let mut taken = Taken::default();
     for (service, record) in answer.services.iter().take(MOST) {
         if !is_shared(home, service, record, site) {
@@ -90,51 +88,94 @@ pub fn take(
     }
     let mut vanished = Vec::new();
     for (service, old) in known {
-        let record = &old.value.record;
-        if answer.services.contains_key(service) || answer.undecodable.contains_key(service) {
+        let is_said = answer.services.contains_key(service)
+            || answer.undecodable.contains_key(service)
+            || answer.refused.contains_key(service);
+        if is_said {
             continue;
         }
-        let is_here = world.services.get(service).is_some_and(
-            |it| matches!(&it.value.source, Source::Mirror { home: of, .. } if of == home),
-        );
-        let (record, news) = if record.removed && is_here {
-            // Its instances are on their way out.
-            continue;
-        } else if record.removed {
-            (None, format!("nothing is left here of {service} of {home}"))
-        } else if answer.elsewhere.contains(service) {
-            let record = ServiceRecord {
-                removed: true,
-                ..record.clone()
-            };
-            let mirrored = MirrorRecord {
-                record,
-                since: now,
-                ..old.value.clone()
-            };
-            (
-                Some(mirrored),
-                format!("{service} is no longer shared with this site, as {home} says"),
-            )
-        } else {
+        let is_over = old.value.record.removed;
+        if !is_over {
+            taken.missing.push(service.clone());
+        }
+        if is_over || answer.elsewhere.contains(service) {
+            let why = format!("{service} is no longer shared with this site, as {home} says");
+            taken.steps.extend(end(world, service, old, now, why));
+        } else if answer.asked.contains(service) {
             vanished.push(service.as_str());
-            continue;
-        };
-        taken.steps.push(MirrorStep {
-            home: home.clone(),
-            service: service.clone(),
-            record,
-            modified: Some(old.modified),
-            news,
-        });
+        }
     }
     taken.alarms.extend(vanished_text(home, &vanished));
+    for (service, why) in answer.refused.iter().take(SHOWN) {
+        taken.alarms.push(format!(
+            "{service} of {home} is refused, and its last good state stays here: {why}; correct it at {home}"
+        ));
+    }
     for (service, why) in answer.undecodable.iter().take(SHOWN) {
         taken.alarms.push(format!(
             "{service} of {home} is not understood, and its last good state stays here: {why}; bring both sites to the same version of minato"
         ));
     }
     taken
+}
+
+/// Ends what is kept of `home`, whatever that says: nothing of it is to run here.
+pub fn refuse(home: &SiteId, world: &World, now: Timestamp) -> Taken {
+    let known = known(home, world).into_iter();
+    let steps = known.filter_map(|(service, old)| {
+        let why = format!("{service} of {home} ends here: [sites.{home}] says mirror = false");
+        end(world, service, old, now, why)
+    });
+    Taken {
+        steps: steps.collect(),
+        ..Taken::default()
+    }
+}
+
+type Kept<'w> = &'w Stored<MirrorRecord>;
+
+fn known<'w>(home: &SiteId, world: &'w World) -> BTreeMap<&'w ServiceName, Kept<'w>> {
+    let mirrors = world.mirrors.iter();
+    let of_home = mirrors.filter(|((of, _), _)| of == home);
+    of_home.map(|((_, service), it)| (service, it)).collect()
+}
+
+/// What ends it: first by a record that is `removed`, then, once nothing of it is here, by none. `None` while its instances are on their
+/// way out.
+fn end(
+    world: &World,
+    service: &ServiceName,
+    old: Kept<'_>,
+    now: Timestamp,
+    why: String,
+) -> Option<MirrorStep> {
+    let MirrorRecord { home, record, .. } = &old.value;
+    let is_here = world.services.get(service).is_some_and(
+        |it| matches!(&it.value.source, Source::Mirror { home: of, .. } if of == home),
+    );
+    let (record, news) = if !record.removed {
+        let record = ServiceRecord {
+            removed: true,
+            ..record.clone()
+        };
+        let mirrored = MirrorRecord {
+            record,
+            since: now,
+            ..old.value.clone()
+        };
+        (Some(mirrored), why)
+    } else if is_here {
+        return None;
+    } else {
+        (None, format!("nothing is left here of {service} of {home}"))
+    };
+    Some(MirrorStep {
+        home: home.clone(),
+        service: service.clone(),
+        record,
+        modified: Some(old.modified),
+        news,
+    })
 }
 
 /// The peer says so, but its own record decides: it must be one of its own files, whose order names both sites.

@@ -1,6 +1,8 @@
 //! What becomes of a peer's services here, case by case.
 
-use super::{COOL_DOWN, MirrorRecord, Reach, SharedServices, UNREACHABLE, stand, take};
+use super::{
+    COOL_DOWN, MirrorRecord, Reach, SharedServices, UNREACHABLE, refuse, stand, take,
+};
 use crate::{OrderRecord, Stored, World};
 use minato_config::{
     Backend, Command, Consent, Health, HostPattern, PathPrefix, Route, RouteAction, RoutePattern,
@@ -242,6 +244,12 @@ fn cold_starts_where_somebody_says_so_and_never_by_itself_where_a_person_is_aske
 fn what_vanishes_stays_and_is_an_alarm() {
     let mut story = Story::of(Standby::Warm);
     story.answer.services.clear();
+    // It was not asked about: a site tells of no service by itself that is not, or no longer, shared.
+    assert_eq!(story.turn(), [""; 0]);
+    let (home, own) = (site("tokyo"), site("osaka"));
+    let taken = take(&home, &own, &story.answer, &story.world, Timestamp(6));
+    assert_eq!(taken.missing, [name("library")]);
+    story.answer.asked.insert(name("library"));
     let told = story.turn();
     assert_eq!(told.len(), 1);
     assert!(
@@ -264,6 +272,51 @@ fn what_is_not_understood_stays_and_is_an_alarm() {
         .insert(name("library"), "version 2".to_owned());
     let told = story.turn();
     assert!(told.len() == 1 && told[0].contains("version 2"), "{told:?}");
+    assert_eq!(story.here(), "site tokyo (warm) x3");
+}
+
+#[test]
+fn what_no_file_could_say_stays_as_it_was_and_is_an_alarm() {
+    let mut story = Story::of(Standby::Warm);
+    story.answer = SharedServices::default();
+    let refused = &mut story.answer.refused;
+    refused.insert(name("library"), "service.library.replicas: ..".to_owned());
+    let told = story.turn();
+    assert_eq!(
+        told,
+        [
+            "library of tokyo is refused, and its last good state stays here: service.library.replicas: ..; correct it at tokyo"
+        ]
+    );
+    assert_eq!(story.here(), "site tokyo (warm) x3");
+}
+
+#[test]
+fn of_a_site_that_is_not_mirrored_nothing_stays() {
+    let mut story = Story::of(Standby::Warm);
+    let mut end = |story: &mut Story| {
+        let steps = refuse(&site("tokyo"), &story.world, Timestamp(6)).steps;
+        let told: Vec<String> = steps.iter().map(|it| it.news.clone()).collect();
+        for step in steps {
+            let key = (step.home, step.service);
+            story.world.mirrors.remove(&key);
+            if let Some(value) = step.record {
+                story.world.mirrors.insert(key, Stored { value, modified: 8 });
+            }
+        }
+        told
+    };
+    let why = "library of tokyo ends here: [sites.tokyo] says mirror = false";
+    assert_eq!(end(&mut story), [why]);
+    let standing = stand(&story.world, &site("osaka"), &story.reach).steps;
+    assert!(standing[0].record.removed);
+    assert_eq!(end(&mut story), [""; 0], "its instances are on their way out");
+    story.world.services.clear();
+    assert_eq!(end(&mut story), ["nothing is left here of library of tokyo"]);
+    assert_eq!(end(&mut story), [""; 0]);
+    assert!(story.world.mirrors.is_empty());
+    // The switch is turned back.
+    story.turn();
     assert_eq!(story.here(), "site tokyo (warm) x3");
 }
 
@@ -292,6 +345,7 @@ fn removed_at_home_ends_here_and_then_nothing_is_left() {
 fn what_is_no_longer_shared_ends_here() {
     let mut story = Story::of(Standby::Warm);
     story.answer.services.clear();
+    story.answer.asked.insert(name("library"));
     story.answer.elsewhere.insert(name("library"));
     story.turn();
     assert_eq!(story.here(), "site tokyo (warm) x3 removed");

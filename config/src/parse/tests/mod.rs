@@ -8,6 +8,7 @@ mod settings_file;
 mod several_sites;
 mod total;
 mod whole_folder;
+mod written;
 
 use super::*;
 use crate::Wants;

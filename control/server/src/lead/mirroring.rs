@@ -7,12 +7,13 @@ use super::peers::{PeerServices, Peers, Pulled};
 use super::transaction::Transaction;
 use minato_config::{ServiceName, SiteId, Timestamp};
 use minato_control::mirror::{
-    AdoptStep, MirrorStep, Reach, SharedServices, Stand, StandStep, Taken, adopt, stand, take,
+    AdoptStep, MirrorStep, Reach, SharedServices, Stand, StandStep, adopt, refuse, stand,
+    take,
 };
 use minato_control::{Event, EventKind, World};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, Compare, Revision, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -33,6 +34,8 @@ const MOST_TAKEN: usize = 75;
 /// Turns in a row that write something before the rest of the leader's work has its turn: a peer that says something else each
 /// time must not keep this site from its own instances.
 const ROW: u32 = 3;
+/// Services of one peer that are asked about at once because its answer does not name them: a question is one line.
+const MOST_MISSING: usize = 500;
 /// How often a peer that does not answer is told of.
 const SAID: Duration = Duration::from_secs(600);
 
@@ -60,6 +63,9 @@ impl Heard {
 
 type Known = BTreeMap<SiteId, Heard>;
 
+/// By site, what is kept of it here and does not stand in its last answer.
+type Missing = BTreeMap<SiteId, Arc<[ServiceName]>>;
+
 /// One commit to make.
 #[derive(Debug)]
 pub(super) enum Work {
@@ -71,6 +77,8 @@ pub(super) enum Work {
 /// What is heard of all peers in one term.
 pub(super) struct Mirroring {
     heard: watch::Receiver<Known>,
+    missing: watch::Sender<Missing>,
+    unmirrored: BTreeSet<SiteId>,
     /// Ends with the term.
     _tasks: JoinSet<()>,
     notes: Vec<(ServiceName, String)>,
@@ -101,12 +109,16 @@ impl Mirroring {
         }
         let (told, heard) = watch::channel(known);
         let told = Arc::new(told);
+        let missing = watch::Sender::new(Missing::new());
         for site in sites {
             let Some(peers) = peers else { break };
-            tasks.spawn(ask(Arc::clone(&peers.way), site, Arc::clone(&told)));
+            let (way, told) = (Arc::clone(&peers.way), Arc::clone(&told));
+            tasks.spawn(ask(way, site, missing.subscribe(), told));
         }
         Self {
             heard,
+            missing,
+            unmirrored: peers.map(|it| it.unmirrored.clone()).unwrap_or_default(),
             _tasks: tasks,
             notes: Vec::new(),
             alarms: Vec::new(),
@@ -135,11 +147,17 @@ impl Mirroring {
         for (home, it) in &heard {
             reach.insert(home.clone(), it.reach(Instant::now()));
             // Old answers of a peer that is away change nothing that they have not changed before.
-            if let Some(services) = it.services.as_ref().filter(|_| it.is_up) {
-                let Taken { steps, alarms } = take(home, site, services, world, now);
-                let steps = steps.into_iter().take(most_of_peer);
-                work.extend(steps.map(|it| Work::Mirror(Box::new(it))));
-                self.alarms.extend(alarms);
+            let services = it.services.as_ref().filter(|_| it.is_up);
+            let taken = match services {
+                _ if self.unmirrored.contains(home) => refuse(home, world, now),
+                Some(services) => take(home, site, services, world, now),
+                None => continue,
+            };
+            self.ask_about(home, &taken.missing);
+            let steps = taken.steps.into_iter().take(most_of_peer);
+            work.extend(steps.map(|it| Work::Mirror(Box::new(it))));
+            self.alarms.extend(taken.alarms);
+            if let Some(services) = services {
                 let adopted = adopt(home, site, services, world);
                 work.extend(adopted.into_iter().map(|it| Work::Adopt(Box::new(it))));
             }
@@ -150,6 +168,21 @@ impl Mirroring {
         work.truncate(MOST);
         self.row = if work.is_empty() { 0 } else { self.row + 1 };
         work
+    }
+
+    /// A site says of services that are none of this one's only what it is asked.
+    fn ask_about(&self, home: &SiteId, missing: &[ServiceName]) {
+        let missing = missing.get(..MOST_MISSING).unwrap_or(missing);
+        self.missing.send_if_modified(|all| {
+            let is_same = match all.get(home) {
+                Some(known) => **known == *missing,
+                None => missing.is_empty(),
+            };
+            if !is_same {
+                all.insert(home.clone(), missing.into());
+            }
+            !is_same
+        });
     }
 
     /// What a person should know of services.
@@ -164,14 +197,25 @@ impl Mirroring {
 }
 
 /// Asks one peer again and again.
-async fn ask(way: Arc<dyn PeerServices>, site: SiteId, told: Arc<watch::Sender<Known>>) {
+async fn ask(
+    way: Arc<dyn PeerServices>,
+    site: SiteId,
+    missing: watch::Receiver<Missing>,
+    told: Arc<watch::Sender<Known>>,
+) {
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut revision: Option<String> = None;
+    let mut asked: Arc<[ServiceName]> = Arc::default();
     let mut said: Option<Instant> = None;
     loop {
         every.tick().await;
-        let pulled = timeout(ANSWER, way.pull(&site, revision.as_deref())).await;
+        let wanted = missing.borrow().get(&site).cloned().unwrap_or_default();
+        if wanted != asked {
+            // Another question: that nothing changed is no answer to it.
+            (asked, revision) = (wanted, None);
+        }
+        let pulled = timeout(ANSWER, way.pull(&site, revision.as_deref(), &asked)).await;
         let pulled = pulled.unwrap_or_else(|_| Err(format!("no answer in {ANSWER:?}")));
         if let Err(why) | Ok(Pulled::Unable(why)) = &pulled
             && said.is_none_or(|it| it.elapsed() >= SAID)
@@ -268,7 +312,6 @@ mod tests {
     use minato_config::{ServiceRecord, Source, parse_service};
     use minato_control::Stored;
     use minato_control::mirror::MirrorRecord;
-    use std::collections::BTreeSet;
     use std::path::Path;
 
     fn site(name: &str) -> SiteId {
@@ -340,7 +383,12 @@ mod tests {
     struct Fixed(Option<Pulled>);
 
     impl PeerServices for Fixed {
-        fn pull<'a>(&'a self, _site: &'a SiteId, _known: Option<&'a str>) -> Pulling<'a> {
+        fn pull<'a>(
+            &'a self,
+            _site: &'a SiteId,
+            _known: Option<&'a str>,
+            _missing: &'a [ServiceName],
+        ) -> Pulling<'a> {
             match self.0.clone() {
                 Some(pulled) => Box::pin(async { Ok(pulled) }),
                 None => Box::pin(std::future::pending()),
@@ -373,6 +421,7 @@ mod tests {
     async fn a_peer_whose_store_is_away_is_not_taken_for_gone() {
         let peers = Peers {
             sites: BTreeSet::from([site("tokyo")]),
+            unmirrored: BTreeSet::new(),
             way: Arc::new(Fixed(Some(Pulled::Unable("its store is away".to_owned())))),
         };
         let mut mirroring = Mirroring::begin(Some(&peers));
@@ -389,6 +438,7 @@ mod tests {
     async fn a_new_leader_gives_a_peer_thirteen_seconds_to_be_heard() {
         let peers = Peers {
             sites: BTreeSet::from([site("tokyo")]),
+            unmirrored: BTreeSet::new(),
             way: Arc::new(Fixed(None)),
         };
         let elected = Instant::now();

@@ -1,7 +1,7 @@
 //! The way to other sites: what control asks of them. The root package has the links; here is what goes over them.
 
 use http::{Method, StatusCode};
-use minato_config::SiteId;
+use minato_config::{ServiceName, SiteId};
 use minato_control::mirror::SharedServices;
 use minato_health::LinkState;
 use std::collections::BTreeSet;
@@ -72,8 +72,13 @@ pub type Pulling<'a> = Answering<'a, Result<Pulled, String>>;
 /// The way to other sites. It bounds what it reads, and the time of [`PeerServices::states`], [`PeerServices::tell`] and
 /// [`PeerServices::call`]; of [`PeerServices::pull`] the caller does.
 pub trait PeerServices: Send + Sync + std::fmt::Debug {
-    /// What `site` shares with this one, if that is not what it said at `known`.
-    fn pull<'a>(&'a self, site: &'a SiteId, known: Option<&'a str>) -> Pulling<'a>;
+    /// What `site` shares with this one, if that is not what it said at `known`; and which of `missing` it has and shares no more.
+    fn pull<'a>(
+        &'a self,
+        site: &'a SiteId,
+        known: Option<&'a str>,
+        missing: &'a [ServiceName],
+    ) -> Pulling<'a>;
     /// What each gateway of `site` says of itself.
     fn states<'a>(&'a self, site: &'a SiteId) -> Answering<'a, States>;
     /// Tells every gateway of `site` something: JSON to a path of the link. The error: why one of those that answer did not take it.
@@ -96,6 +101,8 @@ pub trait PeerServices: Send + Sync + std::fmt::Debug {
 pub struct Peers {
     /// Not this one.
     pub sites: BTreeSet<SiteId>,
+    /// Of these, those of which nothing is to run here.
+    pub unmirrored: BTreeSet<SiteId>,
     /// The way there.
     pub way: Arc<dyn PeerServices>,
 }
