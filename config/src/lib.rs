@@ -40,8 +40,8 @@ pub use image::{
 pub use limit::{Limits, Timeouts};
 pub use order::OrderRecord;
 pub use parse::{
-    Conflict, check_service, check_sites, find_conflicts, parse_service, parse_settings, salvage_service,
-    salvage_settings,
+    Conflict, check_service, check_sites, find_conflicts, parse_service, parse_settings,
+    salvage_service, salvage_settings,
 };
 pub use problem::Problem;
 pub use route::{HostPattern, PathPrefix, Route, RouteAction, RoutePattern};
@@ -56,8 +56,8 @@ pub use settings::{
     RuntimeSettings, Settings,
 };
 pub use site::{
-    AtSite, Base, Consent, GatewayAddress, LinkFiles, LinkSettings, Mirroring, PeerSettings, Sites, Standby,
-    StreamOffer, Targets,
+    AtSite, Base, Consent, GatewayAddress, LinkFiles, LinkSettings, Mirroring, PeerSettings, Sites,
+    Standby, StreamOffer, Targets,
 };
 pub use time::Timestamp;
 pub use update::{Release, Released, UpdateOrder, UpdatePolicy};

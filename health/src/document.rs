@@ -84,6 +84,14 @@ pub struct ServiceLoad {
     /// Response time that 95 of 100 requests of the last 30 to 60 s did not pass; `None` without requests.
     #[serde(rename = "p95_ms", with = "milliseconds", default)]
     pub p95: Option<Duration>,
+    /// Instances that this site must have for visitors whom sites that come before it do not serve, by what the gateway sees of those; 0
+    /// where they do.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub called: u32,
+}
+
+fn is_none(number: &u32) -> bool {
+    *number == 0
 }
 
 mod milliseconds {
@@ -283,8 +291,18 @@ mod tests {
                 v: 1,
                 in_flight: 41,
                 p95: Some(Duration::from_millis(250)),
+                called: 0,
             },
             r#"{"v":1,"in_flight":41,"p95_ms":250}"#,
+        );
+        check(
+            &ServiceLoad {
+                v: 1,
+                in_flight: 0,
+                p95: None,
+                called: 5,
+            },
+            r#"{"v":1,"in_flight":0,"p95_ms":null,"called":5}"#,
         );
         check(
             &GatewayAlive {

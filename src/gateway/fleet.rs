@@ -7,7 +7,7 @@ use super::last_good::LastEndpoint;
 use super::member::{Member, Observers, Past, WatchKey, first_verdict, probe_host};
 use super::peers::{PeerMember, Peers};
 use super::places::places;
-use super::sites::Routing;
+use super::sites::{Meant, Routing};
 use super::wanted::{FIXED, Use, Wanted};
 use crate::clock;
 use minato_config::{Service, ServiceName, SiteId, SlotIndex};
@@ -40,6 +40,8 @@ pub(super) struct Known {
     pub(super) wanted: u32,
     /// Where several sites serve it.
     routing: Option<Routing>,
+    /// The same as its file has it.
+    meant: Option<Meant>,
     shared: Arc<Shared>,
     intake: Intake,
     /// It is in the table as it stands here.
@@ -377,6 +379,7 @@ impl Fleet {
                 own_tier: 0,
                 wanted: service.replicas.into(),
                 routing: None,
+                meant: None,
                 shared: Shared::new(service),
                 intake: Intake::Open,
                 routed: false,

@@ -10,7 +10,7 @@ use super::fleet::{Fleet, Update};
 use super::holding::{Holding, Turn as Hold};
 use super::last_good::{LastCourse, LastEndpoint, LastGood};
 use super::linked::Told;
-use super::load::Loads;
+use super::load::{Loads, Sample};
 use super::member::{Member, WatchKey};
 use super::news;
 use super::orders::Orders;
@@ -368,11 +368,13 @@ impl HealthLoop {
     }
 
     /// Makes one service what it should be, in the fleet and then in the table.
-    fn update(&mut self, service: &Service, wanted: &[Wanted], intake: Intake) {
-        let service = &self.options.orders.applied(service);
+    fn update(&mut self, file: &Service, wanted: &[Wanted], intake: Intake) {
+        let service = &self.options.orders.applied(file);
         let name = &service.name;
         let routes_before = self.fleet.service(name).map(|it| route_texts(&it.service));
-        let Some(Update { entry, gone }) = self.fleet.update(service, wanted, intake) else {
+        let update = self.fleet.update(service, wanted, intake);
+        self.fleet.mean(file);
+        let Some(Update { entry, gone }) = update else {
             return;
         };
         let changes = entry.settle(&|id| self.fleet.opinion(id));
@@ -603,9 +605,12 @@ impl HealthLoop {
                 continue;
             };
             let queue = &entry.shared.queue;
-            let in_flight = queue.in_flight().saturating_add(queue.waiting());
-            let p95 = self.options.metrics.traffic(name).p95;
-            if let Some(load) = self.loads.sample(name, in_flight, p95, now) {
+            let sample = Sample {
+                in_flight: queue.in_flight().saturating_add(queue.waiting()),
+                p95: self.options.metrics.traffic(name).p95,
+                called: self.fleet.called(name),
+            };
+            if let Some(load) = self.loads.sample(name, sample, now) {
                 reports.set_load(name, load);
             }
             followed.insert(name);

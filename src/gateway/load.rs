@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// Samples of the mean; one each second.
 const SAMPLES: usize = 5;
+/// What is called for must last for so many samples: a link that is about to come up, or blinks, asks for nothing.
+const LASTS: usize = 3;
 /// Told again after this long also where nothing changed: control takes what is much older for a gap.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -18,25 +20,42 @@ pub(super) struct Loads(BTreeMap<ServiceName, Load>);
 struct Load {
     /// Requests being served or waiting; the newest last.
     recent: Vec<u32>,
+    /// Instances called for; the newest last.
+    calls: Vec<u32>,
     told: Option<(ServiceLoad, Instant)>,
     /// Samples since it was told.
     since: usize,
 }
 
+/// What one moment shows of a service.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sample {
+    /// Requests being served or waiting.
+    pub(super) in_flight: u32,
+    pub(super) p95: Option<Duration>,
+    /// Instances that this site must have for visitors whom other sites do not serve.
+    pub(super) called: u32,
+}
+
 impl Loads {
-    /// One sample, a second after the one before. What to tell, if anything: at most once in [`SAMPLES`] seconds.
+    /// One sample, a second after the one before. What to tell, if anything: at most once in [`SAMPLES`] seconds, but for a call, which is
+    /// told at once.
     pub(super) fn sample(
         &mut self,
         service: &ServiceName,
-        in_flight: u32,
-        p95: Option<Duration>,
+        sample: Sample,
         now: Instant,
     ) -> Option<ServiceLoad> {
         let load = self.0.entry(service.clone()).or_default();
         if load.recent.len() == SAMPLES {
             load.recent.remove(0);
         }
-        load.recent.push(in_flight);
+        load.recent.push(sample.in_flight);
+        if load.calls.len() == LASTS {
+            load.calls.remove(0);
+        }
+        load.calls.push(sample.called);
+        let lasts = load.calls.len() == LASTS;
         load.since = load.since.saturating_add(1);
         let sum: u64 = load.recent.iter().map(|it| u64::from(*it)).sum();
         let count = load.recent.len() as u64;
@@ -44,12 +63,20 @@ impl Loads {
         let fresh = ServiceLoad {
             v: 1,
             in_flight: u32::try_from(mean).unwrap_or(u32::MAX),
-            p95: p95.map(|it| Duration::from_millis(millis(it))),
+            p95: sample.p95.map(|it| Duration::from_millis(millis(it))),
+            called: load
+                .calls
+                .iter()
+                .copied()
+                .min()
+                .filter(|_| lasts)
+                .unwrap_or(0),
         };
         let is_due = match &load.told {
             None => load.recent.len() == SAMPLES,
             Some((told, at)) => {
                 now.saturating_duration_since(*at) >= AGAIN
+                    || told.called != fresh.called
                     || (load.since >= SAMPLES && differs(told, &fresh))
             }
         };
@@ -92,6 +119,7 @@ mod tests {
         loads: Loads,
         now: Instant,
         told: Vec<u32>,
+        called: u32,
     }
 
     impl Play {
@@ -100,6 +128,7 @@ mod tests {
                 loads: Loads::default(),
                 now: clock::now(),
                 told: Vec::new(),
+                called: 0,
             }
         }
 
@@ -107,8 +136,12 @@ mod tests {
             let name = ServiceName::parse("library").unwrap();
             self.told.clear();
             for _ in 0..seconds {
-                let p95 = Some(Duration::from_millis(20));
-                let told = self.loads.sample(&name, in_flight, p95, self.now);
+                let sample = Sample {
+                    in_flight,
+                    p95: Some(Duration::from_millis(20)),
+                    called: self.called,
+                };
+                let told = self.loads.sample(&name, sample, self.now);
                 self.told.extend(told.map(|it| it.in_flight));
                 self.now += Duration::from_secs(1);
             }
@@ -133,6 +166,22 @@ mod tests {
         play.see(0, 5);
         assert_eq!(play.see(0, 179), [0, 0]);
         assert_eq!(play.see(0, 1), [0]);
+    }
+
+    #[test]
+    fn a_call_is_told_once_it_lasts_and_when_it_ends() {
+        let mut play = Play::new();
+        play.see(0, 20);
+        play.called = 5;
+        assert_eq!(play.see(0, 2), [0; 0]);
+        assert_eq!(play.see(0, 30).len(), 1);
+        play.called = 0;
+        assert_eq!(play.see(0, 1).len(), 1);
+        // A blink.
+        play.called = 5;
+        play.see(0, 2);
+        play.called = 0;
+        assert_eq!(play.see(0, 20), [0; 0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How visitors of one service are shared out among its sites, from what is seen of each. Pure.
 
-use minato_config::{Consent, SiteId, Sites, Timestamp};
+use minato_config::{Backend, Consent, Service, SiteId, Sites, Standby, Timestamp};
 use minato_health::site::{Condition, Course, Memory, Moves, Reach, Turn};
 use minato_proxy::{ALL, Beyond, Offer, Spread, carries};
 use std::collections::BTreeMap;
@@ -21,13 +21,53 @@ pub(super) struct SiteSight {
     pub(super) reach: Reach,
 }
 
+/// What a service file means to serve all visitors, whoever comes first at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Meant {
+    /// The site that the file puts first.
+    site: SiteId,
+    /// Its instances, as the file says; `None` where each site has a number of its own.
+    replicas: Option<u32>,
+    number: Number,
+}
+
+/// What makes the number of instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Number {
+    Fixed,
+    /// It rises where visitors are and falls where they were.
+    FollowsLoad,
+}
+
+impl Meant {
+    /// `service` as its file has it, in the order of that. `None`: one site alone serves it.
+    pub(super) fn by(service: &Service) -> Option<Self> {
+        let service = service.clone().everywhere();
+        let sites = service.sites.as_deref()?;
+        let site = sites.order.first()?.clone();
+        let there = sites.at.get(&site).and_then(|it| it.replicas);
+        let is_run_here = matches!(service.backend, Backend::Command(_));
+        Some(Self {
+            site,
+            replicas: is_run_here.then(|| there.unwrap_or(service.replicas).into()),
+            number: match service.scale {
+                Some(_) => Number::FollowsLoad,
+                None => Number::Fixed,
+            },
+        })
+    }
+}
+
 /// One service.
 #[derive(Debug)]
 pub(super) struct Routing {
     sites: Sites,
+    meant: Option<Meant>,
     courses: BTreeMap<SiteId, Course>,
     /// The last that was heard: a site that is gone does not make the work smaller.
     wanted: BTreeMap<SiteId, u32>,
+    /// What each site behind others must carry that those do not, of [`ALL`].
+    rest: BTreeMap<SiteId, u16>,
     spread: Option<Arc<Spread>>,
 }
 
@@ -35,10 +75,17 @@ impl Routing {
     pub(super) fn new(sites: &Sites) -> Self {
         Self {
             sites: sites.clone(),
+            meant: None,
             courses: BTreeMap::new(),
             wanted: BTreeMap::new(),
+            rest: BTreeMap::new(),
             spread: None,
         }
+    }
+
+    /// For as long as the file says so.
+    pub(super) fn mean(&mut self, meant: Option<Meant>) {
+        self.meant = meant;
     }
 
     /// Whether it was made for this order; another one begins anew. How many instances a site wants is no part of it: who changes
@@ -96,6 +143,8 @@ impl Routing {
             }
         }
         let needed = self.needed(seen);
+        let mut left = ALL;
+        self.rest.clear();
         let (leave, come_back) = (moves(self.sites.failover), moves(self.sites.failback));
         let mut turns = Vec::new();
         let mut offers = Vec::new();
@@ -119,24 +168,70 @@ impl Routing {
             } else {
                 it.up.max(wanted)
             };
-            offers.push(Offer {
+            let offer = Offer {
                 tier: it.tier,
                 carries: carries(counted, needed),
                 allowed: u16::from(allows.percent) * (ALL / 100),
-            });
+            };
+            self.rest.insert(it.site.clone(), left);
+            // What only this gateway does not reach is there for all others.
+            left = match condition {
+                Condition::Unreached => 0,
+                _ => left.saturating_sub(offer.carries.min(offer.allowed)),
+            };
+            offers.push(offer);
         }
         self.spread = self.shares(&offers).map(Arc::new);
         turns
     }
 
-    /// How many instances carry all visitors: as many as the first site wants, since it serves them all when it is well. A later
-    /// site that is larger, or says that it is, takes nothing from it. Where nobody has heard of the first, the largest known.
+    /// How many instances carry all visitors: as many as the site wants that the file puts first, since it serves them all when it is
+    /// well, and is meant to. Another site that was made the first one, and a later one that is larger, or says that it is, change
+    /// nothing of that. Where the number follows the load, it has grown where visitors are now: the larger one counts. Where nobody
+    /// has heard of those the file does, and where that says nothing the largest known.
+    ///
+    /// With `standby = "active"` each site is as large as what comes in at its own entrance asks for.
     fn needed(&self, seen: &[SiteSight]) -> u32 {
-        let first = seen.first().and_then(|it| self.wanted.get(&it.site));
-        let known = first.copied().filter(|it| *it > 0);
-        known
+        let first = seen.first().map(|it| &it.site);
+        let found = self.meant_for(first, |_| true);
+        found
             .or_else(|| self.wanted.values().copied().max())
             .unwrap_or(1)
+    }
+
+    /// What the file's first site and the one that comes first now want, of those that `counts` says yes to.
+    fn meant_for(&self, first: Option<&SiteId>, counts: impl Fn(&SiteId) -> bool) -> Option<u32> {
+        let known = |site: &SiteId| {
+            let wanted = self.wanted.get(site).copied().filter(|it| *it > 0);
+            wanted.filter(|_| counts(site))
+        };
+        let serving = first.and_then(known);
+        let Some(meant) = &self.meant else {
+            return serving;
+        };
+        if self.sites.standby == Standby::Active {
+            return serving.or_else(|| known(&meant.site));
+        }
+        let by_file = || meant.replicas.filter(|_| counts(&meant.site));
+        let home = known(&meant.site).or_else(by_file);
+        match meant.number {
+            Number::FollowsLoad => home.max(serving),
+            Number::Fixed => home.or(serving),
+        }
+    }
+
+    /// Instances that `own` must have for what other sites do not carry: they are asked for before the excess has been turned away for
+    /// long. 0 where they carry it all, or only a person moves visitors there.
+    pub(super) fn called(&self, own: &SiteId, seen: &[SiteSight]) -> u32 {
+        let rest = self.rest.get(own).copied().unwrap_or(0);
+        let first = seen.first().map(|it| &it.site);
+        if rest == 0 || (self.sites.failover == Consent::Ask && first != Some(own)) {
+            return 0;
+        }
+        // What it wants itself would keep what it wants up for ever.
+        let needed = self.meant_for(first, |it| it != own).unwrap_or(0);
+        let called = (u64::from(needed) * u64::from(rest)).div_ceil(ALL.into());
+        u32::try_from(called).unwrap_or(u32::MAX)
     }
 
     /// `None` where the best tier takes all: then nothing needs to be drawn.
@@ -244,6 +339,126 @@ mod tests {
         // While it waits to be gone back to it is still better than the sorry page.
         let waits = [(5, "3/3 3/3"), (9, "- 3/3"), (5, "3/3 -")];
         check(auto, &waits, [1_000, 0, 0]);
+    }
+
+    /// What is called for at osaka after these, where tokyo wants what it says, or its file `3` where it was never heard.
+    #[track_caller]
+    fn calls(routing: &mut Routing, course: &[(u64, &str)], own: &str, expected: u32) {
+        let mut now = crate::clock::now();
+        for (seconds, text) in course {
+            for _ in 0..*seconds {
+                routing.settle(&seen(text), now);
+                now += Duration::from_secs(1);
+            }
+        }
+        let last = seen(course.last().expect("a course").1);
+        assert_eq!(routing.called(&site(own), &last), expected, "{course:?}");
+    }
+
+    fn meant(number: Number) -> Option<Meant> {
+        Some(Meant {
+            site: site("tokyo"),
+            replicas: Some(3),
+            number,
+        })
+    }
+
+    #[test]
+    fn what_the_sites_before_do_not_carry_is_called_for() {
+        let follows = || {
+            let mut routing = routing(Consent::Auto);
+            routing.mean(meant(Number::FollowsLoad));
+            routing
+        };
+        let call = |course: &[(u64, &str)], expected| {
+            calls(&mut follows(), course, "osaka", expected);
+        };
+        call(&[(5, "5/5 2/2")], 0);
+        call(&[(5, "5/5 2/2"), (1, "- 2/2")], 5);
+        // Degraded: once visitors are moved, and as many as tokyo lacks.
+        call(&[(5, "5/5 2/2"), (10, "2/5 2/2")], 0);
+        call(&[(5, "5/5 2/2"), (11, "2/5 2/2")], 3);
+        // Never heard: the file's number. Its own number calls for nothing.
+        call(&[(5, "- 1/7")], 3);
+        calls(&mut follows(), &[(5, "5/5 2/2")], "tokyo", 0);
+        calls(&mut follows(), &[(5, "5/5 -")], "tokyo", 0);
+        // Out of this gateway's sight alone: that is for no one else to do.
+        call(&[(5, "5/5 2/2"), (9, "? 2/2")], 0);
+        // Back: less and less, as visitors go.
+        let back = |seconds| [(5, "5/5 2/2"), (9, "- 5/5"), (seconds, "5/5 5/5")];
+        call(&back(60), 5);
+        call(&back(71), 3);
+        call(&back(81), 0);
+        let mut asks = routing(Consent::Ask);
+        asks.mean(meant(Number::FollowsLoad));
+        calls(&mut asks, &[(5, "5/5 2/2"), (9, "- 2/2")], "osaka", 0);
+    }
+
+    /// Osaka, which is smaller, was made the first: what visitors need is what it was.
+    #[test]
+    fn the_need_is_not_that_of_a_smaller_site_that_was_made_the_first() {
+        let switched = |number, text: &str| {
+            let mut routing = Routing::new(&Sites {
+                order: vec![site("osaka"), site("tokyo")],
+                ..routing(Consent::Auto).sites
+            });
+            routing.mean(meant(number));
+            let mut seen = seen(text);
+            seen.reverse();
+            for (tier, it) in (0..).zip(&mut seen) {
+                it.tier = tier;
+            }
+            let mut now = crate::clock::now();
+            for _ in 0..30 {
+                routing.settle(&seen, now);
+                now += Duration::from_secs(1);
+            }
+            let shares: Vec<(u8, u16)> = routing
+                .spread()
+                .map(|it| it.shares().chain([(9, it.excess())]).collect())
+                .unwrap_or_default();
+            (shares, routing.called(&site("osaka"), &seen))
+        };
+        use Number::{Fixed, FollowsLoad};
+        // Tokyo, in osaka's shadow now, would still serve what osaka cannot.
+        assert_eq!(
+            switched(Fixed, "3/3 1/1"),
+            (vec![(0, 466), (1, 534), (9, 0)], 3)
+        );
+        // It is off.
+        assert_eq!(switched(Fixed, "- 1/1"), (vec![(0, 466), (9, 534)], 3));
+        assert_eq!(switched(Fixed, "- 3/3"), (vec![], 3));
+        // A larger site is asked for no more than the smaller one carried.
+        assert_eq!(switched(Fixed, "- 3/9"), (vec![], 3));
+        // Where the number follows the load, it has grown here and shrunk there.
+        assert_eq!(
+            switched(FollowsLoad, "2/2 2/5"),
+            (vec![(0, 560), (1, 440), (9, 0)], 2)
+        );
+    }
+
+    #[test]
+    fn what_a_file_means_is_what_its_first_site_has_by_it() {
+        let name = minato_config::ServiceName::parse("app").expect("a name");
+        let meant = |more: &str, at: &str| {
+            let text =
+                format!("{more}\nsites = [\"tokyo\", \"osaka\"]\n[at.osaka]\nreplicas = 1\n");
+            let parsed = minato_config::parse_service("".as_ref(), &name, &text);
+            let meant = Meant::by(&parsed.expect("a service").at(&site(at)));
+            meant.map(|it| (it.site, it.replicas, it.number))
+        };
+        for at in ["tokyo", "osaka"] {
+            let fixed = (site("tokyo"), Some(3), Number::Fixed);
+            assert_eq!(meant("command = [\"a\"]\nreplicas = 3", at), Some(fixed));
+            let scaled = (site("tokyo"), Some(2), Number::FollowsLoad);
+            let text = "command = [\"a\"]\nreplicas = { min = 2, max = 5, in_flight = 9 }";
+            assert_eq!(meant(text, at), Some(scaled));
+        }
+        let own = "endpoints = [\"10.0.0.7:80\", \"10.0.0.8:80\"]";
+        let text = format!("{own}\nsites = [\"tokyo\", \"osaka\"]\n");
+        let parsed = minato_config::parse_service("".as_ref(), &name, &text);
+        let found = Meant::by(&parsed.expect("a service"));
+        assert_eq!(found.and_then(|it| it.replicas), None);
     }
 
     #[test]

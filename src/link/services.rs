@@ -331,7 +331,10 @@ mod tests {
         let mut long = good.clone();
         long["service"]["backend"]["command"]["argv"] = vec!["x".repeat(2 << 20)].into();
         for (document, words) in [
-            (&many, "must be a whole number from 1 to 1000, got the number 65535"),
+            (
+                &many,
+                "must be a whole number from 1 to 1000, got the number 65535",
+            ),
             (&long, "1024 KiB is the most"),
         ] {
             let services = decoded(document);
@@ -370,7 +373,10 @@ mod tests {
         };
         let (revision, text) = ask(&all, &osaka, &[]);
         assert!(text.contains("\"shared\""), "{text}");
-        assert!(!text.contains("payroll") && !text.contains("was-shared"), "{text}");
+        assert!(
+            !text.contains("payroll") && !text.contains("was-shared"),
+            "{text}"
+        );
         // That something of others changed is nothing to it either.
         all[0].modified = 2;
         assert_eq!(ask(&all, &osaka, &[]).0, revision);
@@ -378,7 +384,10 @@ mod tests {
         all[1].modified = 2;
         assert_ne!(ask(&all, &osaka, &[]).0, revision);
         let (_, text) = ask(&all, &osaka, &["was-shared", "never-was"]);
-        assert!(text.contains("was-shared") && !text.contains("never-was"), "{text}");
+        assert!(
+            text.contains("was-shared") && !text.contains("never-was"),
+            "{text}"
+        );
     }
 
     #[test]

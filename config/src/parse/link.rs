@@ -6,8 +6,8 @@ use super::key::Keys;
 use super::settings::path;
 use super::{address, gateway, pattern};
 use crate::{
-    DependencyName, GatewayAddress, LinkFiles, LinkSettings, Mirroring, PeerSettings, PortRange, Settings,
-    SiteId, StreamOffer,
+    DependencyName, GatewayAddress, LinkFiles, LinkSettings, Mirroring, PeerSettings, PortRange,
+    Settings, SiteId, StreamOffer,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

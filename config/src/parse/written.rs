@@ -32,7 +32,10 @@ pub(super) fn lines(service: &Service) -> Vec<Line> {
     match &service.backend {
         Backend::Command(command) => {
             all.extend(of_command(command));
-            all.push(("replicas", replicas(service.replicas, service.scale.as_ref())));
+            all.push((
+                "replicas",
+                replicas(service.replicas, service.scale.as_ref()),
+            ));
         }
         Backend::Endpoints(addresses) => all.push(("endpoints", texts(addresses))),
     }
@@ -53,7 +56,10 @@ pub(super) fn lines(service: &Service) -> Vec<Line> {
             UpstreamProtocol::Http2 => "h2",
         }),
     ));
-    all.push(("tls", service.upstream.tls.as_ref().map_or(bare(false), tls)));
+    all.push((
+        "tls",
+        service.upstream.tls.as_ref().map_or(bare(false), tls),
+    ));
     all.push(("limits", limits(&service.limits)));
     all.push(("timeouts", timeouts(&service.timeouts)));
     all.push(("retries", bare(service.retries)));

@@ -55,6 +55,7 @@ impl Site {
             v: 1,
             in_flight,
             p95: None,
+            called: 0,
         };
         self.put(&load_key(), &load).await;
     }

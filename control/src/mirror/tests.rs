@@ -1,8 +1,6 @@
 //! What becomes of a peer's services here, case by case.
 
-use super::{
-    COOL_DOWN, MirrorRecord, Reach, SharedServices, UNREACHABLE, refuse, stand, take,
-};
+use super::{COOL_DOWN, MirrorRecord, Reach, SharedServices, UNREACHABLE, refuse, stand, take};
 use crate::{OrderRecord, Stored, World};
 use minato_config::{
     Backend, Command, Consent, Health, HostPattern, PathPrefix, Route, RouteAction, RoutePattern,
@@ -301,7 +299,10 @@ fn of_a_site_that_is_not_mirrored_nothing_stays() {
             let key = (step.home, step.service);
             story.world.mirrors.remove(&key);
             if let Some(value) = step.record {
-                story.world.mirrors.insert(key, Stored { value, modified: 8 });
+                story
+                    .world
+                    .mirrors
+                    .insert(key, Stored { value, modified: 8 });
             }
         }
         told
@@ -310,9 +311,16 @@ fn of_a_site_that_is_not_mirrored_nothing_stays() {
     assert_eq!(end(&mut story), [why]);
     let standing = stand(&story.world, &site("osaka"), &story.reach).steps;
     assert!(standing[0].record.removed);
-    assert_eq!(end(&mut story), [""; 0], "its instances are on their way out");
+    assert_eq!(
+        end(&mut story),
+        [""; 0],
+        "its instances are on their way out"
+    );
     story.world.services.clear();
-    assert_eq!(end(&mut story), ["nothing is left here of library of tokyo"]);
+    assert_eq!(
+        end(&mut story),
+        ["nothing is left here of library of tokyo"]
+    );
     assert_eq!(end(&mut story), [""; 0]);
     assert!(story.world.mirrors.is_empty());
     // The switch is turned back.

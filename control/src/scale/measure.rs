@@ -18,8 +18,17 @@ pub struct Measures {
     pub p95: Option<Duration>,
     /// Hundredths of the processors that one instance is promised, over all instances whose agents tell. `None`: nobody tells.
     pub cpu_percent: Option<u64>,
+    /// Instances that are called for by visitors whom other sites do not serve, as the gateway says that calls for most.
+    pub called: u32,
     /// What is missing: then the number never falls.
     pub gap: Option<String>,
+}
+
+/// What gateways call for of a service, however long ago they said so.
+pub(super) fn called(world: &World, service: &ServiceName) -> u32 {
+    let gateways = world.gateways.keys();
+    let loads = gateways.filter_map(|it| world.loads.get(&(service.clone(), it.clone())));
+    loads.map(|it| it.value.called).max().unwrap_or(0)
 }
 
 /// When each gateway was last heard of one service. Wall clocks of other machines say nothing here.
@@ -89,6 +98,7 @@ impl Heard {
             let sum = measures.in_flight.unwrap_or(0);
             measures.in_flight = Some(sum.saturating_add(load.in_flight.into()));
             measures.p95 = measures.p95.max(load.p95);
+            measures.called = measures.called.max(load.called);
         }
         silent
     }

@@ -1,7 +1,7 @@
 //! All services of a world that follow their load.
 
 use super::grant::{Change, Granter, Need};
-use super::measure::Heard;
+use super::measure::{Heard, called};
 use super::usage::{Nodes, Usages, Used};
 use super::{Decision, PERIOD, ScaleRecord, Scaler, Sight, State, WINDOW};
 use crate::plan::{Losses, Object, Relied, Sights, Standing};
@@ -25,6 +25,8 @@ struct Followed {
     granter: Granter,
     heard: Heard,
     due: Instant,
+    /// What was called for at the last decision.
+    called: u32,
     alarm: Option<String>,
     lacking: Option<String>,
 }
@@ -84,7 +86,11 @@ impl Scaling {
         for name in world.services.keys().filter(|it| follows(world, it)) {
             let followed = self.services.entry(name.clone());
             let followed = followed.or_insert_with(|| Followed::new(self.window, now));
-            if now < followed.due {
+            // Who is turned away now does not wait for the next turn.
+            let called = called(world, name);
+            let is_called = called > followed.called;
+            followed.called = called;
+            if now < followed.due && !is_called {
                 continue;
             }
             followed.due = now + self.period;
@@ -127,6 +133,7 @@ impl Followed {
             granter: Granter::new(window, now),
             heard: Heard::default(),
             due: now,
+            called: 0,
             alarm: None,
             lacking: None,
         }

@@ -51,8 +51,16 @@ pub(super) fn wish(scale: &Scale, n: u16, measures: &Measures, figures: Figures)
             sum.div_ceil(n.max(1).into())
         ),
     });
+    // Of what was turned away nobody measured anything.
+    let called = (measures.called > 0).then(|| Wish {
+        replicas: u16::try_from(measures.called).unwrap_or(u16::MAX),
+        reason: format!(
+            "{} for visitors whom other sites do not serve",
+            measures.called
+        ),
+    });
     // Of equal ones the first named.
-    [cpu, p95, in_flight]
+    [called, cpu, p95, in_flight]
         .into_iter()
         .flatten()
         .max_by_key(|it| it.replicas)
@@ -116,6 +124,7 @@ mod tests {
             in_flight: Some(in_flight),
             p95: Some(Duration::from_millis(p95_ms)),
             cpu_percent: Some(cpu_percent),
+            called: 0,
             gap: None,
         }
     }
@@ -199,6 +208,23 @@ mod tests {
             6,
             "processor 210 % of 70 % each",
         );
+    }
+
+    #[test]
+    fn what_other_sites_do_not_serve_is_asked_for_though_nothing_of_it_is_measured() {
+        let scale = scale(Some(40), None, None);
+        let called = |in_flight| Measures {
+            called: 5,
+            ..measures(in_flight, 0, 0)
+        };
+        let reason = "5 for visitors whom other sites do not serve";
+        asks(&scale, 1, &called(0), 5, reason);
+        asks(&scale, 1, &called(280), 7, "280 in flight of 40 each");
+        let nobody_tells = Measures {
+            in_flight: None,
+            ..called(0)
+        };
+        asks(&scale, 1, &nobody_tells, 5, reason);
     }
 
     #[test]

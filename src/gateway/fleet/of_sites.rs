@@ -1,7 +1,7 @@
 //! The half of the fleet that is about other sites: their gateways, who reaches them, how visitors are shared out.
 
 use super::super::peers::{Changed, PeerMember};
-use super::super::sites::Routing;
+use super::super::sites::{Meant, Routing};
 use super::{Fleet, Known};
 use crate::link::{GatewayKey, Heard};
 use minato_config::{Service, ServiceName, SiteId, Timestamp};
@@ -23,6 +23,9 @@ impl Fleet {
             (Some(sites), _) if sites.order.len() > 1 => Some(Routing::new(sites)),
             _ => None,
         };
+        if let Some(routing) = &mut known.routing {
+            routing.mean(known.meant.clone());
+        }
         let gone = self.peers.meet(&known.service, &mut known.peers);
         // Nobody is told of each: the link is.
         gone.into_iter().map(|it| (it, Standing::Out)).collect()
@@ -48,6 +51,26 @@ impl Fleet {
             return false;
         };
         std::mem::replace(&mut known.wanted, wanted) != wanted
+    }
+
+    /// What the service's file says of its sites, whichever comes first now; `service` in the order of its file.
+    pub(in crate::gateway) fn mean(&mut self, service: &Service) {
+        let Some(known) = self.services.get_mut(&service.name) else {
+            return;
+        };
+        known.meant = Meant::by(service);
+        if let Some(routing) = &mut known.routing {
+            routing.mean(known.meant.clone());
+        }
+    }
+
+    /// Instances that this site must have for visitors whom sites before it do not serve.
+    pub(in crate::gateway) fn called(&self, name: &ServiceName) -> u32 {
+        let known = self.services.get(name);
+        known.map_or(0, |known| {
+            let routing = known.routing.as_ref();
+            routing.map_or(0, |it| it.called(&self.peers.site, &self.peers.seen(known)))
+        })
     }
 
     /// What of sites is to outlive this process, by service and site.

@@ -3,12 +3,14 @@
 mod caller;
 mod checked;
 mod gather;
+mod gateways;
 mod line;
 mod observers;
 mod refused;
 mod served;
 mod streams;
 mod under_load;
+mod unserved;
 
 use crate::support::clock::until;
 use crate::support::http::{Answer, get};

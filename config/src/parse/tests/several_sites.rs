@@ -1,7 +1,7 @@
 //! `[sites]` and `[link]` of minato.toml, and the sites of a service.
 
 use super::*;
-use crate::{Consent, LinkFiles, SiteId, Standby};
+use crate::{Consent, LinkFiles, Mirroring, SiteId, Standby};
 use std::path::PathBuf;
 
 fn site(text: &str) -> SiteId {
@@ -25,6 +25,27 @@ fn peers_and_the_link() {
     };
     assert!(authority.ends_with("ca.crt"));
     assert_eq!(key, &PathBuf::from("/k/gw.key"));
+}
+
+#[test]
+fn a_peer_is_mirrored_unless_it_is_said_otherwise() {
+    for (said, expected) in [
+        ("", Mirroring::On),
+        ("mirror = true\n", Mirroring::On),
+        ("mirror = false\n", Mirroring::Off),
+    ] {
+        let text = format!("[sites.osaka]\ngateways = [\"a:1\"]\n{said}{LINK}");
+        assert_eq!(
+            minato(&text).unwrap().sites[&site("osaka")].mirror,
+            expected
+        );
+    }
+    let text = format!("[sites.osaka]\ngateways = [\"a:1\"]\nmirror = \"no\"\n{LINK}");
+    let told = told(&minato(&text).unwrap_err());
+    assert!(
+        told[0].contains("sites.osaka.mirror: must be true or false"),
+        "{told:?}"
+    );
 }
 
 #[test]

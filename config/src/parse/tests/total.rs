@@ -95,7 +95,11 @@ fn any_text_is_read_or_explained() {
         let text = mutate(SERVICE, &mut random);
         let read = salvage_service(path, &name("orders"), &text);
         let wants = match &read {
-            Ok(service) => Wants::of(path, &text, service),
+            Ok(service) => {
+                // What a file says, a peer may say, too.
+                assert_eq!(check_service(service), Ok(()), "seed {seed}:\n{text}");
+                Wants::of(path, &text, service)
+            }
             Err(salvaged) => {
                 assert!(
                     !salvaged.problems.is_empty(),

@@ -51,7 +51,7 @@ fn refused(edit: impl FnOnce(&mut Service), words: &str) {
 fn command(service: &mut Service) -> &mut crate::Command {
     match &mut service.backend {
         Backend::Command(it) => it,
-        Backend::Endpoints(_) => panic!("{service:?}"),
+        Backend::Endpoints(_) => panic!("it has endpoints"),
     }
 }
 
@@ -63,7 +63,16 @@ fn what_no_file_says_is_named() {
     );
     refused(|it| it.replicas = 0, "replicas: must be at least 1");
     refused(
-        |it| it.sites.as_mut().unwrap().at.values_mut().next().unwrap().replicas = Some(1_001),
+        |it| {
+            it.sites
+                .as_mut()
+                .unwrap()
+                .at
+                .values_mut()
+                .next()
+                .unwrap()
+                .replicas = Some(1_001)
+        },
         "at.osaka.replicas: must be a whole number from 1 to 1000",
     );
     refused(
@@ -77,18 +86,33 @@ fn what_no_file_says_is_named() {
         },
         "replicas.max: must be a whole number from 1 to 1000",
     );
-    refused(|it| it.retries = 200, "retries: must be a whole number from 0 to 3");
+    refused(
+        |it| it.retries = 200,
+        "retries: must be a whole number from 0 to 3",
+    );
     refused(|it| command(it).argv.clear(), "command: must be a list");
-    refused(|it| command(it).argv = vec!["a".to_owned(); 300], "at most 256");
+    refused(
+        |it| command(it).argv = vec!["a".to_owned(); 300],
+        "at most 256",
+    );
     refused(
         |it| command(it).argv.push("x".repeat(100_000)),
         "may have 96 KiB together",
     );
     refused(
-        |it| drop(command(it).env.insert("LD PRELOAD".to_owned(), String::new())),
+        |it| {
+            drop(
+                command(it)
+                    .env
+                    .insert("LD PRELOAD".to_owned(), String::new()),
+            )
+        },
         "a variable's name",
     );
-    refused(|it| command(it).directory = Some("x".to_owned()), "an absolute path");
+    refused(
+        |it| command(it).directory = Some("x".to_owned()),
+        "an absolute path",
+    );
     refused(
         |it| command(it).stop.drain = Duration::from_secs(1 << 40),
         "stop.drain: must be from 0s to 24h",

@@ -399,7 +399,7 @@ impl Old {
         if cause == Cause::Lost {
             return old;
         }
-        let pulled = tokio::time::timeout(PULL, way.pull(site, None)).await;
+        let pulled = tokio::time::timeout(PULL, way.pull(site, None, &[])).await;
         if let Ok(Ok(Pulled::New { services, .. })) = pulled {
             old.records = services.services;
         }

@@ -7,8 +7,7 @@ use super::peers::{PeerServices, Peers, Pulled};
 use super::transaction::Transaction;
 use minato_config::{ServiceName, SiteId, Timestamp};
 use minato_control::mirror::{
-    AdoptStep, MirrorStep, Reach, SharedServices, Stand, StandStep, adopt, refuse, stand,
-    take,
+    AdoptStep, MirrorStep, Reach, SharedServices, Stand, StandStep, adopt, refuse, stand, take,
 };
 use minato_control::{Event, EventKind, World};
 use minato_control_store::keys::{Key, Keys};
