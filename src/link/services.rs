@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(decoded(&good).services.len(), 1);
         let mut many = good.clone();
         many["service"]["replicas"] = 65_535.into();
-        let mut long = good.clone();
+        let mut long = good;
         long["service"]["backend"]["command"]["argv"] = vec!["x".repeat(2 << 20)].into();
         for (document, words) in [
             (

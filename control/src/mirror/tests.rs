@@ -292,7 +292,7 @@ fn what_no_file_could_say_stays_as_it_was_and_is_an_alarm() {
 #[test]
 fn of_a_site_that_is_not_mirrored_nothing_stays() {
     let mut story = Story::of(Standby::Warm);
-    let mut end = |story: &mut Story| {
+    let end = |story: &mut Story| {
         let steps = refuse(&site("tokyo"), &story.world, Timestamp(6)).steps;
         let told: Vec<String> = steps.iter().map(|it| it.news.clone()).collect();
         for step in steps {

@@ -35,15 +35,18 @@ fn gateway(name: &'static str, node: &str, authority: &Authority, members: &Memb
 fn link(cloud: &Cloud, address: SocketAddr) -> Option<String> {
     let status = cloud.site.json("/v1/sites");
     let links = status["links"].as_array()?.clone();
-    let of = links.iter().find(|it| it["address"] == address.to_string())?;
+    let of = links
+        .iter()
+        .find(|it| it["address"] == address.to_string())?;
     Some(of["state"].as_str()?.to_owned())
 }
 
 #[track_caller]
 fn until_link(cloud: &Cloud, address: SocketAddr, state: &str) {
-    until(&format!("{address} to be {state} for {}", cloud.name), || {
-        (link(cloud, address).as_deref() == Some(state)).then_some(())
-    });
+    until(
+        &format!("{address} to be {state} for {}", cloud.name),
+        || (link(cloud, address).as_deref() == Some(state)).then_some(()),
+    );
 }
 
 /// What each gateway of the site of `cloud` sees of `site`, as its store has it: node and whether it answers, sorted.
@@ -59,7 +62,10 @@ fn observers(cloud: &Cloud, site: &str) -> Vec<(String, bool)> {
 
 #[track_caller]
 fn until_observed(clouds: [&Cloud; 2], site: &str, expected: [bool; 2]) {
-    let expected = [("one".to_owned(), expected[0]), ("two".to_owned(), expected[1])];
+    let expected = [
+        ("one".to_owned(), expected[0]),
+        ("two".to_owned(), expected[1]),
+    ];
     for cloud in clouds {
         let mut last = Vec::new();
         until(&format!("{expected:?} of {site}"), || {
@@ -123,7 +129,9 @@ fn one_gateway_of_two_may_go_and_those_of_one_site_agree() {
     for line in &lines {
         until_link(&tokyo, line.address, "up");
     }
-    doors.iter().for_each(|it| until_link(&tokyo_two, *it, "up"));
+    doors
+        .iter()
+        .for_each(|it| until_link(&tokyo_two, *it, "up"));
     until_observed([&tokyo, &tokyo_two], "osaka", [true, true]);
     let ask = Ask::Get {
         path: "/".to_owned(),
@@ -164,7 +172,12 @@ fn one_gateway_of_two_may_go_and_those_of_one_site_agree() {
     until_link(&tokyo, lines[0].address, "down");
     until_observed([&tokyo, &tokyo_two], "osaka", [false, true]);
     let shown = listed(&tokyo_two, "osaka");
-    let of_node = |node: &str| shown.iter().find(|it| it.contains(&format!(" {node} "))).unwrap();
+    let of_node = |node: &str| {
+        shown
+            .iter()
+            .find(|it| it.contains(&format!(" {node} ")))
+            .unwrap()
+    };
     assert!(of_node("one").contains(" down "), "{shown:?}");
     assert!(of_node("two").contains(" up "), "{shown:?}");
     loads.iter().for_each(|it| it.wait_for(100));

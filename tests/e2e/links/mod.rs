@@ -2,8 +2,8 @@
 
 mod caller;
 mod checked;
-mod gather;
 mod gateways;
+mod gather;
 mod line;
 mod observers;
 mod refused;
