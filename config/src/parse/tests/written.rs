@@ -71,7 +71,7 @@ fn what_no_file_says_is_named() {
                 .values_mut()
                 .next()
                 .unwrap()
-                .replicas = Some(1_001)
+                .replicas = Some(1_001);
         },
         "at.osaka.replicas: must be a whole number from 1 to 1000",
     );
@@ -105,7 +105,7 @@ fn what_no_file_says_is_named() {
                 command(it)
                     .env
                     .insert("LD PRELOAD".to_owned(), String::new()),
-            )
+            );
         },
         "a variable's name",
     );
