@@ -4,7 +4,7 @@
     scripts/measured.py RUNS COMMAND...
 
 Tests print lines like `measured | row 1, an instance killed | detected | 0.12 s`. Printed here: median and worst of each figure, as tests/faults
-does. The first run that fails ends it, with all that the run said.
+does. The first run that fails ends it, with all that the run said, and with the figures of those before.
 """
 
 import subprocess
@@ -14,14 +14,15 @@ MARK = "measured | "
 
 
 def main(runs, command):
-    figures = {}
+    figures, status = {}, 0
     for run in range(1, runs + 1):
         ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         lines = ended.stdout.splitlines()
         if ended.returncode != 0:
             print(ended.stdout)
             print(f"run {run} of {runs} failed: {' '.join(command)}", file=sys.stderr)
-            return ended.returncode
+            status = ended.returncode
+            break
         for line in lines:
             if line.startswith("skipped"):
                 print(line)
@@ -31,14 +32,14 @@ def main(runs, command):
                 row, name, figure = (it.strip() for it in rest.split(" | "))
                 number, _, unit = figure.partition(" ")
                 figures.setdefault((row, name, unit), []).append(float(number))
-    if not figures:
+    if not figures and not status:
         print(f"nothing was measured by {' '.join(command)}", file=sys.stderr)
         return 1
     for (row, name, unit), all in figures.items():
         all.sort()
         text = [f"{it:.2f} {unit}" if unit == "s" else f"{it:g} {unit}".strip() for it in (all[len(all) // 2], all[-1])]
         print(f"{row}: {name}: median {text[0]}, worst {text[1]}, {len(all)} runs", flush=True)
-    return 0
+    return status
 
 
 if __name__ == "__main__":

@@ -95,13 +95,12 @@ fn a_broken_edit_keeps_the_old_version_and_says_why() {
     let orders = Orders::start(site.gateway(), "e2e.test", site.ledger());
     load.wait_for(20);
 
-    // A command that ends at once.
+    // A command that ends at once; it is found by its ends, not by the deadline.
     let began = now();
     let before = site.latest_event();
-    let broken = format!(
-        "command = [\"/bin/sh\", \"-c\", \"echo no such table; exit 3\"]\nroutes = [\"*\"]\n{SHORT}"
-    );
-    site.write("app", &broken);
+    let broken = "command = [\"/bin/sh\", \"-c\", \"echo no such table; exit 3\"]\nroutes = [\"*\"]\n\
+                  update = { healthy = \"1s\", deadline = \"60s\" }\n";
+    site.write("app", broken);
     let why = told(&site, before, "failed, back to");
     assert!(
         why.contains("ended 3 times") && why.contains("no such table"),
