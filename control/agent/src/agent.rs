@@ -119,10 +119,6 @@ impl Agent {
                 .hold(&place, adoption.left.port, now().wall)
                 .await;
             if adoption.lives() {
-                // What was made for an agent that ended meanwhile and never ran would stay beside it for ever.
-                if adoption.surplus.is_empty() {
-                    self.forget_older(&name).await;
-                }
                 self.watch_over(name);
             }
             let jitter = self.random.f64();
@@ -293,11 +289,19 @@ impl Agent {
     /// Looks for what an agent left behind, and after what fills up with time.
     pub(crate) fn look_for_strays(&mut self) {
         let runtime = self.runtime.clone();
-        let known: BTreeSet<RunName> = self.remembered.values().flatten().cloned().collect();
+        let all = self.remembered.values().flatten();
+        let known: BTreeSet<RunName> = all.filter(|it| !self.is_past(it)).cloned().collect();
         self.tasks.spawn(async move {
             runtime.tidy().await;
             Seen::Strays(runtime.strays(&known).await)
         });
+    }
+
+    /// Whether a newer run of its place lives: what is left of it, say of one that was made for an agent that ended meanwhile and never ran,
+    /// is needed for nothing.
+    fn is_past(&self, run: &RunName) -> bool {
+        let place = (run.service.clone(), run.slot);
+        self.node.living(&place).is_some_and(|it| it > *run)
     }
 
     /// Ends what some document allows to end; the rest is left alone.
@@ -306,7 +310,7 @@ impl Agent {
             // It may have become known since it was looked for.
             let place = (stray.run.service.clone(), stray.run.slot);
             let known = self.remembered.get(&place);
-            if known.is_some_and(|it| it.contains(&stray.run)) {
+            if known.is_some_and(|it| it.contains(&stray.run)) && !self.is_past(&stray.run) {
                 continue;
             }
             let lives = self.node.living(&place);

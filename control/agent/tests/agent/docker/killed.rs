@@ -131,8 +131,8 @@ fn killed_before_and_after_create_and_start_there_is_one_container_and_always_th
                 seen = seen.or_else(|| living.first().cloned());
                 agent = Agent::start(&folder);
             }
-            // One alone. What the engine made for an agent that was killed meanwhile never runs, and goes: at once where the last agent
-            // found it, or when it looks for what is left behind.
+            // One alone. What the engine made for an agent that was killed meanwhile never runs, and goes when the last agent looks for what
+            // is left behind.
             let began = tokio::time::Instant::now();
             let last = loop {
                 match &all(&engine)[..] {
