@@ -56,7 +56,7 @@ pub(crate) fn processes(hosts: &[Host]) -> Vec<usize> {
     })
 }
 
-/// Never more than wanted and `surge`, on all nodes together. Nodes of `cut` count apart, since nobody could tell them what was given to
+/// Never more than wanted and `surge`, and those that were told to end and still drain, on all nodes together. Nodes of `cut` count apart, since nobody could tell them what was given to
 /// others: there are never more there than when they were first counted.
 #[track_caller]
 pub(crate) fn never_too_many(counts: &[Count], looks: &[Look], surge: u64, cut: &[usize]) {
@@ -71,7 +71,10 @@ pub(crate) fn never_too_many(counts: &[Count], looks: &[Look], surge: u64, cut: 
             .iter()
             .rev()
             .find(|it| it.at <= count.at && it.wanted > 0);
-        let wanted = near.chain(before).map(|it| it.wanted).max();
+        let looks = || near.clone().chain(before);
+        let leave = |it: &Look| it.instances.iter().filter(|it| it.leaves).count();
+        let leaving = looks().map(leave).max().unwrap_or_default() as u64;
+        let wanted = looks().map(|it| it.wanted).max();
         let Some(wanted) = wanted.filter(|it| *it > 0) else {
             continue;
         };
@@ -80,8 +83,8 @@ pub(crate) fn never_too_many(counts: &[Count], looks: &[Look], surge: u64, cut: 
             .map(|(_, it)| it)
             .sum();
         assert!(
-            within as u64 <= wanted + surge,
-            "{within} run where {wanted} and {surge} may: {count:?}"
+            within as u64 <= wanted + surge + leaving,
+            "{within} run where {wanted}, {surge} and {leaving} that leave may: {count:?}"
         );
         for (node, it) in all.filter(|(node, _)| cut.contains(node)) {
             assert!(

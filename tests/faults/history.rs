@@ -30,6 +30,8 @@ pub(crate) struct Routed {
     pub(crate) run: u64,
     /// Requests are sent to it.
     pub(crate) serves: bool,
+    /// It was told to end, and may still be draining.
+    pub(crate) leaves: bool,
     /// It is doubted, and gets requests only while no other serves.
     pub(crate) spare: bool,
 }
@@ -100,6 +102,7 @@ fn service(body: &[u8]) -> Option<Look> {
             generation: it["generation"].as_str().unwrap_or_default().to_owned(),
             node: it["node"].as_str().unwrap_or_default().to_owned(),
             run: it["run"].as_u64().unwrap_or_default(),
+            leaves: it["removed"] == true,
             serves: matches!(standing, Some("serving" | "held")),
             spare: standing == Some("suspect"),
         }
@@ -219,6 +222,7 @@ mod tests {
                 generation: format!("0.{counter}"),
                 node: "node-1".to_owned(),
                 run: 1,
+                leaves: false,
                 serves: standing == "up",
                 spare: standing == "suspect",
             }
