@@ -101,11 +101,13 @@ impl BodyReader {
         }
     }
 
-    /// So many octets of a body of known length went by elsewhere, as if [`BodyReader::next`] had named them; at most what
-    /// is [`BodyReader::sure`]. Says nothing to a body of another framing.
+    /// So many octets of data went by elsewhere, as if [`BodyReader::next`] had named them; at most what is
+    /// [`BodyReader::sure`].
     pub fn pass(&mut self, count: u64) {
-        if let State::Length(left) = &mut self.0 {
-            *left = left.saturating_sub(count);
+        match &mut self.0 {
+            State::Length(left) => *left = left.saturating_sub(count),
+            State::Chunks(chunks) => chunks.pass(count),
+            State::UntilClose | State::Closed => {}
         }
     }
 

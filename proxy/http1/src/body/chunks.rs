@@ -147,6 +147,16 @@ impl Chunks {
         if self.at == Place::Data { self.size } else { 0 }
     }
 
+    /// So much of the chunk's data went by elsewhere.
+    pub(super) fn pass(&mut self, count: u64) {
+        if self.at == Place::Data {
+            self.size = self.size.saturating_sub(count);
+            if self.size == 0 {
+                self.at = Place::DataCr;
+            }
+        }
+    }
+
     /// None before the end.
     pub(super) fn trailers(&self) -> impl Iterator<Item = Field<'_>> {
         let trailers = self.trailers.as_deref().filter(|_| self.is_done());

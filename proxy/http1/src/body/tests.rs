@@ -197,6 +197,15 @@ fn what_is_sure_to_come_is_known() {
         (Ok(Piece::Skip(4)), 31)
     );
     assert_eq!((reader.next(b"a"), reader.sure()), (Ok(Piece::Data(1)), 30));
+    // The rest of the chunk goes by elsewhere.
+    reader.pass(29);
+    assert_eq!(reader.sure(), 1);
+    reader.pass(1);
+    assert_eq!(
+        (reader.sure(), reader.next(b"\r\n0\r\n\r\n")),
+        (0, Ok(Piece::Skip(7)))
+    );
+    assert_eq!((reader.next(b""), reader.is_done()), (Ok(Piece::End), true));
     assert_eq!(BodyReader::new(Framing::UntilClose).sure(), u64::MAX);
 }
 
