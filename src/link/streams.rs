@@ -7,7 +7,7 @@
 
 use minato_config::{DependencyName, GatewayAddress, SiteId, StreamOffer};
 use minato_link::{Identity, LinkProtocol};
-use minato_proxy_server::LinkStream;
+use minato_proxy_server::{LinkStream, watch_link};
 use minato_tls::shake_hands;
 use std::collections::BTreeMap;
 use std::io;
@@ -274,6 +274,7 @@ impl Way {
         let tcp = TcpStream::connect(address).await;
         let tcp = tcp.map_err(|it| it.to_string())?;
         let _ = tcp.set_nodelay(true);
+        watch_link(&tcp).map_err(|it| it.to_string())?;
         let mut stream = shake_hands(tcp, call.config, call.name)
             .await
             .map_err(super::call::told)?;

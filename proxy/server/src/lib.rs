@@ -47,7 +47,7 @@ pub use answer::SorryPage;
 pub use deadline::Deadlines;
 pub use gateway::{AccessLog, Evidence, Gateway, GatewayOptions, Phase};
 pub use link::{Link, LinkRefusal, LinkStream};
-pub use listener::{Listener, listen};
+pub use listener::{Listener, listen, watch_link};
 pub use metrics::{EndpointCounts, Metrics, TrafficCounts};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use rehearsal::{Reached, relay};

@@ -2,6 +2,7 @@
 
 mod caller;
 mod checked;
+mod database;
 mod gateways;
 mod gather;
 mod line;

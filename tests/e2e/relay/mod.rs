@@ -8,13 +8,15 @@ mod upgrade;
 mod waits;
 mod writer;
 
+pub(crate) use mariadb::Pair as MariaDbPair;
+
 use crate::support::clock::until;
 use crate::support::site::Site;
 use serde_json::Value;
 use std::process::Command;
 
 /// Whether these programs are here; under CI=true they must be.
-fn are_here(programs: &[&str]) -> bool {
+pub(crate) fn are_here(programs: &[&str]) -> bool {
     let missing: Vec<&&str> = programs
         .iter()
         .filter(|it| {

@@ -13,13 +13,17 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-/// A process that has not ended; a zombie has.
+/// A process that has not ended; a zombie has, once none of its threads is left, which hold what it had open.
 pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat
         .rsplit_once(')')
         .and_then(|(_, rest)| rest.trim_start().chars().next());
-    !matches!(state, None | Some('Z' | 'X'))
+    match state {
+        None | Some('X') => false,
+        Some('Z') => fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|it| it.count() > 1),
+        Some(_) => true,
+    }
 }
 
 /// Living processes that name `folder` in their arguments or environment, this one apart.

@@ -3,6 +3,8 @@
 mod pair;
 mod secured;
 
+pub(crate) use pair::Pair;
+
 use super::writer::{Dialect, Writer};
 use super::{are_here, dependency, wait_current};
 use crate::support::clock::{now, until};
@@ -10,7 +12,7 @@ use crate::support::processes::signal;
 use crate::support::site::Site;
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, OptsBuilder};
-use pair::{CHECK_PASSWORD, Pair, private};
+use pair::{CHECK_PASSWORD, private};
 use rustix::process::Signal;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};

@@ -18,14 +18,14 @@ struct Server {
 }
 
 /// Two servers that begin with the same empty data.
-pub(super) struct Pair {
+pub(crate) struct Pair {
     pub(super) folder: TempDir,
     servers: [Server; 2],
 }
 
 impl Pair {
     /// The first is primary, the second follows it.
-    pub(super) fn start(ports: [u16; 2]) -> Self {
+    pub(crate) fn start(ports: [u16; 2]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("minato-mariadb-")
             .tempdir()
@@ -83,7 +83,7 @@ impl Pair {
         file
     }
 
-    pub(super) fn port(&self, which: usize) -> u16 {
+    pub(crate) fn port(&self, which: usize) -> u16 {
         self.servers[which].port
     }
 
@@ -93,7 +93,7 @@ impl Pair {
 
     /// As root, on the server itself.
     #[track_caller]
-    pub(super) fn sql(&self, which: usize, statements: &[&str]) -> String {
+    pub(crate) fn sql(&self, which: usize, statements: &[&str]) -> String {
         let socket = self.servers[which].data.join("s");
         let done = Command::new("mariadb")
             .args([
