@@ -38,7 +38,7 @@ pub use image::{
     Resources, Secret, SecretForm,
 };
 pub use limit::{Limits, Timeouts};
-pub use order::OrderRecord;
+pub use order::{Move, MoveKind, NEVER_COPIED, OrderRecord};
 pub use parse::{
     Conflict, check_service, check_sites, find_conflicts, parse_service, parse_settings,
     salvage_service, salvage_settings,

@@ -21,6 +21,39 @@ pub struct OrderRecord {
     /// When.
     #[serde(default)]
     pub since: Timestamp,
+    /// The move that it is part of; `None` where nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Move>,
+}
+
+/// What a decision says of the move that it makes, for those who measure how visitors fare.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// Why.
+    pub kind: MoveKind,
+    /// Who came first before.
+    pub from: SiteId,
+    /// How old the data is that visitors are served with from then on: what was written since is lost. [`NEVER_COPIED`] where nothing
+    /// was ever copied there; `None` where no command copies any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_age_ms: Option<u64>,
+}
+
+/// The age of data that was never copied to where it is served.
+pub const NEVER_COPIED: u64 = u64::MAX;
+
+/// Why a person moved a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveKind {
+    /// Who served let go in order.
+    Switch,
+    /// The way back, to who served before or to the file's first site.
+    Return,
+    /// To see that it works.
+    Drill,
+    /// Who served was not heard any more.
+    Failover,
 }
 
 impl OrderRecord {
@@ -75,6 +108,7 @@ mod tests {
             who: String::new(),
             why: String::new(),
             since: Timestamp(since),
+            moved: None,
         }
     }
 

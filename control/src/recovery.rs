@@ -4,7 +4,7 @@
 //! Not here: measuring (`health::recovery`), showing (`control/server`).
 
 use crate::World;
-use minato_config::{Consent, ServiceName, SiteId, Sites, Standby, Timestamp};
+use minato_config::{Consent, NEVER_COPIED, ServiceName, SiteId, Sites, Standby, Timestamp};
 use minato_health::recovery::{Recovery, RecoveryKind};
 use minato_health::site::LEAVE_GONE;
 use std::time::Duration;
@@ -93,7 +93,8 @@ fn report(world: &World, name: &ServiceName, sites: &Sites, now: Timestamp) -> R
 fn worst_of_last(all: &[&Recovery], is: impl Fn(RecoveryKind) -> bool) -> Option<Recovery> {
     let of_kind = || all.iter().filter(|it| is(it.kind));
     let newest = of_kind().max_by_key(|it| it.at)?;
-    let same = of_kind().filter(|it| newest.at.0.saturating_sub(it.at.0) < SAME);
+    let same =
+        of_kind().filter(|it| it.kind == newest.kind && newest.at.0.saturating_sub(it.at.0) < SAME);
     let mut worst = Recovery::clone(newest);
     for it in same {
         worst.at = worst.at.min(it.at);
@@ -142,7 +143,10 @@ fn missed(report: &RecoveryReport, sites: &Sites, now: Timestamp) -> Vec<String>
             seconds(rto)
         ));
     }
-    if let Some(it) = report.data_age().filter(|it| *it > report.rpo) {
+    let data = report.last.as_ref().and_then(|it| it.data_age_ms);
+    if data == Some(NEVER_COPIED) {
+        missed.push("nothing had ever been copied to where it was moved to".to_owned());
+    } else if let Some(it) = report.data_age().filter(|it| *it > report.rpo) {
         missed.push(format!(
             "the data was {} old the last time, and at most {} are asked for",
             seconds(it),

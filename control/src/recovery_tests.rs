@@ -191,3 +191,31 @@ fn a_service_of_one_site_has_nowhere_to_go() {
         []
     );
 }
+
+#[test]
+fn data_that_was_never_copied_meets_no_target() {
+    let of = |age| {
+        let mut it = event(RecoveryKind::Failover, DAY, Some(3_700));
+        it.data_age_ms = age;
+        vec![it]
+    };
+    let nothing_counts = |it: &mut Sites| it.targets.rpo = Duration::MAX;
+    check(&world(nothing_counts, &[of(Some(9 * DAY))]), &[]);
+    check(
+        &world(nothing_counts, &[of(Some(NEVER_COPIED))]),
+        &["nothing had ever been copied to where it was moved to"],
+    );
+}
+
+#[test]
+fn a_drill_and_a_failure_a_moment_apart_are_two_events() {
+    let all = vec![
+        event(RecoveryKind::Failover, DAY + 10_000, Some(90_000)),
+        event(RecoveryKind::Drill, DAY, Some(500)),
+    ];
+    let last = only(&world(|_| {}, &[all])).last.unwrap();
+    assert_eq!(
+        (last.kind, last.first_ms, last.errors),
+        (RecoveryKind::Drill, Some(500), 7)
+    );
+}

@@ -38,6 +38,9 @@ pub struct SyncRecord {
     pub since: Timestamp,
     /// Nothing of it lives after this.
     pub until: Timestamp,
+    /// When the last run began that ended well: so old the data is that lies here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Timestamp>,
 }
 
 impl SyncRecord {
@@ -49,6 +52,15 @@ impl SyncRecord {
             node,
             since: now,
             until: now.after(timeout + KILLED),
+            copied: None,
+        }
+    }
+
+    /// The same after this run ended well.
+    pub fn ended_well(&self) -> Self {
+        Self {
+            copied: Some(self.since),
+            ..self.clone()
         }
     }
 }

@@ -90,6 +90,9 @@ pub struct SharedService {
     /// Since when nobody has come to this gateway for it; `None` while somebody does, or where nobody has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_since: Option<Timestamp>,
+    /// Requests that have come to this gateway for it since its process began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came: Option<u64>,
 }
 
 #[cfg(test)]

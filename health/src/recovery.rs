@@ -1,4 +1,5 @@
-//! How long it took until visitors of a service were served again, each time that a site failed or came back: measured where they enter.
+//! How long it took until visitors of a service were served again, each time that a site failed or came back, or that a person moved
+//! them: measured where they enter.
 //!
 //! [`Recorder`] is fed by one gateway with what it sees, several times a second; it returns a [`Recovery`] when one is over. All times count
 //! from the last moment at which the site that failed is known to have served: so they are rather too long than too short, by at most the time
@@ -8,7 +9,7 @@ mod recorder;
 
 pub use recorder::{Glimpse, Recorder, SiteGlimpse};
 
-use minato_config::{SiteId, Timestamp};
+use minato_config::{MoveKind, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Records of one service at one gateway; the oldest go first.
@@ -32,7 +33,7 @@ pub struct RecoveryLog {
 pub enum RecoveryKind {
     /// A site failed, and another took over.
     Failover,
-    /// They came back by themselves.
+    /// They came back, by themselves or by a person's word.
     Return,
     /// A person moved them.
     Switch,
@@ -57,16 +58,27 @@ impl RecoveryKind {
     }
 }
 
+impl From<MoveKind> for RecoveryKind {
+    fn from(it: MoveKind) -> Self {
+        match it {
+            MoveKind::Switch => Self::Switch,
+            MoveKind::Return => Self::Return,
+            MoveKind::Drill => Self::Drill,
+            MoveKind::Failover => Self::Failover,
+        }
+    }
+}
+
 /// One time that visitors moved. Durations are milliseconds from `at`; `None`: it did not happen, or nobody came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recovery {
     /// What happened.
     pub kind: RecoveryKind,
-    /// The last moment at which the site that failed is known to have served.
+    /// The last moment at which the site that failed is known to have served; where a person moved them, at which it was to serve.
     pub at: Timestamp,
     /// Which site visitors left.
     pub from: SiteId,
-    /// Which served the first of them.
+    /// Which served the first of them; where nobody came, to which a person moved them.
     #[serde(default)]
     pub to: Option<SiteId>,
     /// Until it was known that the site serves nothing.
@@ -82,14 +94,18 @@ pub struct Recovery {
     pub first_ms: Option<u64>,
     /// Requests that got an error of the gateway's own meanwhile.
     pub errors: u64,
-    /// How old the data was that they were served with, where something measures it.
+    /// How old the data was that they were served with, where something measures it; [`minato_config::NEVER_COPIED`] is no age.
     #[serde(default)]
     pub data_age_ms: Option<u64>,
 }
 
 impl RecoveryLog {
-    /// Adds one; the oldest make room.
+    /// Adds one; the oldest make room. What is told again of one event, since it went on, takes its place.
     pub fn add(&mut self, recovery: Recovery) {
+        let is_same = |it: &Recovery| {
+            (it.kind, it.at, &it.from) == (recovery.kind, recovery.at, &recovery.from)
+        };
+        self.events.retain(|it| !is_same(it));
         self.events.push(recovery);
         let surplus = self.events.len().saturating_sub(MOST_RECOVERIES);
         self.events.drain(..surplus);

@@ -6,6 +6,7 @@ use super::status::duration;
 use super::terminal::{Tone, paint, print, safe, table};
 use crate::cli::Global;
 use crate::client::{Client, encode};
+use minato_config::NEVER_COPIED;
 use minato_control_server::api::{
     ChangeAnswer, RecoveryFigures, RecoveryReports, ReleaseRequest, SitesStatus,
 };
@@ -113,7 +114,10 @@ fn report_text(reports: &RecoveryReports) -> String {
                 of_last(|it| it.start_ms),
                 of_last(|it| it.first_ms),
                 text(|it| it.errors.to_string()),
-                of_last(|it| it.data_age_ms),
+                match last.and_then(|it| it.data_age_ms) {
+                    Some(NEVER_COPIED) => "no copy".to_owned(),
+                    age => seconds(age),
+                },
                 duration(it.rpo_ms),
             ]
             .map(plain),

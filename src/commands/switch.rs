@@ -80,6 +80,9 @@ struct What {
     /// one.
     #[arg(long, value_name = "TIME", value_parser = length)]
     quiet: Option<Duration>,
+    /// How long that is waited for. Then it ends, and says who still comes to the old site; at most 168h.
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = length)]
+    watch: Duration,
     /// Go on though the site carries only a part of the work: the rest gets the sorry page.
     #[arg(long)]
     accept_overload: bool,
@@ -103,6 +106,7 @@ impl What {
             size: Some(self.size),
             stop_after: Some(self.stop_after),
             quiet_ms: self.quiet.map(milliseconds),
+            watch_ms: Some(milliseconds(self.watch)),
             accept_overload: self.accept_overload,
             why: self.why.clone(),
             who: who(),

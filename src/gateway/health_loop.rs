@@ -268,10 +268,8 @@ impl HealthLoop {
         };
         let record = &record.value;
         self.records.insert(name.clone(), record.clone());
-        if let Some(order) = world.orders.get(name)
-            && self.options.orders.take(name, &order.value)
-        {
-            self.tell(news::led(name, &order.value, clock::wall()));
+        if let Some(order) = world.orders.get(name) {
+            self.decided(name, &order.value);
         }
         if record.removed {
             self.unroute(name);

@@ -99,6 +99,12 @@ impl Holding {
         self.0.remove(service);
     }
 
+    /// Since when requests of a service wait.
+    pub(super) fn since(&self, service: &ServiceName) -> Option<Instant> {
+        let held = self.0.get(service)?.held.as_ref()?;
+        Some(held.since)
+    }
+
     /// Whose requests wait.
     pub(super) fn held(&self) -> Vec<ServiceName> {
         let held = self.0.iter().filter(|(_, it)| it.held.is_some());

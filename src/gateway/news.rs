@@ -185,6 +185,23 @@ pub(crate) fn recovered(service: &ServiceName, it: &Recovery, at: Timestamp) -> 
             "visitors are back at {}; requests that failed on the way: {errors}",
             to.as_ref().map_or("its first site", SiteId::as_str)
         ),
+        (RecoveryKind::Switch | RecoveryKind::Drill, first, Some(to)) => {
+            let kind = it.kind.as_str();
+            let took = match (first, it.decide_ms) {
+                (Some(first), _) => {
+                    format!("{to} answered the first request after {}", seconds(first))
+                }
+                (None, Some(it)) => format!(
+                    "visitors are led to {to} after {}, and none came",
+                    seconds(it)
+                ),
+                (None, None) => format!("no request was answered by {to}"),
+            };
+            format!(
+                "{kind} from {}: {took}; requests that failed: {errors}",
+                it.from
+            )
+        }
         (_, Some(first), Some(to)) => format!(
             "{to} answered the first request {} after the last one of {} ({} of them to find out); requests that failed: {errors}",
             seconds(first),

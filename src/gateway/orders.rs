@@ -68,6 +68,7 @@ mod tests {
             who: String::new(),
             why: String::new(),
             since: Timestamp(0),
+            moved: None,
         };
         assert!(orders.take(&name, &order("osaka", 5)));
         assert!(!orders.take(&name, &order("tokyo", 4)));

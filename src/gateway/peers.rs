@@ -381,6 +381,7 @@ mod tests {
                 decided: None,
                 in_flight: 0,
                 quiet_since: None,
+                came: None,
             };
             Heard::Up(Arc::new(LinkState {
                 v: 1,

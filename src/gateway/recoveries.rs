@@ -1,10 +1,13 @@
 //! How long visitors of each service were without it, from this gateway's looks to the store. The measuring is `health::recovery`.
 
-use minato_config::{ServiceName, SiteId, Timestamp};
+use minato_config::{OrderRecord, ServiceName, SiteId, Timestamp};
 use minato_health::recovery::{Glimpse, Recorder, Recovery, RecoveryLog};
 use minato_health::site::Turn;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+/// A decision that is heard of so much later, or so much ahead of this clock, is not what moves visitors now.
+const NEWS: Duration = Duration::from_secs(120);
 /// Services that are looked at four times a second; where there are more, each second.
 const CLOSE: usize = 200;
 
@@ -65,6 +68,22 @@ impl Recoveries {
         let recorder = self.recorders.entry(service.clone()).or_default();
         let recovery = recorder.turned(site, turn, seen)?;
         Some(self.add(service, recovery))
+    }
+
+    /// A person's decision takes effect. `held`: since when requests wait here for it. `seen`: just before. What is over is returned.
+    pub(super) fn moved(
+        &mut self,
+        service: &ServiceName,
+        order: &OrderRecord,
+        held: Option<Instant>,
+        seen: &Glimpse,
+    ) -> Option<(Recovery, RecoveryLog)> {
+        let away = seen.wall.0.abs_diff(order.since.0);
+        let is_news = Duration::from_millis(away) < NEWS;
+        let by = order.moved.as_ref().filter(|_| is_news)?;
+        let recorder = self.recorders.entry(service.clone()).or_default();
+        let over = recorder.moved(by, &order.first, held, seen)?;
+        Some(self.add(service, over))
     }
 
     /// It is not served by several sites any more.

@@ -1,4 +1,4 @@
-//! Since when nobody has come to this gateway for a service: when the old entrance of a service that moved is quiet.
+//! Since when nobody has come to this gateway for a service, and how many did: when the old entrance of a service that moved is quiet.
 
 use minato_config::{ServiceName, Timestamp};
 use std::collections::BTreeMap;
@@ -36,6 +36,11 @@ impl Visits {
     /// `None` while somebody comes, or where nobody has looked yet.
     pub(crate) fn quiet_since(&self, service: &ServiceName) -> Option<Timestamp> {
         self.all().get(service)?.quiet_since
+    }
+
+    /// Requests that have come so far; `None` where nobody has looked yet.
+    pub(crate) fn came(&self, service: &ServiceName) -> Option<u64> {
+        self.all().get(service).map(|it| it.ended)
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Visited>> {

@@ -136,6 +136,7 @@ impl Answers {
             decided: self.orders.of(&entry.service.name),
             in_flight: u64::from(queue.in_flight()) + u64::from(queue.waiting()),
             quiet_since: self.visits.quiet_since(&entry.service.name),
+            came: self.visits.came(&entry.service.name),
         })
     }
 }

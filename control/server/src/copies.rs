@@ -155,7 +155,10 @@ impl Copies {
             return Err(why);
         }
         let is_there = record.is_some_and(|it| it.id == copy.id && it.node == self.node);
-        let fresh = || SyncRecord::new(copy.id, self.node.clone(), command.timeout, now);
+        let fresh = || SyncRecord {
+            copied: record.and_then(|it| it.copied),
+            ..SyncRecord::new(copy.id, self.node.clone(), command.timeout, now)
+        };
         Ok((!is_there).then(fresh))
     }
 

@@ -222,6 +222,7 @@ fn cold_starts_where_somebody_says_so_and_never_by_itself_where_a_person_is_aske
             who: "alice".to_owned(),
             why: String::new(),
             since: Timestamp(0),
+            moved: None,
         },
         modified: 1,
     };

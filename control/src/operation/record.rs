@@ -1,7 +1,7 @@
 //! The document at `operations/<id>`.
 
 use super::schedule::Schedule;
-use super::switch::{Accepted, Switch, Timing};
+use super::switch::{Accepted, Switch, SwitchState, Timing};
 use minato_config::{ImageReference, ServiceName, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -244,6 +244,17 @@ impl OperationStep {
     /// Whether its service has been moved to another site by it, and is being watched there.
     pub fn has_moved(&self) -> bool {
         self.switch.as_ref().is_some_and(|it| it.has_moved())
+    }
+
+    /// Whether it was moved, and somebody still came to the old site when it was watched no longer.
+    pub fn is_visited(&self) -> bool {
+        let switch = self.switch.as_ref();
+        switch.is_some_and(|it| it.state == SwitchState::Visited)
+    }
+
+    /// The same, of this old site.
+    pub fn is_visited_at(&self, site: &SiteId) -> bool {
+        self.is_visited() && self.switch.as_ref().is_some_and(|it| it.from == *site)
     }
 }
 

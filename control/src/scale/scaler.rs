@@ -38,6 +38,8 @@ pub enum State {
     ByHand(u16),
     /// Instances are being replaced.
     Updating,
+    /// It is about to be moved here, and so many are to be there before.
+    Arriving(u16),
 }
 
 /// A number, and what to tell about it.
@@ -119,6 +121,15 @@ impl Scaler {
                 self.forget(now);
                 return keep(None);
             }
+            State::Arriving(number) => {
+                // What was asked for without its visitors says nothing of it with them.
+                self.forget(now);
+                if number > sight.wanted {
+                    let reason = format!("{number} are asked for before it moves here");
+                    return grow(sight, most, number, ("what is about to move here", reason), room);
+                }
+                return keep(None);
+            }
             State::Steady => {}
         }
         if sight.wanted < least || sight.wanted > most {
@@ -145,7 +156,7 @@ impl Scaler {
             self.remember(wish.replicas, now);
         }
         if wish.replicas > sight.wanted {
-            return grow(sight, most, wish.replicas, wish.reason, room);
+            return grow(sight, most, wish.replicas, ("the load", wish.reason), room);
         }
         let highest = self.wishes.iter().map(|(_, wish)| *wish).max();
         match highest.map(|it| it.max(least)) {
@@ -195,14 +206,14 @@ fn grow(
     sight: &Sight<'_>,
     most: u16,
     wish: u16,
-    reason: String,
+    (who, reason): (&str, String),
     room: impl FnOnce(u16) -> Room,
 ) -> Decision {
     let n = sight.wanted;
     let step = n.saturating_add(n.max(STEP));
     let within = wish.min(most).min(step);
     let max_alarm = (n == most).then(|| {
-        format!("the load asks for more than {most} instances, the most that its file allows; raise `max` of `replicas`")
+        format!("{who} asks for more than {most} instances, the most that its file allows; raise `max` of `replicas`")
     });
     if within <= n {
         return Decision {
@@ -219,7 +230,7 @@ fn grow(
     });
     let alarm = lacking
         .as_ref()
-        .map(|it| format!("the load asks for more instances than the nodes take: {it}"));
+        .map(|it| format!("{who} asks for more instances than the nodes take: {it}"));
     Decision {
         replicas: within.min(room.slots).max(n),
         reason,

@@ -4,6 +4,7 @@ use super::grant::{Change, Granter, Need};
 use super::measure::{Heard, called};
 use super::usage::{Nodes, Usages, Used};
 use super::{Decision, PERIOD, ScaleRecord, Scaler, Sight, State, WINDOW};
+use crate::operation::switch::asked_for;
 use crate::plan::{Losses, Object, Relied, Sights, Standing};
 use crate::{Stored, World};
 use minato_config::{Backend, Grant, Image, Service, ServiceName, Timestamp};
@@ -27,6 +28,8 @@ struct Followed {
     due: Instant,
     /// What was called for at the last decision.
     called: u32,
+    /// What a switch asked for at the last look.
+    asked: u16,
     alarm: Option<String>,
     lacking: Option<String>,
 }
@@ -86,11 +89,11 @@ impl Scaling {
         for name in world.services.keys().filter(|it| follows(world, it)) {
             let followed = self.services.entry(name.clone());
             let followed = followed.or_insert_with(|| Followed::new(self.window, now));
-            // Who is turned away now does not wait for the next turn.
-            let called = called(world, name);
-            let is_called = called > followed.called;
-            followed.called = called;
-            if now < followed.due && !is_called {
+            // Neither who is turned away now nor what is about to move here waits for the next turn.
+            let (called, asked) = (called(world, name), asked_for(world, name));
+            let is_news = called > followed.called || asked > followed.asked;
+            (followed.called, followed.asked) = (called, asked);
+            if now < followed.due && !is_news {
                 continue;
             }
             followed.due = now + self.period;
@@ -134,6 +137,7 @@ impl Followed {
             heard: Heard::default(),
             due: now,
             called: 0,
+            asked: 0,
             alarm: None,
             lacking: None,
         }
@@ -237,6 +241,7 @@ impl Followed {
             state: match standing.by_hand {
                 Some(number) => State::ByHand(number),
                 None if standing.is_updating => State::Updating,
+                None if self.asked > 0 => State::Arriving(self.asked),
                 None => State::Steady,
             },
         };

@@ -250,3 +250,26 @@ fn percentiles_of_before_a_change_ask_for_nothing() {
     assert_eq!(numbers.iter().filter(|it| **it == 3).count(), 24);
     assert_eq!(numbers.last(), Some(&1));
 }
+
+#[test]
+fn what_is_about_to_move_here_is_grown_for_and_keeps_that_for_a_window() {
+    let mut play = Play::new(8);
+    assert_eq!(play.load(0, 600), [1]);
+    play.state = State::Arriving(6);
+    // In steps, as ever.
+    assert_eq!(play.load(0, 60), [5, 6]);
+    assert_eq!(play.reason, "");
+    // It is here; its load has not been seen yet.
+    play.state = State::Steady;
+    assert_eq!(play.load(40, 285), [6]);
+    assert_eq!(play.load(40, 15), [1]);
+    // No more than the machines take, and it is said.
+    play.state = State::Arriving(6);
+    play.room = Room {
+        slots: 3,
+        lacking: Some("no node has 512 MiB left".to_owned()),
+    };
+    assert_eq!(play.load(0, 30), [3]);
+    let alarm = play.alarm.clone().unwrap();
+    assert!(alarm.contains("512 MiB"), "{alarm}");
+}

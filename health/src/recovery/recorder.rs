@@ -2,7 +2,7 @@
 
 use super::{Recovery, RecoveryKind};
 use crate::site::{Condition, LEAVE_GONE, Turn};
-use minato_config::{SiteId, Timestamp};
+use minato_config::{Move, SiteId, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ pub struct Recorder {
     /// The last look at which the site that gets the visitors was there.
     well: Option<(SiteId, Instant)>,
     open: Option<Open>,
+    /// One that was recorded before anybody else served: a person's word may still end it.
+    unanswered: Option<Open>,
     returning: Option<Returning>,
 }
 
@@ -100,6 +102,9 @@ impl Recorder {
         if self.open.is_none() {
             self.open = self.failed(seen).and_then(|site| self.begin(&site, seen));
         }
+        if self.well.is_some() {
+            self.unanswered = None;
+        }
         self.open.as_mut()?.go_on(seen, &rose);
         let is_over = self.open.as_ref().is_some_and(|it| it.is_over(seen.now));
         let open = if is_over {
@@ -108,6 +113,9 @@ impl Recorder {
             return None;
         };
         self.well = None;
+        if open.record.decide_ms.is_none() && open.back.is_none() {
+            self.unanswered = Some(open.clone());
+        }
         let counts = open.record.decide_ms.is_some()
             || open.record.first_ms.is_some()
             || open.record.errors > 0;
@@ -161,6 +169,73 @@ impl Recorder {
             }
             _ => None,
         }
+    }
+
+    /// A person's word moves visitors to `to`. `seen`: just before. `held`: since when requests wait here for it.
+    ///
+    /// A site that fails already is what is measured; who has left it by themselves is not moved again. Else it counts from the moment at
+    /// which requests wait, or from the look before: until then they were served. What was measured of a move before is over, and returned.
+    pub fn moved(
+        &mut self,
+        by: &Move,
+        to: &SiteId,
+        held: Option<Instant>,
+        seen: &Glimpse,
+    ) -> Option<Recovery> {
+        self.returning = None;
+        let is_it = |it: &Open| it.record.from == by.from;
+        let unanswered = self.unanswered.take().filter(is_it);
+        let (known, over) = match self.open.take() {
+            Some(open) if is_it(&open) => (Some(open), None),
+            other => (unanswered, other),
+        };
+        let over = over.filter(|it| it.record.decide_ms.is_some());
+        let over = over.map(|it| it.record);
+        let Some(mut open) = known.or_else(|| self.leave(by, held, seen)) else {
+            return over;
+        };
+        open.record.kind = by.kind.into();
+        open.record.data_age_ms = by.data_age_ms;
+        open.record.to.get_or_insert_with(|| to.clone());
+        let decided = open.since(seen.now);
+        open.record.decide_ms.get_or_insert(decided);
+        open.last_error = seen.now;
+        self.open = Some(open);
+        over
+    }
+
+    fn leave(&self, by: &Move, held: Option<Instant>, seen: &Glimpse) -> Option<Open> {
+        let left = seen.sites.iter().find(|it| it.site == by.from)?;
+        if left.percent == 0 {
+            return None;
+        }
+        let failing = left.condition.is_nothing();
+        if let Some(open) = self.begin(&by.from, seen).filter(|_| failing) {
+            return Some(open);
+        }
+        let look = self.past.back().map_or(seen.now, |it| it.0);
+        let began = held.map_or(look, |it| it.min(look));
+        let ago = seen.now.saturating_duration_since(began);
+        let others = || seen.sites.iter().filter(|it| it.site != by.from);
+        Some(Open {
+            record: Recovery {
+                kind: by.kind.into(),
+                at: Timestamp(seen.wall.0.saturating_sub(millis(ago))),
+                from: by.from.clone(),
+                to: None,
+                detect_ms: 0,
+                decide_ms: None,
+                start_ms: others().any(|it| it.up > 0).then_some(0),
+                first_ms: None,
+                errors: 0,
+                data_age_ms: None,
+            },
+            began,
+            errors_before: self.errors_at(began).unwrap_or(seen.errors),
+            last_error: seen.now,
+            errors: seen.errors,
+            back: None,
+        })
     }
 
     /// Sites that answered a request since the look before.
@@ -284,7 +359,8 @@ impl Open {
         let decided = self.record.decide_ms.map(Duration::from_millis);
         let settled = decided.is_some_and(|it| length.saturating_sub(it) >= CALM);
         let is_back = back.is_some_and(|it| it >= CALM);
-        length >= LONGEST || calm && (settled || is_back)
+        let pending = length.saturating_sub(decided.unwrap_or_default());
+        pending >= LONGEST || calm && (settled || is_back)
     }
 
     fn since(&self, now: Instant) -> u64 {

@@ -1,6 +1,8 @@
 //! Tokyo fails, osaka takes over; looked four times a second.
 
 use super::*;
+use crate::recovery::RecoveryLog;
+use minato_config::MoveKind;
 
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -75,6 +77,20 @@ impl Scene {
         let seen = self.glimpse();
         self.found
             .extend(self.recorder.turned(&site("tokyo"), turn, &seen));
+        self
+    }
+
+    /// A person moves them from tokyo to osaka, having let requests wait for so many looks.
+    fn moved(&mut self, kind: MoveKind, waited: Option<u32>) -> &mut Self {
+        let by = Move {
+            kind,
+            from: site("tokyo"),
+            data_age_ms: waited.map(|it| u64::from(it) * 250),
+        };
+        let seen = self.glimpse();
+        let held = waited.map(|it| seen.now - LOOK * it);
+        let over = self.recorder.moved(&by, &site("osaka"), held, &seen);
+        self.found.extend(over);
         self
     }
 
@@ -232,4 +248,101 @@ fn a_turn_between_two_looks_is_not_missed_and_who_was_sent_on_counts_from_then()
     scene.look(60, [0, 5], 0);
     assert_eq!(scene.figures(), (3_250, Some(3_250), Some(0), Some(500), 0));
     assert_eq!(scene.found[0].to, Some(site("osaka")));
+}
+
+#[test]
+fn a_move_is_measured_from_when_requests_wait() {
+    for (kind, expected) in [
+        (MoveKind::Switch, RecoveryKind::Switch),
+        (MoveKind::Drill, RecoveryKind::Drill),
+        (MoveKind::Return, RecoveryKind::Return),
+    ] {
+        let mut scene = Scene::new();
+        scene.look(40, [5, 0], 0).look(4, [0, 0], 1);
+        scene.moved(kind, Some(4)).look(60, [0, 5], 0);
+        assert_eq!(
+            scene.figures(),
+            (0, Some(1_000), Some(0), Some(1_250), 4),
+            "{kind:?}"
+        );
+        let it = &scene.found[0];
+        assert_eq!((it.kind, it.data_age_ms), (expected, Some(1_000)));
+        assert_eq!(it.at, Timestamp(1_000_000 + 40 * 250));
+    }
+}
+
+#[test]
+fn a_move_that_lets_nobody_wait_takes_from_one_look_to_the_next() {
+    let mut scene = Scene::new();
+    scene.look(40, [5, 0], 0);
+    scene.moved(MoveKind::Switch, None).look(60, [0, 5], 0);
+    assert_eq!(scene.figures(), (0, Some(0), Some(0), Some(250), 0));
+    assert_eq!(scene.found[0].data_age_ms, None);
+    // Nobody came: that it was moved is known all the same.
+    let mut scene = Scene::new();
+    scene.look(40, [0, 0], 0);
+    scene.moved(MoveKind::Drill, None).look(60, [0, 0], 0);
+    assert_eq!(scene.figures(), (0, Some(0), Some(0), None, 0));
+    assert_eq!(scene.found[0].to, Some(site("osaka")));
+}
+
+#[test]
+fn who_left_a_dead_site_by_themselves_is_not_moved_again() {
+    let mut scene = Scene::new();
+    scene.look(40, [5, 0], 0);
+    scene.condition = Condition::Silent;
+    scene.look(12, [0, 0], 0).turn(Turn::Leaves);
+    scene.look(60, [0, 5], 0);
+    assert_eq!(scene.found.len(), 1);
+    let first = scene.figures();
+    scene.moved(MoveKind::Failover, None).look(60, [0, 5], 0);
+    assert_eq!(scene.figures(), first);
+}
+
+#[test]
+fn a_person_who_comes_late_is_part_of_the_time() {
+    let mut scene = Scene::new();
+    scene.look(40, [5, 0], 0).look(12, [0, 0], 1);
+    scene.condition = Condition::Silent;
+    // Visitors are not led away by themselves: half an hour of nothing, then somebody types it.
+    scene.look(7_188, [0, 0], 1);
+    assert_eq!(scene.found.len(), 1, "recorded as it was");
+    scene.moved(MoveKind::Failover, None).look(60, [0, 5], 0);
+    let [before, after] = scene.found.as_slice() else {
+        panic!("{:?}", scene.found);
+    };
+    assert_eq!((before.decide_ms, before.first_ms), (None, None));
+    assert_eq!(after.decide_ms, Some(1_800_250));
+    assert_eq!(after.first_ms, Some(1_800_500));
+    assert_eq!((after.errors, after.detect_ms), (7_200, before.detect_ms));
+    // It is one event.
+    let mut log = RecoveryLog::default();
+    scene.found.iter().for_each(|it| log.add(it.clone()));
+    assert_eq!(log.events, [after.clone()]);
+    // A site that was well in between is another one.
+    scene.found.clear();
+    scene.condition = Condition::Well;
+    scene.look(40, [5, 0], 0);
+    scene.moved(MoveKind::Switch, None).look(60, [0, 5], 0);
+    assert_eq!(scene.figures(), (0, Some(0), Some(0), Some(250), 0));
+}
+
+#[test]
+fn a_way_back_before_it_is_calm_ends_what_was_measured() {
+    let mut scene = Scene::new();
+    scene.look(40, [5, 0], 0);
+    scene.moved(MoveKind::Drill, None).look(8, [0, 5], 0);
+    let by = Move {
+        kind: MoveKind::Return,
+        from: site("osaka"),
+        data_age_ms: None,
+    };
+    let seen = scene.glimpse();
+    let over = scene.recorder.moved(&by, &site("tokyo"), None, &seen);
+    scene.found.extend(over);
+    assert_eq!(scene.figures(), (0, Some(0), Some(0), Some(250), 0));
+    assert_eq!(scene.found[0].kind, RecoveryKind::Drill);
+    scene.found.clear();
+    scene.look(60, [5, 0], 0);
+    assert_eq!(scene.found[0].kind, RecoveryKind::Return);
 }

@@ -167,7 +167,7 @@ impl HealthLoop {
                 .all(|it| sites.place(it).is_some())
         };
         let is_shared = record.service.sites.as_deref().is_some_and(lists);
-        if !is_shared || !self.options.orders.take(name, order) {
+        if !is_shared || !self.decided(name, order) {
             return;
         }
         let service = self.options.orders.applied(&record.service);
@@ -177,9 +177,21 @@ impl HealthLoop {
             self.options.table.store(Arc::new(table));
             self.settled(&changes, None);
         }
-        self.tell(news::led(name, order, clock::wall()));
         self.share_out(name);
         self.dirty();
+    }
+
+    /// Takes a decision in, before anything follows from it; whether it is newer than what was known.
+    pub(super) fn decided(&mut self, name: &ServiceName, order: &OrderRecord) -> bool {
+        if !self.options.orders.take(name, order) {
+            return false;
+        }
+        self.tell(news::led(name, order, clock::wall()));
+        let seen = self.glimpse(name);
+        let held = self.holding.since(name);
+        let over = self.recoveries.moved(name, order, held, &seen);
+        self.recovered(name, over);
+        true
     }
 
     /// Shares visitors out among the sites of a service, where it has several.

@@ -282,6 +282,20 @@ impl Site {
             .unwrap()
     }
 
+    /// Types one that goes on by itself; whoever gets it ends it.
+    pub(crate) fn begin_cli(&self, arguments: &[&str]) -> Child {
+        let admin = self.admin().to_string();
+        Command::new(PROGRAM)
+            .args(["--admin", &admin])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .current_dir(self.folder.path())
+            .spawn()
+            .unwrap()
+    }
+
     /// Kills the process that serves since an upgrade, as a crash would.
     #[track_caller]
     pub(crate) fn crash_successor(&mut self) {

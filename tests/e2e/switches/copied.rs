@@ -3,7 +3,7 @@
 //! Each site's instance writes orders into a file of its own, which rsync copies (cat, where there is no rsync). In the end the site that
 //! serves must have every order that was acknowledged, once.
 
-use super::{has_moved, number, pause_of, refused, until_operation};
+use super::{has_moved, number, pause_of, refused, until_operation, until_reported};
 use crate::links::Cloud;
 use crate::support::clock::{now, pause, until};
 use crate::support::http::{get, until_status};
@@ -155,6 +155,16 @@ fn orders_under_load_through_a_switch_and_its_return_are_there_once() {
     other.nothing_failed();
     let taken: Vec<u64> = one.taken.iter().chain(&other.taken).copied().collect();
     pair.has_all(&pair.tokyo, &taken);
+    // What would have been lost is what the copy took, as long as requests waited.
+    let report = until_reported(&pair.tokyo, "app", "the switch and the return", |it| {
+        it["last"]["kind"] == "switch" && it["returned"]["kind"] == "return"
+    });
+    for of in ["last", "returned"] {
+        let figure = |name: &str| report[of][name].as_u64().unwrap();
+        assert!(figure("data_age_ms") < 10_000, "{report}");
+        assert!(figure("first_ms") <= 10_000, "{report}");
+        assert_eq!(figure("errors"), 0, "{report}");
+    }
     eprintln!(
         "switch and return with data: {} orders, 0 lost, 0 doubled, 0 failed; longest pause at tokyo's entrance {}, at osaka's {}",
         taken.len(),

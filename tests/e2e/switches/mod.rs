@@ -2,12 +2,14 @@
 
 mod copied;
 mod crash;
+mod grown;
+mod measured;
 mod planned;
 mod refused;
 mod returned;
 
 use crate::links::Cloud;
-use crate::support::clock::until;
+use crate::support::clock::{until, within};
 use crate::support::http::get;
 use crate::support::load::{Ask, Load};
 use crate::support::origin::{Origin, ok};
@@ -160,6 +162,27 @@ pub(crate) fn in_a_month() -> String {
     let mut date = std::process::Command::new("date");
     let date = date.args(["-u", "-d", "+30 days", "+%Y-%m-%d 08:00 UTC"]);
     text(&date.output().unwrap().stdout).trim().to_owned()
+}
+
+/// What a site's report says of a service, once it is so.
+#[track_caller]
+pub(crate) fn until_reported(
+    cloud: &Cloud,
+    service: &str,
+    what: &str,
+    is_so: impl Fn(&Value) -> bool,
+) -> Value {
+    let mut last = Value::Null;
+    within(
+        Duration::from_secs(60),
+        &format!("the report of {} on {service} to have {what}", cloud.name),
+        || {
+            let all = cloud.site.json("/v1/sites/report");
+            let mut services = all["services"].as_array()?.iter();
+            last = services.find(|it| it["service"] == service)?.clone();
+            is_so(&last).then(|| last.clone())
+        },
+    )
 }
 
 /// A client's longest wait, in words for the log of a test.

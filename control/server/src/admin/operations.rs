@@ -16,7 +16,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use minato_config::{ImageReference, Timestamp};
-use minato_control::operation::switch::{Phase, SwitchState, up_and_wanted};
+use minato_control::operation::switch::{Phase, SwitchState, up_and_wanted, who_comes};
 use minato_control::operation::{
     Asked, Made, OperationState, OperationStep, Repeat, Schedule, Sights, StepSight, StepState,
     WaveChange, begin, sights,
@@ -261,8 +261,15 @@ fn live(world: &World, step: &OperationStep) -> Option<String> {
     let warms = switch.phase == Phase::Warm && switch.state == SwitchState::Running;
     (step.state == StepState::Running && warms).then(|| {
         let (up, wanted) = up_and_wanted(world, &step.service);
+        let wanted = wanted.max(switch.need.wanted);
         format!("{}; {up} of {wanted} up", step.detail)
     })
+}
+
+/// What to type where somebody still came to a site that was left.
+fn visited(operation: &Operation) -> Option<String> {
+    let step = operation.steps.iter().find(|it| it.is_visited())?;
+    Some(who_comes(&step.service, &step.switch.as_ref()?.from))
 }
 
 /// What to type for a service that came first at a site that does not serve it.
@@ -289,7 +296,7 @@ fn summary(id: OperationId, operation: &Operation) -> OperationStatus {
         progress: operation.progress(),
         ended: !operation.state.is_open(),
         succeeded: operation.state == OperationState::Done
-            && operation.steps.iter().all(|it| is_well(it.state)),
+            && (operation.steps.iter()).all(|it| is_well(it.state) && !it.is_visited()),
         who: operation.who.clone(),
         why: operation.why.clone(),
         asked_ms: operation.asked.0,
@@ -301,6 +308,7 @@ fn summary(id: OperationId, operation: &Operation) -> OperationStatus {
                 format!("minato operation resume {id}, or minato operation abort {id}")
             }
             OperationState::Running => stuck(operation).unwrap_or_default(),
+            OperationState::Done => visited(operation).unwrap_or_default(),
             _ => String::new(),
         },
         steps: Vec::new(),

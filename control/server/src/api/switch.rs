@@ -31,6 +31,9 @@ pub struct SwitchRequest {
     /// How long the old entrance must be quiet; `None`: twice what the names' DNS answers live, two minutes where there is no name.
     #[serde(default)]
     pub quiet_ms: Option<u64>,
+    /// How long it is waited for that, at least `quiet_ms` and at most 7 days; `None`: a day.
+    #[serde(default)]
+    pub watch_ms: Option<u64>,
     /// The target carries only a part of the work.
     #[serde(default)]
     pub accept_overload: bool,

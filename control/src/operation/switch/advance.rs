@@ -33,7 +33,7 @@ pub fn advance(switch: &Switch, sight: &Sight, now: Timestamp) -> SwitchTurn {
         SwitchState::Aborting => look.give_back(),
         // One that answers again is as good as one that did at once.
         SwitchState::Stuck => look.verify(),
-        SwitchState::Aborted | SwitchState::Done => {}
+        SwitchState::Aborted | SwitchState::Done | SwitchState::Visited => {}
     }
     SwitchTurn {
         next: look.next,
@@ -51,7 +51,10 @@ impl Switch {
                 (next.since, next.reason) = (now, format!("ended by {who}"));
                 Ok(next)
             }
-            SwitchState::Running | SwitchState::Stuck | SwitchState::Done => Err(format!(
+            SwitchState::Running
+            | SwitchState::Stuck
+            | SwitchState::Done
+            | SwitchState::Visited => Err(format!(
                 "{} serves it since the move; minato switch --to {} leads back",
                 self.to, self.from
             )),
@@ -127,19 +130,28 @@ impl Look<'_> {
             }
             _ => {}
         }
+        self.next.need = self.sight.need;
         self.enter(Phase::Warm);
         self.orders.push(Order::Warm);
     }
 
     fn warm(&mut self) {
-        let (up, wanted) = self.sight.up;
-        if wanted > 0 && up >= wanted {
+        let ((up, wanted), need) = (self.sight.up, self.next.need);
+        let is_late = self.waited() >= self.next.timing.warm();
+        // More were asked for than its machines take: what they carry was reckoned with.
+        let all = if is_late { need.enough } else { need.wanted };
+        if wanted > 0 && up >= wanted.max(all) {
             self.next.tries += 1;
             return self.enter(self.after_warm());
         }
-        if self.waited() >= self.next.timing.warm() {
+        if is_late {
             let (to, waited) = (self.next.to.clone(), self.next.timing.warm());
-            return self.abort(format!("{up} of {wanted} up at {to} after {waited:?}"));
+            let all = wanted.max(need.wanted);
+            let enough = match need.enough {
+                it if it > wanted => format!(", and {it} carry the work of {}", self.next.from),
+                _ => String::new(),
+            };
+            return self.abort(format!("{up} of {all} up at {to} after {waited:?}{enough}"));
         }
         self.orders.push(Order::Warm);
     }
@@ -277,28 +289,61 @@ impl Look<'_> {
     }
 
     fn quiet(&mut self) {
+        let came = self.sight.source.as_ref().and_then(|it| it.came);
+        self.next.came = self.next.came.or(came);
+        let (state, reason) = match self.unquiet() {
+            None => {
+                let from = &self.next.from;
+                let why = format!("nobody comes to {from} for it any more");
+                (SwitchState::Done, why)
+            }
+            Some(why) if self.waited() >= self.next.timing.watch() => (SwitchState::Visited, why),
+            Some(_) => return,
+        };
+        self.next.state = state;
+        (self.next.since, self.next.reason) = (self.now, reason);
+    }
+
+    /// Why the old site may not be switched off yet.
+    fn unquiet(&mut self) -> Option<String> {
+        let (from, to) = (&self.next.from, &self.next.to);
         let quiet = self.next.timing.quiet();
+        let watched = length(self.waited());
         let published = match &self.sight.entrance {
             Entrance::None => self.next.since,
             Entrance::Done(since) => (*since).max(self.next.since),
-            Entrance::Unasked => return self.orders.push(Order::Publish),
+            Entrance::Unasked => {
+                self.orders.push(Order::Publish);
+                return Some(format!("its names do not lead to {to} after {watched}"));
+            }
             // Visitors still find the way to the old site.
-            Entrance::Trying(_) => return,
+            Entrance::Trying(why) => {
+                return Some(format!(
+                    "its names do not lead to {to} after {watched}: {why}"
+                ));
+            }
         };
         let moved = self.now.since(published) >= quiet;
-        let is_quiet = match &self.sight.source {
+        let Some(source) = &self.sight.source else {
             // Nobody can come to one that is away.
-            None => true,
-            Some(it) => it
-                .quiet_since
-                .is_some_and(|since| self.now.since(since) >= quiet / 2),
+            return (!moved).then(|| format!("its names have led to {to} for too short a time"));
         };
+        let is_quiet = (source.quiet_since).is_some_and(|it| self.now.since(it) >= quiet / 2);
         if moved && is_quiet {
-            self.next.state = SwitchState::Done;
-            let from = &self.next.from;
-            (self.next.since, self.next.reason) =
-                (self.now, format!("nobody comes to {from} for it any more"));
+            return None;
         }
+        let requests = source.came.zip(self.next.came);
+        // A gateway that began anew counts from nothing.
+        let requests = requests.map(|(now, then)| now.checked_sub(then).unwrap_or(now));
+        let requests =
+            requests.map_or_else(|| "requests".to_owned(), |it| format!("{it} requests"));
+        let last = match source.quiet_since {
+            None => "somebody is there now".to_owned(),
+            Some(it) => format!("the last one {} ago", length(self.now.since(it))),
+        };
+        Some(format!(
+            "{requests} came to {from} for it in {watched}, {last}"
+        ))
     }
 
     /// Until the old site serves as before.
@@ -314,5 +359,14 @@ impl Look<'_> {
                 self.orders.push(Order::Release);
             }
         }
+    }
+}
+
+/// `24 h`, `90 min`, `12 s`
+pub(super) fn length(it: Duration) -> String {
+    match it.as_secs() {
+        it if it >= 2 * 3600 => format!("{} h", it / 3600),
+        it if it >= 120 => format!("{} min", it / 60),
+        it => format!("{it} s"),
     }
 }

@@ -1,12 +1,13 @@
 //! What would keep a service from moving here, each with its figure. Pure.
 
-use super::record::{Cause, Data};
+use super::record::{Cause, Data, Need};
 use super::run::Start;
 use super::seen::{source, up_and_wanted};
 use crate::operation::{OperationId, Schedule, Work, local_text};
 use crate::plan::{Losses, plan_with};
 use crate::rollout::{RolloutStanding, rollout_standing};
-use crate::{World, wanted};
+use crate::scale::ScaleRecord;
+use crate::{Stored, World, wanted};
 use minato_config::{Backend, MirrorMode, ServiceName, ServiceRecord, SiteId, Source, Timestamp};
 use minato_health::LinkState;
 use serde::{Deserialize, Serialize};
@@ -59,20 +60,24 @@ pub struct Peer {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ready {
     world: World,
+    /// Instances that are asked for first.
+    needs: BTreeMap<ServiceName, Need>,
     /// Why something of it cannot run.
     notes: BTreeMap<ServiceName, String>,
 }
 
 impl Ready {
-    /// What is cold at `to` is taken for started; then it is planned.
+    /// What is cold at `to` is taken for started, what follows its load for grown; then it is planned. Beside each service how many
+    /// instances are wanted where it is served now.
     pub fn of<'a>(
         world: &World,
         to: &SiteId,
-        services: impl IntoIterator<Item = &'a ServiceName>,
+        services: impl IntoIterator<Item = (&'a ServiceName, Option<u32>)>,
         now: Timestamp,
     ) -> Self {
         let mut ready = world.clone();
-        for service in services {
+        let mut needs = BTreeMap::new();
+        for (service, there) in services {
             let Some(stored) = ready.services.get_mut(service) else {
                 continue;
             };
@@ -84,13 +89,59 @@ impl Ready {
             {
                 stored.value.service = mirrored.value.record.service.clone().at(to);
             }
+            let there = there.and_then(|it| u16::try_from(it).ok());
+            let Some(need) = there.and_then(|it| need(&ready, service, it)) else {
+                continue;
+            };
+            let scale = ready.scales.get(service).map(|it| &it.value);
+            let record = ScaleRecord {
+                v: 1,
+                replicas: need.wanted.max(wanted(&ready, service)),
+                reason: String::new(),
+                since: now,
+                grant: scale.and_then(|it| it.grant),
+            };
+            let record = Stored {
+                value: record,
+                modified: 0,
+            };
+            ready.scales.insert(service.clone(), record);
+            needs.insert(service.clone(), need);
         }
         let plan = plan_with(&ready, &Losses::default(), now);
         Self {
             world: ready,
+            needs,
             notes: plan.notes.into_iter().collect(),
         }
     }
+
+    /// What is asked for before `service` moves.
+    pub fn need(&self, service: &ServiceName, accepted: Accepted) -> Need {
+        let need = self.needs.get(service).copied().unwrap_or_default();
+        match accepted.overload {
+            Bearing::Refused => need,
+            Bearing::Accepted => Need { enough: 0, ..need },
+        }
+    }
+}
+
+/// As many as the site has that serves it, within what the file allows. `None` where their number is the file's, or a person's.
+fn need(world: &World, service: &ServiceName, there: u16) -> Option<Need> {
+    let by_hand = world.intents.get(service);
+    let by_hand = by_hand.and_then(|it| it.value.replicas);
+    let scale = world.services.get(service)?.value.service.scale.as_ref()?;
+    let enough = (u64::from(there) * 100).div_ceil(TRUST_PERCENT);
+    by_hand.is_none().then(|| Need {
+        wanted: there.min(scale.max),
+        enough: u16::try_from(enough).unwrap_or(u16::MAX).min(scale.max),
+    })
+}
+
+/// Instances of `service` that are wanted where these gateways are.
+pub fn wanted_there(states: &[LinkState], service: &ServiceName) -> Option<u32> {
+    let told = states.iter().filter_map(|it| it.services.get(service));
+    told.map(|it| it.wanted).max()
 }
 
 /// What a service is checked with.
@@ -222,13 +273,11 @@ fn milliseconds(it: Duration) -> f64 {
 
 /// What will run here against what the old site has to have.
 fn capacity(facts: &Facts<'_>, service: &ServiceName, start: &Start) -> Check {
-    let (up, mut here) = up_and_wanted(facts.world, service);
-    if here == 0 {
-        here = wanted(&facts.ready.world, service);
-    }
-    let told = facts.peer.states.iter().flatten();
-    let told = told.filter_map(|it| it.services.get(service));
-    let there = told.map(|it| it.wanted).max();
+    let (up, before) = up_and_wanted(facts.world, service);
+    let grown = wanted(&facts.ready.world, service);
+    let here = before.max(grown);
+    let states = facts.peer.states.as_ref().ok();
+    let there = states.and_then(|it| wanted_there(it, service));
     let (from, to) = (&start.from, facts.to);
     let Some(there) = there.filter(|it| *it > 0) else {
         return match here {
@@ -241,8 +290,12 @@ fn capacity(facts: &Facts<'_>, service: &ServiceName, start: &Start) -> Check {
     };
     let percent = u64::from(here) * TRUST_PERCENT / u64::from(there);
     let figure = format!(
-        "{up} of {here} up at {to}, {there} wanted at {from}: {}% of the work",
-        percent.min(100)
+        "{up} of {here} up at {to}{more}, {there} wanted at {from}: {percent}% of the work",
+        percent = percent.min(100),
+        more = match here.saturating_sub(before) {
+            more if more > 0 && before > 0 => format!(" ({more} more are asked for first)"),
+            _ => String::new(),
+        }
     );
     match (percent >= 100, facts.accepted.overload) {
         (true, _) => met("capacity", figure),
@@ -267,7 +320,12 @@ fn room(facts: &Facts<'_>, service: &ServiceName) -> Check {
         return met("room", format!("{} fixed addresses", all.len()));
     }
     let world = &facts.ready.world;
+    // Those that find no place are what a person bears with.
+    let is_grown = !facts.ready.need(service, facts.accepted).is_nothing();
     match facts.ready.notes.get(service) {
+        Some(text) if is_grown && facts.accepted.overload == Bearing::Accepted => {
+            met("room", format!("{text}; accepted"))
+        }
         Some(text) => unmet("room", text.clone()),
         None if world.nodes.is_empty() => {
             unmet("room", format!("no machine of {} is alive", facts.to))

@@ -67,6 +67,8 @@ impl Pair {
                     quiet_ms: 4_000,
                     ..Timing::default()
                 },
+                need: Need::default(),
+                came: None,
                 state: SwitchState::Running,
                 phase: Phase::Check,
                 tries: 0,
@@ -103,6 +105,7 @@ impl Pair {
         Sight {
             problems: Vec::new(),
             up: (self.up, 2),
+            need: Need::default(),
             epoch: self.epoch,
             answers: self.answers && self.up > 0 && self.epoch > 4,
             source: heard.then_some(Source {
@@ -110,6 +113,7 @@ impl Pair {
                 held,
                 in_flight: self.source.in_flight,
                 quiet_since: Some(Timestamp(self.source.last_visit)),
+                came: None,
             }),
             sync: self.sync.clone(),
             entrance: self.entrance.clone(),

@@ -12,12 +12,13 @@
 //!
 //! One module each: one look at one service (`advance`), its document (`record`), many services of one operation (`run`), what is read of a
 //! service from the store and from what the old site says (`seen`), what would keep it from coming true (`check`), making one (`begin`), the
-//! return that was scheduled with it (`way_back`).
+//! return that was scheduled with it (`way_back`), what a move is told as (`moved`).
 //! Not here: carrying orders out over the link, hooks and their processes, counting requests.
 
 mod advance;
 mod begin;
 mod check;
+mod moved;
 mod record;
 mod run;
 mod seen;
@@ -26,16 +27,21 @@ mod way_back;
 pub(crate) use advance::MARGIN;
 pub use advance::{SwitchTurn, advance};
 pub use begin::{AskedSwitch, MadeSwitch, begin_switch};
-pub use check::{Accepted, Bearing, Check, Facts, Peer, Ready, checks};
+pub use check::{Accepted, Bearing, Check, Facts, Peer, Ready, checks, wanted_there};
+pub use moved::moved;
 pub use record::{
-    Cause, Data, Entrance, Held, Order, Phase, PhaseState, Sight, Source, Switch, SwitchState,
-    Sync, Timing,
+    Cause, Data, Entrance, Held, Need, Order, Phase, PhaseState, Sight, Source, Switch,
+    SwitchState, Sync, Timing,
 };
-pub use run::{Ordered, Start, StepSeen, SwitchesSeen, SwitchesTurn, run};
-pub use seen::{is_warmed, remaining, source, start, up_and_wanted};
+pub use run::{Ordered, Start, StepSeen, SwitchesSeen, SwitchesTurn, run, who_comes};
+pub use seen::{asked_for, is_warmed, remaining, source, start, up_and_wanted};
 pub use way_back::{Asking, BackSeen, BackTurn, way_back};
 
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod grown;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod watched;

@@ -22,6 +22,12 @@ pub struct Switch {
     pub cause: Cause,
     /// How patient it is.
     pub timing: Timing,
+    /// Instances that the target is to have before it moves; nothing where their number is as its file says.
+    #[serde(default, skip_serializing_if = "Need::is_nothing")]
+    pub need: Need,
+    /// Requests that had come to the old site when the watch began; `None` where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came: Option<u64>,
     /// How it stands.
     pub state: SwitchState,
     /// What it is at.
@@ -33,6 +39,22 @@ pub struct Switch {
     /// Why, one sentence; may be empty.
     #[serde(default)]
     pub reason: String,
+}
+
+/// Instances of a service whose number follows its load, as the site needs them that it moves to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// Asked for: as many as the old site has, within what the file allows.
+    pub wanted: u16,
+    /// With so many it goes on, where no more can be had in time.
+    pub enough: u16,
+}
+
+impl Need {
+    /// Whether nothing is asked for.
+    pub fn is_nothing(&self) -> bool {
+        self.wanted == 0
+    }
 }
 
 /// Why a service is moved.
@@ -67,6 +89,13 @@ pub struct Timing {
     pub verify_ms: u64,
     /// How long the old entrance must be quiet; twice the time that DNS answers live.
     pub quiet_ms: u64,
+    /// How long it is waited for that: the whole time from the move on.
+    #[serde(default = "a_day")]
+    pub watch_ms: u64,
+}
+
+fn a_day() -> u64 {
+    24 * 3600 * 1000
 }
 
 impl Default for Timing {
@@ -76,6 +105,7 @@ impl Default for Timing {
             hold_ms: 10_000,
             verify_ms: 60_000,
             quiet_ms: 120_000,
+            watch_ms: a_day(),
         }
     }
 }
@@ -96,6 +126,10 @@ impl Timing {
     pub(super) fn quiet(&self) -> Duration {
         Duration::from_millis(self.quiet_ms)
     }
+
+    pub(super) fn watch(&self) -> Duration {
+        Duration::from_millis(self.watch_ms)
+    }
 }
 
 /// How a switch stands.
@@ -110,6 +144,8 @@ pub enum SwitchState {
     Aborted,
     /// The new site serves; the old one may be switched off.
     Done,
+    /// The new site serves; somebody still came to the old one when the time of the watch was over.
+    Visited,
     /// The new site should serve and does not answer: a person decides, forward or back.
     Stuck,
 }
@@ -168,7 +204,11 @@ impl Switch {
     pub fn phase(&self, phase: Phase) -> PhaseState {
         match phase.cmp(&self.phase) {
             std::cmp::Ordering::Less => PhaseState::Done,
-            std::cmp::Ordering::Equal if self.state == SwitchState::Done => PhaseState::Done,
+            std::cmp::Ordering::Equal
+                if matches!(self.state, SwitchState::Done | SwitchState::Visited) =>
+            {
+                PhaseState::Done
+            }
             std::cmp::Ordering::Equal => PhaseState::Running,
             std::cmp::Ordering::Greater => PhaseState::Waiting,
         }
@@ -184,6 +224,8 @@ impl Switch {
             data,
             cause: Cause::Planned,
             timing: Timing::default(),
+            need: Need::default(),
+            came: None,
             state: SwitchState::Running,
             phase: Phase::Check,
             tries: 0,
@@ -205,6 +247,8 @@ pub struct Sight {
     pub problems: Vec<String>,
     /// Instances of the target that are up, and that are wanted there.
     pub up: (u16, u16),
+    /// Instances that it needs; asked for in the first phase.
+    pub need: Need,
     /// Epoch of the order at the target.
     pub epoch: u64,
     /// Whether the target answers requests for it.
@@ -241,6 +285,8 @@ pub struct Source {
     pub in_flight: u64,
     /// Since when nobody came to its entrance.
     pub quiet_since: Option<Timestamp>,
+    /// Requests that have come to it so far; may begin anew. `None` where it does not say.
+    pub came: Option<u64>,
 }
 
 /// Whether requests are held.

@@ -3,9 +3,11 @@
 //! Equal inputs give equal turns. A turn that changes nothing gives the document as it was; its orders are to be carried out all the
 //! same, since an order whose effect is not seen is given again.
 
-use super::advance::advance;
+use super::advance::{advance, length};
 use super::record::{Data, Order, Phase, Sight, Switch, SwitchState};
-use crate::operation::{Operation, OperationId, OperationState, StepState, SwitchKind, Work};
+use crate::operation::{
+    Operation, OperationId, OperationState, OperationStep, StepState, SwitchKind, Work,
+};
 use crate::rollout::News;
 use crate::{EventKind, Level};
 use minato_config::{OrderRecord, ServiceName, SiteId, Timestamp};
@@ -140,7 +142,12 @@ impl Look<'_> {
         let next = &self.turn.next;
         if next.steps.iter().all(|it| it.state.has_ended()) {
             let failed = next.count(StepState::Failed);
-            let level = if failed > 0 { Level::Warn } else { Level::Info };
+            let is_visited = next.steps.iter().any(OperationStep::is_visited);
+            let level = if failed > 0 || is_visited {
+                Level::Warn
+            } else {
+                Level::Info
+            };
             let hint = (failed > 0).then(|| format!("minato operation show {}", self.id));
             let reason = self.outcome();
             return self.end(OperationState::Done, reason, level, hint);
@@ -205,7 +212,7 @@ impl Look<'_> {
                 self.tell(Level::Error, &text, Some(hint));
             }
             let end = match switch.state {
-                SwitchState::Done => Some(StepState::Done),
+                SwitchState::Done | SwitchState::Visited => Some(StepState::Done),
                 // What a person ended did not fail.
                 SwitchState::Aborted if self.turn.next.state == OperationState::Aborting => {
                     Some(StepState::Skipped)
@@ -215,15 +222,25 @@ impl Look<'_> {
             };
             if let Some(state) = end {
                 (step.state, step.since, step.detail) = (state, self.now, switch.reason.clone());
+                let is_visited = switch.state == SwitchState::Visited;
                 let level = match state {
                     StepState::Failed => Level::Warn,
+                    _ if is_visited => Level::Warn,
                     _ => Level::Info,
                 };
                 let text = match state {
+                    StepState::Done if is_visited => format!(
+                        "{service} is served by {to}, and is not watched any longer: {}",
+                        step.detail
+                    ),
                     StepState::Done => format!("{service} is done: {}", step.detail),
                     _ => format!("{service} stays at {}: {}", switch.from, step.detail),
                 };
-                let hint = (level == Level::Warn).then(|| format!("minato explain {service}"));
+                let hint = match (level, is_visited) {
+                    (_, true) => Some(who_comes(&service, &switch.from)),
+                    (Level::Warn, _) => Some(format!("minato explain {service}")),
+                    _ => None,
+                };
                 self.tell(level, &text, hint);
             } else if is_news {
                 step.detail = words(switch);
@@ -311,6 +328,16 @@ impl Look<'_> {
             sites.sort_unstable();
             sites.dedup();
             for site in sites {
+                let of_site = next.steps.iter().filter(|it| it.is_visited_at(site));
+                let visited: Vec<&str> = of_site.map(|it| it.service.as_str()).collect();
+                if !visited.is_empty() {
+                    text.push_str(&format!(
+                        "; {site} is still visited for {} ({}): not safe to power off",
+                        visited.len(),
+                        visited[..visited.len().min(SHOWN)].join(", ")
+                    ));
+                    continue;
+                }
                 match (work.kind, self.left.get(site)) {
                     (SwitchKind::Failover, None) => text.push_str(&format!(
                         "; when {site} is back it hears of it before it serves"
@@ -359,6 +386,11 @@ fn superseded<'a>(
     order.filter(|it| switch.has_moved() && it.epoch > switch.epoch && it.first != *to)
 }
 
+/// Where it stands who still comes to a site that a service has left.
+pub fn who_comes(service: &ServiceName, from: &SiteId) -> String {
+    format!("minato logs {service} --access --site {from} -n 1000 tells who comes there")
+}
+
 /// What a service is at, for people.
 fn words(switch: &Switch) -> String {
     let word = match (switch.state, switch.phase) {
@@ -371,7 +403,12 @@ fn words(switch: &Switch) -> String {
         (_, Phase::Sync) => "sync: its command copies what changed last",
         (_, Phase::Move) => "move",
         (_, Phase::Verify) => "verify: moved; the old site learns it",
-        (_, Phase::Quiet) => "quiet: moved and served; until nobody comes to the old site",
+        (_, Phase::Quiet) => {
+            let watch = length(switch.timing.watch());
+            return format!(
+                "quiet: moved and served; until nobody comes to the old site, for {watch} at most"
+            );
+        }
     };
     match switch.reason.as_str() {
         "" => word.to_owned(),

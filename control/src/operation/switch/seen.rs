@@ -33,6 +33,21 @@ fn is_warmed_by(operation: &Operation, service: &ServiceName) -> bool {
     })
 }
 
+/// Instances that operations ask for here, of a service that is about to come here, or has just come; 0 where none does.
+pub fn asked_for(world: &World, service: &ServiceName) -> u16 {
+    let open = world.operations.values().map(|it| &it.value);
+    let open = open.filter(|it| it.state.is_open() && matches!(it.work, Work::Switch(_)));
+    let steps = open.flat_map(|it| &it.steps);
+    let steps = steps.filter(|it| it.service == *service && it.state == StepState::Running);
+    let needs = steps.filter_map(|it| {
+        let switch = it.switch.as_ref()?;
+        let counts = matches!(switch.state, SwitchState::Running | SwitchState::Stuck)
+            && (Phase::Warm..=Phase::Verify).contains(&switch.phase);
+        counts.then_some(switch.need.wanted)
+    });
+    needs.max().unwrap_or(0)
+}
+
 /// From where, and with what, `service` would be moved to `to` now. The error is why that is nothing to do, half a sentence.
 pub fn start(world: &World, to: &SiteId, service: &ServiceName) -> Result<Start, String> {
     let Some(record) = world.services.get(service).map(|it| &it.value) else {
@@ -100,5 +115,6 @@ pub fn source(states: &[LinkState], service: &ServiceName) -> Option<Source> {
             .map(|it| it.quiet_since)
             .collect::<Option<Vec<Timestamp>>>()
             .and_then(|all| all.into_iter().max()),
+        came: told.iter().map(|it| it.came).sum(),
     })
 }

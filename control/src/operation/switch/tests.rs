@@ -13,21 +13,21 @@ use minato_health::{LinkState, SharedService};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-const NOW: Timestamp = Timestamp(10_000_000);
+pub(super) const NOW: Timestamp = Timestamp(10_000_000);
 
-fn site(text: &str) -> SiteId {
+pub(super) fn site(text: &str) -> SiteId {
     SiteId::parse(text).unwrap()
 }
 
-fn name(text: &str) -> ServiceName {
+pub(super) fn name(text: &str) -> ServiceName {
     ServiceName::parse(text).unwrap()
 }
 
-fn stored<T>(value: T) -> Stored<T> {
+pub(super) fn stored<T>(value: T) -> Stored<T> {
     Stored { value, modified: 1 }
 }
 
-fn record(text: &str, order: &[&str]) -> ServiceRecord {
+pub(super) fn record(text: &str, order: &[&str]) -> ServiceRecord {
     ServiceRecord {
         v: 1,
         source: minato_config::Source::File {
@@ -65,7 +65,7 @@ fn record(text: &str, order: &[&str]) -> ServiceRecord {
     }
 }
 
-fn order(first: &str, epoch: u64) -> OrderRecord {
+pub(super) fn order(first: &str, epoch: u64) -> OrderRecord {
     OrderRecord {
         v: 1,
         first: site(first),
@@ -73,11 +73,12 @@ fn order(first: &str, epoch: u64) -> OrderRecord {
         who: "bob".to_owned(),
         why: String::new(),
         since: Timestamp(1),
+        moved: None,
     }
 }
 
 /// Osaka, with library and shop that tokyo serves first, and wiki that is tokyo's alone.
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut world = World::default();
     for (text, order) in [
         ("library", &["tokyo", "osaka"][..]),
@@ -203,7 +204,7 @@ fn an_end_is_a_return_that_is_scheduled_with_it() {
 }
 
 /// What tokyo says: instances wanted there, and the rest as it should be.
-fn states(wanted: u32) -> Vec<LinkState> {
+pub(super) fn states(wanted: u32) -> Vec<LinkState> {
     let shared = |wanted| SharedService {
         order: Vec::new(),
         wanted,
@@ -212,6 +213,7 @@ fn states(wanted: u32) -> Vec<LinkState> {
         decided: None,
         in_flight: 0,
         quiet_since: None,
+        came: None,
     };
     vec![LinkState {
         v: 1,
@@ -238,7 +240,9 @@ fn check(edit: impl FnOnce(&mut World, &mut Peer, &mut Cause, &mut Accepted), ex
     };
     let (mut cause, mut accepted) = (Cause::Planned, Accepted::default());
     edit(&mut world, &mut peer, &mut cause, &mut accepted);
-    let ready = Ready::of(&world, &site("osaka"), [&name("library")], NOW);
+    let library = name("library");
+    let there = (peer.states.as_ref().ok()).and_then(|it| wanted_there(it, &library));
+    let ready = Ready::of(&world, &site("osaka"), [(&library, there)], NOW);
     let schedule = Schedule::default();
     let facts = Facts {
         world: &world,
@@ -416,6 +420,7 @@ impl Story {
                             .into_iter()
                             .collect(),
                         up: (2, 2),
+                        need: Need::default(),
                         epoch,
                         answers: order.as_ref().is_some_and(|it| it.first == to),
                         source: Some(Source {
@@ -423,6 +428,7 @@ impl Story {
                             held: Held::No,
                             in_flight: 0,
                             quiet_since: Some(Timestamp(0)),
+                            came: None,
                         }),
                         sync: Sync::None,
                         entrance: Entrance::None,

@@ -14,6 +14,7 @@ const MOST_PATTERNS: usize = 1000;
 /// Letters of a reason.
 const MOST_WHY: usize = 200;
 const MOST_QUIET: u64 = 24 * 3600 * 1000;
+const MOST_WATCH: u64 = 7 * 24 * 3600 * 1000;
 const MOST_DRILL: u64 = 7 * 24 * 3600 * 1000;
 
 pub(super) fn asked(
@@ -66,6 +67,15 @@ pub(super) fn asked(
             .try_into()
             .unwrap_or(u64::MAX),
     };
+    let watch_ms = match request.watch_ms {
+        Some(it) if it <= MOST_WATCH && it >= quiet_ms => it,
+        Some(_) => {
+            return Err(Refusal::bad(
+                "`watch_ms` is at least `quiet_ms`, and at most 7 days",
+            ));
+        }
+        None => Timing::default().watch_ms.max(quiet_ms),
+    };
     let bears = |it: bool| match it {
         true => Bearing::Accepted,
         false => Bearing::Refused,
@@ -80,6 +90,7 @@ pub(super) fn asked(
         stop_after: request.stop_after.unwrap_or(1),
         timing: Timing {
             quiet_ms,
+            watch_ms,
             ..Timing::default()
         },
         accepted: Accepted {

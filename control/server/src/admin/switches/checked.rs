@@ -9,7 +9,8 @@ use http::Method;
 use minato_config::{ServiceName, ServiceRecord, SiteId, Source, Timestamp};
 use minato_control::operation::SwitchKind;
 use minato_control::operation::switch::{
-    AskedSwitch, Cause, Check, Facts, MadeSwitch, Peer, Ready, Timing, checks, start,
+    AskedSwitch, Cause, Check, Facts, MadeSwitch, Peer, Ready, Start, Timing, checks, start,
+    wanted_there,
 };
 use minato_control::{OperationId, World};
 use std::collections::BTreeMap;
@@ -45,11 +46,10 @@ pub(super) async fn look(
         SwitchKind::Switch | SwitchKind::Drill => Cause::Planned,
     };
     let services: Vec<&ServiceName> = made.operation.steps.iter().map(|it| &it.service).collect();
-    let ready = Ready::of(world, &asked.to, services.iter().copied(), now);
     let ends = shared.admin.certificates.as_ref().map(|it| it.ends());
     let ends = ends.unwrap_or_default();
     let mut heard: BTreeMap<SiteId, Old> = BTreeMap::new();
-    let mut all = Vec::new();
+    let mut begins = Vec::new();
     for service in services {
         let Ok(begin) = start(world, &asked.to, service) else {
             continue;
@@ -58,6 +58,16 @@ pub(super) async fn look(
             let old = Old::hear(shared, &begin.from, cause).await;
             heard.insert(begin.from.clone(), old);
         }
+        begins.push((service, begin));
+    }
+    let there = |it: &(&ServiceName, Start)| {
+        let states = heard.get(&it.1.from)?.peer.states.as_ref().ok()?;
+        wanted_there(states, it.0).filter(|_| cause == Cause::Planned)
+    };
+    let with_there: Vec<_> = begins.iter().map(|it| (it.0, there(it))).collect();
+    let ready = Ready::of(world, &asked.to, with_there, now);
+    let mut all = Vec::new();
+    for (service, begin) in begins {
         let Some(old) = heard.get(&begin.from) else {
             continue;
         };

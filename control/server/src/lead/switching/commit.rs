@@ -4,7 +4,9 @@ use super::{Copied, Then, Turned};
 use crate::lead::operations::{event, unchanged};
 use crate::lead::transaction::Transaction;
 use minato_config::{OrderRecord, ServiceName, Timestamp};
-use minato_control::operation::switch::{Order, SwitchesTurn};
+use minato_control::operation::switch::{Order, Phase, SwitchesTurn, moved};
+use minato_control::operation::{Operation, Work};
+use minato_control::sync::SyncRecord;
 use minato_control::{OperationId, World};
 use minato_control_store::keys::{Key, Keys};
 use minato_control_store::{Commit, Compare};
@@ -31,10 +33,18 @@ pub(super) fn switch_turned(
                 who: who.clone(),
                 why: format!("operation {id}"),
                 since: now,
+                moved: match &turn.next.work {
+                    Work::Switch(work) => Some(moved(world, work, &it.service, &it.switch, now)),
+                    Work::Wave(_) | Work::Return(_) => None,
+                },
             };
             firsts.insert(it.service.clone(), record);
         }
     }
+    let mut copies = copies;
+    copies
+        .records
+        .extend(copied_well(world, before, &turn.next));
     let is_due = turn.next != *before || !copies.records.is_empty();
     let transaction = is_due.then(|| {
         let key = keys.text(&Key::Operation(id));
@@ -75,4 +85,25 @@ pub(super) fn switch_turned(
         transaction,
         then: Then::Orders(id, who, orders.collect()),
     })
+}
+
+/// Of services whose command has just ended well.
+fn copied_well(
+    world: &World,
+    before: &Operation,
+    next: &Operation,
+) -> BTreeMap<ServiceName, SyncRecord> {
+    let phase = |it: &Operation, n: usize| {
+        let switch = it.steps.get(n).and_then(|it| it.switch.as_ref());
+        switch.map(|it| it.phase)
+    };
+    let steps = next.steps.iter().enumerate();
+    let ended = steps.filter(|(n, _)| {
+        phase(before, *n) == Some(Phase::Sync) && phase(next, *n) == Some(Phase::Move)
+    });
+    let records = ended.filter_map(|(_, step)| {
+        let record = &world.syncs.get(&step.service)?.value;
+        Some((step.service.clone(), record.ended_well()))
+    });
+    records.collect()
 }

@@ -143,6 +143,7 @@ impl Switching {
             kind: "switch".to_owned(),
             size: Some(work.size),
             quiet_ms: Some(work.timing.quiet_ms),
+            watch_ms: Some(work.timing.watch_ms),
             asked_by: format!("{}/{id}", self.site),
             who: who.to_owned(),
             why: format!("return of operation {} of {}", work.of, self.site),

@@ -6,8 +6,8 @@ use crate::lead::doors::{self, Door};
 use crate::lead::moving::Moved;
 use minato_config::{ServiceName, SiteId, Timestamp};
 use minato_control::operation::switch::{
-    Cause, Data, Entrance, Facts, Phase, Ready, Sight, Source, StepSeen, Switch, SwitchState,
-    SwitchesSeen, checks, source, start, up_and_wanted,
+    Cause, Data, Entrance, Facts, Need, Phase, Ready, Sight, Source, StepSeen, Switch, SwitchState,
+    SwitchesSeen, checks, source, start, up_and_wanted, wanted_there,
 };
 use minato_control::operation::{Operation, OperationState, OperationStep, StepState, Work};
 use minato_control::{OperationId, World};
@@ -44,7 +44,15 @@ impl Switching {
         };
         let mut to_check = operation.steps.iter().filter(is_checking).peekable();
         let ready = to_check.peek().is_some().then(|| {
-            let services: Vec<_> = to_check.map(|it| &it.service).collect();
+            let there = |it: &OperationStep| {
+                let switch = it.switch.as_ref()?;
+                let known = scene.heard.get(&switch.from)?.known();
+                match (known, switch.cause) {
+                    (Known::Heard(states), Cause::Planned) => wanted_there(states, &it.service),
+                    _ => None,
+                }
+            };
+            let services: Vec<_> = to_check.map(|it| (&it.service, there(it))).collect();
             Ready::of(scene.world, &work.to, services, scene.now)
         });
         let ends = self.certificates.as_ref().map(|it| it.ends());
@@ -95,7 +103,10 @@ impl Switching {
                         _ => Vec::new(),
                     };
                     let known = heard.map_or(Known::Open, Heard::known);
-                    if let Some(sight) = self.sight(scene, moved, &known, problems) {
+                    let need = ready.as_ref();
+                    let need = need.map(|it| it.need(&step.service, work.accepted));
+                    if let Some(mut sight) = self.sight(scene, moved, &known, problems) {
+                        sight.need = need.unwrap_or_default();
                         let order = scene.world.orders.get(&step.service);
                         seen.insert(
                             n,
@@ -139,6 +150,7 @@ impl Switching {
         Some(Sight {
             problems,
             up: (up, wanted),
+            need: Need::default(),
             epoch: order.map_or(0, |it| it.epoch),
             answers: comes_first && up > 0,
             source,
