@@ -126,7 +126,13 @@ impl Scaler {
                 self.forget(now);
                 if number > sight.wanted {
                     let reason = format!("{number} are asked for before it moves here");
-                    return grow(sight, most, number, ("what is about to move here", reason), room);
+                    return grow(
+                        sight,
+                        most,
+                        number,
+                        ("what is about to move here", reason),
+                        room,
+                    );
                 }
                 return keep(None);
             }

@@ -170,6 +170,9 @@ impl HealthLoop {
         if !is_shared || !self.decided(name, order) {
             return;
         }
+        let Some(record) = self.records.get(name) else {
+            return;
+        };
         let service = self.options.orders.applied(&record.service);
         if let Some(entry) = self.fleet.reorder(&service) {
             let changes = entry.settle(&|id| self.fleet.opinion(id));

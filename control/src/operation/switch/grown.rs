@@ -1,11 +1,11 @@
 //! A target that is to have more instances before it serves.
 
 use super::*;
+use crate::OperationId;
 use crate::World;
 use crate::operation::switch::tests::{NOW, name, order, record, site, states, stored, world};
-use crate::operation::{OperationState, StepState, SwitchKind, Switches, Work};
+use crate::operation::{OperationState, StepState, SwitchKind, Switches};
 use crate::sync::{SyncId, SyncRecord};
-use crate::OperationId;
 use minato_config::{Backend, Command, Intent, MoveKind, NEVER_COPIED, NodeId, Scale, Timestamp};
 use std::time::Duration;
 

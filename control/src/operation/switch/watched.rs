@@ -73,7 +73,10 @@ fn a_site_that_is_never_quiet_is_not_watched_for_ever() {
     );
     // A gateway that began anew has counted at least so many; one of before this says nothing.
     watch(
-        &[(100, sight(Some(900), None)), (60_000, sight(Some(3), None))],
+        &[
+            (100, sight(Some(900), None)),
+            (60_000, sight(Some(3), None)),
+        ],
         SwitchState::Visited,
         "3 requests came to tokyo for it in 60 s, somebody is there now",
     );
