@@ -132,7 +132,7 @@ fn gateways_that_saw_the_same_event_are_one_and_the_worst_counts() {
         event(RecoveryKind::Failover, 2 * DAY, Some(90_000)),
         event(RecoveryKind::Failover, DAY, Some(4_000)),
     ];
-    let b = vec![event(RecoveryKind::Drill, DAY + 500, Some(5_000))];
+    let b = vec![event(RecoveryKind::Failover, DAY + 500, Some(5_000))];
     let report = only(&world(|_| {}, &[a, b]));
     assert_eq!(report.measured(), Some(Duration::from_secs(5)));
     let last = report.last.unwrap();

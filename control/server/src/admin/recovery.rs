@@ -6,7 +6,7 @@ use crate::api::{RecoveryFigures, RecoveryReports, RecoveryStatus};
 use crate::clock;
 use axum::Json;
 use axum::extract::State;
-use minato_config::Timestamp;
+use minato_config::{NEVER_COPIED, Timestamp};
 use minato_control::{RecoveryReport, World, recovery_reports};
 use minato_health::recovery::Recovery;
 use std::fmt::Write as _;
@@ -135,8 +135,15 @@ pub(super) fn metrics(world: &World, now: Timestamp) -> String {
     );
     gauge(
         "data_age_seconds",
-        "The last time: how old the data was.",
-        &of_last(|it| it.data_age_ms),
+        "The last time: how old the data was; +Inf if none was ever copied.",
+        &|it| {
+            let age = it.last.as_ref()?.data_age_ms?;
+            Some(if age == NEVER_COPIED {
+                f64::INFINITY
+            } else {
+                seconds_of(age)
+            })
+        },
     );
     gauge(
         "unproven_seconds",

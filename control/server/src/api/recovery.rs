@@ -63,7 +63,7 @@ pub struct RecoveryFigures {
     pub first_ms: Option<u64>,
     /// Requests that failed meanwhile, over all gateways.
     pub errors: u64,
-    /// How old the data was.
+    /// How old the data was; the largest number there is (2^64 - 1) where nothing had ever been copied there. `None` where no command copies any.
     #[serde(default)]
     pub data_age_ms: Option<u64>,
 }
