@@ -318,7 +318,7 @@ fn a_person_who_comes_late_is_part_of_the_time() {
     // It is one event.
     let mut log = RecoveryLog::default();
     scene.found.iter().for_each(|it| log.add(it.clone()));
-    assert_eq!(log.events, [after.clone()]);
+    assert_eq!(log.events, std::slice::from_ref(after));
     // A site that was well in between is another one.
     scene.found.clear();
     scene.condition = Condition::Well;
