@@ -3,7 +3,7 @@
 use crate::support::clock::{now, until};
 use crate::support::http::{Answer, get};
 use crate::support::load::{Ask, Load};
-use crate::support::processes::signal;
+use crate::support::processes::{is_alive, signal};
 use crate::support::site::{AtStop, Site};
 use rustix::process::Signal;
 use std::net::SocketAddr;
@@ -53,6 +53,7 @@ fn it_is_about_the_gateway_and_never_about_what_is_behind() {
     let (mut site, entrance) = site("0s");
     site.wait_ok("app", 1);
     assert_eq!(says(entrance, "/readyz"), alive());
+    let instances = site.pids("app");
     // Nothing behind it is well any more.
     site.write(
         "app",
@@ -69,6 +70,9 @@ fn it_is_about_the_gateway_and_never_about_what_is_behind() {
         ask(entrance, "/readyz").is_err().then_some(())
     });
     site.start();
+    until("what the file no longer names to end", || {
+        instances.iter().all(|it| !is_alive(*it)).then_some(())
+    });
 }
 
 #[test]

@@ -146,8 +146,10 @@ fn a_copy_that_is_killed_at_any_step_leaves_one_truth_and_the_same_command_ends_
     let members = Members::start(1);
     let gate = Gate::before(&members.endpoints()[0]);
     for lost in [Lost::Request, Lost::Answer] {
-        let mut kills = 0;
-        for count in 0..MOST {
+        let (mut kills, mut refusals) = (0, 0);
+        let mut counts = 0..MOST;
+        let mut next = counts.next();
+        while let Some(count) = next {
             members.etcdctl(&["del", "", "--from-key"]);
             let site = site_before(&gate);
             std::fs::copy(site.path("after.toml"), site.settings()).unwrap();
@@ -156,14 +158,22 @@ fn a_copy_that_is_killed_at_any_step_leaves_one_truth_and_the_same_command_ends_
             let mut copying = copy(&site);
             let is_held = held(&gate, &mut copying).is_some();
             copying.kill().unwrap();
-            copying.wait().unwrap();
+            let told = copying.wait_with_output().unwrap();
             gate.release();
             let when = format!("{lost:?} {count}");
             let old = with_file(&site, async |it| contents(it).await);
             let new = of_etcd(&members);
             one_truth(&old, &new, &when);
+            // On a machine that stands still etcd may be away for longer than the command waits: it says so, and is typed again.
+            let said = String::from_utf8_lossy(&told.stderr);
+            if !is_held && !told.status.success() && said.contains("etcd") && refusals < 3 {
+                println!("{when}: {said}");
+                refusals += 1;
+                continue;
+            }
+            next = counts.next();
             if !is_held {
-                assert_eq!(state(&new), Some(&StoreState::Serving), "{when}");
+                assert_eq!(state(&new), Some(&StoreState::Serving), "{when}: {told:?}");
                 break;
             }
             kills += 1;
