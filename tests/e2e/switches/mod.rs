@@ -56,6 +56,8 @@ impl Pair {
         pair.osaka.until_told(&["link to tokyo is up"]);
         for service in services {
             pair.until_serves("tokyo", service);
+            // Which of them a visitor gets says nothing of the one that waits.
+            pair.osaka.site.wait_ok(service, 1);
         }
         pair
     }
