@@ -25,7 +25,7 @@ def write():
 def text(found):
     versions = {name: it for row in found for name, it in row["versions"].items() if it != "missing"}
     named = ", ".join(f"{name} {it}" for name, it in sorted(versions.items()) if name not in ("nginx-again", "haproxy-splice", "traefik-fast"))
-    where = "Nothing has been measured yet."
+    where = 'The whole table has not been taken in one run yet. What was measured in parts stands under "What is not better, and why".'
     if found:
         newest = max(found, key=lambda it: it["at"])
         machine = newest["machine"]
