@@ -116,10 +116,7 @@ impl Recorder {
         if open.record.decide_ms.is_none() && open.back.is_none() {
             self.unanswered = Some(open.clone());
         }
-        let counts = open.record.decide_ms.is_some()
-            || open.record.first_ms.is_some()
-            || open.record.errors > 0;
-        counts.then_some(open.record)
+        Some(open.record).filter(counts)
     }
 
     /// Visitors leave a site, or come back to it. What is over is returned.
@@ -174,7 +171,8 @@ impl Recorder {
     /// A person's word moves visitors to `to`. `seen`: just before. `held`: since when requests wait here for it.
     ///
     /// A site that fails already is what is measured; who has left it by themselves is not moved again. Else it counts from the moment at
-    /// which requests wait, or from the look before: until then they were served. What was measured of a move before is over, and returned.
+    /// which requests wait, or from the look before: until then they were served. What was measured of a move before, or of a failure that
+    /// is past, is over, and returned.
     pub fn moved(
         &mut self,
         by: &Move,
@@ -183,14 +181,13 @@ impl Recorder {
         seen: &Glimpse,
     ) -> Option<Recovery> {
         self.returning = None;
-        let is_it = |it: &Open| it.record.from == by.from;
+        let is_it = |it: &Open| it.record.from == by.from && it.back.is_none();
         let unanswered = self.unanswered.take().filter(is_it);
         let (known, over) = match self.open.take() {
             Some(open) if is_it(&open) => (Some(open), None),
             other => (unanswered, other),
         };
-        let over = over.filter(|it| it.record.decide_ms.is_some());
-        let over = over.map(|it| it.record);
+        let over = over.map(|it| it.record).filter(counts);
         let Some(mut open) = known.or_else(|| self.leave(by, held, seen)) else {
             return over;
         };
@@ -366,6 +363,11 @@ impl Open {
     fn since(&self, now: Instant) -> u64 {
         millis(now.saturating_duration_since(self.began))
     }
+}
+
+/// Whether visitors could have noticed.
+fn counts(it: &Recovery) -> bool {
+    it.decide_ms.is_some() || it.first_ms.is_some() || it.errors > 0
 }
 
 fn millis(it: Duration) -> u64 {

@@ -346,3 +346,25 @@ fn a_way_back_before_it_is_calm_ends_what_was_measured() {
     scene.look(60, [5, 0], 0);
     assert_eq!(scene.found[0].kind, RecoveryKind::Return);
 }
+
+#[test]
+fn a_move_a_moment_after_a_blink_is_not_counted_from_the_blink() {
+    for (errors, expected) in [(0, &[][..]), (2, &[RecoveryKind::Failover][..])] {
+        let mut scene = Scene::new();
+        scene.look(40, [5, 0], 0);
+        scene.condition = Condition::Gone;
+        scene.look(4, [0, 0], errors);
+        scene.condition = Condition::Well;
+        // Well again, but not for long enough to be over.
+        scene.look(12, [5, 0], 0);
+        assert!(scene.recorder.is_open());
+        scene.moved(MoveKind::Drill, None);
+        // A blink that visitors noticed is an event of its own.
+        let kinds: Vec<_> = scene.found.iter().map(|it| it.kind).collect();
+        assert_eq!(kinds, expected);
+        scene.found.clear();
+        scene.look(60, [0, 5], 0);
+        assert_eq!(scene.figures(), (0, Some(0), Some(0), Some(250), 0));
+        assert_eq!(scene.found[0].kind, RecoveryKind::Drill);
+    }
+}
