@@ -4,6 +4,7 @@ use super::Pair;
 use crate::support::clock::until;
 use crate::support::load::{Ask, Load};
 use crate::support::origin::{Origin, ok};
+use crate::upgrade::open::{Chat, Download, Gate, HOST, Upload, file, origin};
 
 /// Both sites answer the same, so that each answer can be compared.
 fn pair() -> (Pair, [Origin; 2]) {
@@ -52,6 +53,40 @@ fn an_upgrade_of_either_gateway_fails_nothing() {
     });
     pair.tokyo.site.upgrade();
     load.wait_for(100);
+    load.stop().nothing_failed();
+}
+
+/// A WebSocket, a download and an upload of a visitor of osaka, whose other end is at tokyo.
+#[test]
+fn what_is_open_over_a_link_outlives_an_upgrade_at_either_end() {
+    let gate = Gate::default();
+    let origin = origin(&gate);
+    let (mut pair, _origins) = pair();
+    let of_tokyo = format!("{}sites = [\"tokyo\", \"osaka\"]\n", file(&origin));
+    // Nobody serves it at osaka, so whatever is answered came over the link.
+    let nobody = of_tokyo.replace(&origin.address.to_string(), "127.0.0.1:1");
+    pair.tokyo.site.write("open", &of_tokyo);
+    pair.osaka.site.write("open", &nobody);
+    let gateway = pair.osaka.site.gateway();
+    crate::support::http::until_status(gateway, HOST, "/", 200);
+    let load = visitors(&pair);
+    let mut chat = Chat::open(gateway);
+    chat.says("before");
+    let (download, upload) = (Download::begin(gateway), Upload::begin(gateway));
+    load.wait_for(50);
+
+    pair.tokyo.site.upgrade();
+    load.wait_for(50);
+    chat.says("after the far end");
+    let later = Download::begin(gateway);
+    pair.osaka.site.upgrade();
+    load.wait_for(50);
+    chat.says("after both ends");
+    gate.open();
+    download.end();
+    later.end();
+    upload.end();
+    chat.says("to the end");
     load.stop().nothing_failed();
 }
 

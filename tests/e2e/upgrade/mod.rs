@@ -3,7 +3,7 @@
 mod failures;
 mod handover;
 mod http2;
-mod open;
+pub(crate) mod open;
 mod settings;
 mod supervised;
 mod swaps;

@@ -8,16 +8,16 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// The host that the origin is reached by.
-pub(super) const HOST: &str = "open.test";
+pub(crate) const HOST: &str = "open.test";
 /// Bytes of a download or an upload, in two halves.
 const HALF: usize = 300_000;
 
 /// What an origin waits for in the middle of an answer.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gate(Arc<(Mutex<bool>, Condvar)>);
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_all();
     }
@@ -29,13 +29,13 @@ impl Gate {
 }
 
 /// An origin that echoes tunnels and bodies, and whose downloads stop half way until the gate opens.
-pub(super) fn origin(gate: &Gate) -> Origin {
+pub(crate) fn origin(gate: &Gate) -> Origin {
     let gate = gate.clone();
     Origin::start(move |head, wire| answer(&gate, head, wire))
 }
 
 /// Its service file.
-pub(super) fn file(origin: &Origin) -> String {
+pub(crate) fn file(origin: &Origin) -> String {
     origin
         .file("")
         .replace("routes = [\"*\"]", &format!("routes = [\"{HOST}\"]"))
@@ -80,10 +80,10 @@ fn answer(gate: &Gate, head: &Head, wire: &mut Wire) -> std::io::Result<bool> {
 }
 
 /// A tunnel whose other end echoes.
-pub(super) struct Chat(Connection);
+pub(crate) struct Chat(Connection);
 
 impl Chat {
-    pub(super) fn open(gateway: SocketAddr) -> Self {
+    pub(crate) fn open(gateway: SocketAddr) -> Self {
         let mut connection = Connection::open(gateway).unwrap();
         let ask = format!(
             "GET /chat HTTP/1.1\r\nHost: {HOST}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -95,7 +95,7 @@ impl Chat {
     }
 
     #[track_caller]
-    pub(super) fn says(&mut self, word: &str) {
+    pub(crate) fn says(&mut self, word: &str) {
         self.0.send(word.as_bytes()).unwrap();
         let mut back = vec![0; word.len()];
         self.0.stream.read_exact(&mut back).unwrap();
@@ -104,10 +104,10 @@ impl Chat {
 }
 
 /// A download of which the first half has arrived.
-pub(super) struct Download(Connection);
+pub(crate) struct Download(Connection);
 
 impl Download {
-    pub(super) fn begin(gateway: SocketAddr) -> Self {
+    pub(crate) fn begin(gateway: SocketAddr) -> Self {
         let mut connection = Connection::open(gateway).unwrap();
         connection.patience(Duration::from_secs(60)).unwrap();
         let ask = format!("GET /download HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
@@ -119,7 +119,7 @@ impl Download {
 
     /// The rest arrives whole.
     #[track_caller]
-    pub(super) fn end(mut self) {
+    pub(crate) fn end(mut self) {
         let mut rest = vec![0; HALF];
         self.0.stream.read_exact(&mut rest).unwrap();
         assert!(rest.iter().all(|it| *it == b'd'));
@@ -127,10 +127,10 @@ impl Download {
 }
 
 /// A POST of which half of the body was sent.
-pub(super) struct Upload(Connection);
+pub(crate) struct Upload(Connection);
 
 impl Upload {
-    pub(super) fn begin(gateway: SocketAddr) -> Self {
+    pub(crate) fn begin(gateway: SocketAddr) -> Self {
         let mut connection = Connection::open(gateway).unwrap();
         let length = 2 * HALF;
         let ask =
@@ -142,7 +142,7 @@ impl Upload {
 
     /// The rest is sent; the answer, which says that all arrived.
     #[track_caller]
-    pub(super) fn end(mut self) -> Answer {
+    pub(crate) fn end(mut self) -> Answer {
         self.0.send(&vec![b'u'; HALF]).unwrap();
         let answer = self.0.read(Expect::Body).unwrap();
         assert_eq!(answer.text(), (2 * HALF).to_string());
@@ -151,10 +151,10 @@ impl Upload {
 }
 
 /// A connection that is kept after one answer.
-pub(super) struct Kept(Connection);
+pub(crate) struct Kept(Connection);
 
 impl Kept {
-    pub(super) fn open(gateway: SocketAddr) -> Self {
+    pub(crate) fn open(gateway: SocketAddr) -> Self {
         let mut this = Self(Connection::open(gateway).unwrap());
         let answer = this.ask();
         assert_eq!((answer.status, answer.header("connection")), (200, None));
@@ -162,7 +162,7 @@ impl Kept {
     }
 
     #[track_caller]
-    pub(super) fn ask(&mut self) -> Answer {
+    pub(crate) fn ask(&mut self) -> Answer {
         let ask = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
         self.0.send(ask.as_bytes()).unwrap();
         self.0.read(Expect::Body).unwrap()
@@ -170,7 +170,7 @@ impl Kept {
 
     /// The other side has ended it.
     #[track_caller]
-    pub(super) fn has_ended(&mut self) {
+    pub(crate) fn has_ended(&mut self) {
         let _ = self.0.stream.get_mut().flush();
         assert_eq!(self.0.stream.read(&mut [0; 1]).unwrap(), 0);
     }
