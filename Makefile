@@ -64,6 +64,12 @@ test-faults-one:
 		scripts/measured.py $(RUNS) cargo test --locked $$rows --nocapture --test-threads 1 || exit 1; \
 	done
 
+# A site cut off, for minato, HAProxy and Envoy in turn: docs/faults.md. Asks before it installs what is missing. Wants root.
+.PHONY: peers-faults
+peers-faults:
+	benches/peers/install.sh
+	MINATO_FAULT_RUNS=$(RUNS) cargo test --locked --test faults -- --ignored --exact --nocapture rows::site_cut_peer::minato_and_its_peers_in_turn_on_the_same_cut
+
 # A whole Debian, made by mmdebstrap from Debian's archive, as an image: a container serves from it. Some minutes the first time.
 .PHONY: test-image
 test-image:

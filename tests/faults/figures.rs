@@ -15,8 +15,13 @@ pub(crate) enum Timers {
 
 /// Runs one row as often as `MINATO_FAULT_RUNS` says (once), with the timers that `MINATO_FAULT_TIMERS` names (`short` or
 /// `default`), and prints median and worst of each figure.
-#[expect(clippy::print_stdout, reason = "the figures are what comes of it")]
 pub(crate) fn measure(row: &str, run: impl Fn(Timers) -> Figures) {
+    measure_in_turn(&[(row, &run)]);
+}
+
+/// The same of several rows that are compared: each once, then each again, so that what else the machine does meets all of them.
+#[expect(clippy::print_stdout, reason = "the figures are what comes of it")]
+pub(crate) fn measure_in_turn(rows: &[(&str, &dyn Fn(Timers) -> Figures)]) {
     if !crate::network::is_here() {
         return;
     }
@@ -26,17 +31,20 @@ pub(crate) fn measure(row: &str, run: impl Fn(Timers) -> Figures) {
         Ok("default") => Timers::Default,
         _ => Timers::Short,
     };
-    let mut all: BTreeMap<&'static str, Vec<Figure>> = BTreeMap::new();
+    let mut all: BTreeMap<(usize, &'static str), Vec<Figure>> = BTreeMap::new();
     for _ in 0..runs.max(1) {
-        for (name, figure) in run(timers) {
-            all.entry(name).or_default().push(figure);
+        for (place, (_, run)) in rows.iter().enumerate() {
+            for (name, figure) in run(timers) {
+                all.entry((place, name)).or_default().push(figure);
+            }
         }
     }
-    for (name, mut figures) in all {
+    for ((place, name), mut figures) in all {
         figures.sort_by(|one, other| one.partial_cmp(other).unwrap());
         let (median, worst) = (figures[figures.len() / 2], figures[figures.len() - 1]);
         println!(
-            "{row}: {name}: median {median}, worst {worst}, {} runs, {timers:?} timers",
+            "{}: {name}: median {median}, worst {worst}, {} runs, {timers:?} timers",
+            rows[place].0,
             figures.len()
         );
     }

@@ -10,13 +10,17 @@
     reason = "what stands around the tests fails as they do, by a panic"
 )]
 
+mod bird;
 mod census;
 mod engine;
 mod figures;
 mod history;
+mod kept;
 mod line;
 mod machine;
 mod network;
+mod pair;
+mod resolver;
 mod rows;
 mod stage;
 mod store;
@@ -27,3 +31,4 @@ mod store;
     reason = "shared with the tests of one machine, which need all of it"
 )]
 mod support;
+mod visitors;

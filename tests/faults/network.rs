@@ -125,6 +125,11 @@ impl Network {
 impl Network {
     /// Adds a machine that is far from all others that are added so. It hears of them once they are joined.
     pub(crate) fn far_host(&mut self, name: &str) -> Host {
+        self.host_at(name, name)
+    }
+
+    /// The same, near to those of the same site.
+    pub(crate) fn host_at(&mut self, site: &str, name: &str) -> Host {
         self.hosts += 1;
         let [a, b, c] = PREFIX;
         let host = Host {
@@ -136,11 +141,11 @@ impl Network {
         self.names.push(host.namespace.clone());
         ip(&["-n", &host.namespace, "link", "set", "lo", "up"]);
         self.far
-            .push(format!("{}={}/24", host.namespace, host.address));
+            .push(format!("{}={}/24@{site}", host.namespace, host.address));
         host
     }
 
-    /// Joins them: each frame takes `delay` to each of the others, and `loss` of them are lost.
+    /// Joins them: each frame takes `delay` to each of the other sites, and `loss` of them are lost.
     pub(crate) fn join(&mut self, delay: Duration, loss: f64) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/tap_switch.py");
         let mut command = Command::new(python());
@@ -271,6 +276,13 @@ impl Host {
         ] {
             let rule = ["-w", "-I", chain, side, &address, "-j"];
             self.filter(&[rule.as_slice(), target].concat());
+        }
+    }
+
+    /// No packet goes between this machine, which was added with [`Network::far_host`], and any other.
+    pub(crate) fn cut_off(&self) {
+        for (chain, side) in [("INPUT", "-i"), ("OUTPUT", "-o")] {
+            self.filter(&["-w", "-I", chain, side, "tap0", "-j", "DROP"]);
         }
     }
 

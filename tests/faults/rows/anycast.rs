@@ -2,89 +2,23 @@
 //!
 //! What is shipped is what runs: `packaging/anycast/minato-announce` and `bird.conf`, with the test's own addresses in place.
 
+use crate::bird::{self, Bird, SERVICE, is_here};
+use crate::kept::Kept;
 use crate::machine::Machine;
 use crate::network::{Host, Network};
 use crate::support::clock::{now, pause, until};
 use crate::support::http::get;
 use crate::support::load::{Ask, Load};
 use rustix::process::Signal;
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The service's address, as in the shipped `bird.conf`.
-const SERVICE: &str = "192.0.2.10";
 const PORT: u16 = 8080;
-
-fn is_here() -> bool {
-    let bird = Command::new("bird").arg("--version").output().is_ok();
-    if !bird {
-        minato_skip::skip("no BIRD: apt-get install bird2");
-    }
-    bird && crate::network::is_here()
-}
-
-/// A child that ends with its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-struct Bird {
-    socket: PathBuf,
-    host: Host,
-    _running: Running,
-}
-
-impl Bird {
-    fn start(host: &Host, folder: &Path, config: &str) -> Self {
-        let of = |ending: &str| folder.join(format!("bird-{}.{ending}", host.name));
-        fs::write(of("conf"), config).unwrap();
-        let log = File::create(of("log")).unwrap();
-        let socket = of("ctl");
-        let child = host
-            .command("bird")
-            .args(["-f", "-c"])
-            .arg(of("conf"))
-            .arg("-s")
-            .arg(&socket)
-            .arg("-P")
-            .arg(of("pid"))
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let bird = Self {
-            socket,
-            host: host.clone(),
-            _running: Running(child),
-        };
-        until("BIRD to answer", || {
-            bird.asked("show status")
-                .contains("up and running")
-                .then_some(())
-        });
-        bird
-    }
-
-    fn asked(&self, what: &str) -> String {
-        let socket = self.socket.to_str().unwrap();
-        let mut command = self.host.command("birdc");
-        command.args(["-s", socket]).args(what.split(' '));
-        let output = command.output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-}
 
 /// Gateway and router, their BIRDs and the watcher.
 struct Anycast {
-    watcher: Running,
+    watcher: Kept,
     gateway: Machine,
     router: Host,
     on_router: Bird,
@@ -99,18 +33,9 @@ impl Anycast {
         let mut named = tempfile::Builder::new();
         let folder = named.prefix("minato-anycast-").tempdir().unwrap();
         let (own, router) = (network.host("gateway"), network.host("router"));
-        let ip = |host: &Host, words: &str| {
-            let done = host.command("ip").args(words.split(' ')).status();
-            assert!(done.unwrap().success(), "ip {words}");
-        };
-        ip(&own, &format!("address add {SERVICE}/32 dev lo"));
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/anycast");
+        bird::has_address(&own);
         let (here, there) = (own.address.to_string(), router.address.to_string());
-        let config = fs::read_to_string(shipped.join("bird.conf")).unwrap();
-        let config = config
-            .replace("10.0.0.254", &there)
-            .replace("10.0.0.1", &here);
-        let on_gateway = Bird::start(&own, folder.path(), &config);
+        let on_gateway = Bird::of_gateway(&own, folder.path(), &router);
         let of_router = format!(
             "router id {there};\nprotocol device {{}}\nprotocol bfd {{ interface \"*\" {{ interval 200 ms; multiplier 3; }}; }}\n\
              protocol kernel {{ ipv4 {{ export all; }}; }}\n\
@@ -139,18 +64,9 @@ impl Anycast {
         gateway.wait();
         gateway.wait_ok("app", 1);
 
-        let log = File::create(folder.path().join("watcher.log")).unwrap();
-        let watcher = own
-            .command(shipped.join("minato-announce").to_str().unwrap())
-            .env("BIRDC", format!("birdc -s {}", on_gateway.socket.display()))
-            .env("INTERVAL", "0.2")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let watcher = on_gateway.announce(folder.path());
         Self {
-            watcher: Running(watcher),
+            watcher,
             gateway,
             router,
             on_router,
@@ -165,7 +81,7 @@ impl Anycast {
             |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
         format!(
             "watcher:\n{}\nrouter:\n{}\ngateway:\n{}",
-            read("watcher.log"),
+            read("announce-gateway.log"),
             self.on_router.asked("show protocols all"),
             self.on_gateway.asked("show protocols all")
         )

@@ -13,6 +13,7 @@ mod prefix;
 mod rebalance;
 mod site_cut;
 mod site_cut_peer;
+mod site_gone;
 mod store_away;
 mod store_cut;
 mod switch_cut;

@@ -2,7 +2,7 @@
 //!
 //! The two sites and the client are 30 ms apart, there and back, and 1 % of the frames are lost.
 
-use crate::figures::{Figure, measure};
+use crate::figures::{Figure, Figures, measure};
 use crate::machine::Machine;
 use crate::network::{Cut, Network};
 use crate::support::clock::{now, until, wall_ms};
@@ -58,69 +58,72 @@ pub(super) fn introduce(folder: &Path, own: &Machine, peer: &Machine) {
 
 #[test]
 fn a_site_that_is_cut_off_is_left_and_its_visitors_are_served_by_the_other() {
-    measure("row 11, a site cut off, 30 ms and 1 % loss", |_| {
-        let mut network = Network::new();
-        let mut named = tempfile::Builder::new();
-        let folder = named.prefix("minato-faults-").tempdir().unwrap();
-        let authority = Authority::new("sites");
-        let mut tokyo = site(folder.path(), "tokyo", &mut network, &authority);
-        let mut osaka = site(folder.path(), "osaka", &mut network, &authority);
-        let client = network.far_host("client");
-        network.join(DELAY, LOSS);
-        introduce(folder.path(), &tokyo, &osaka);
-        introduce(folder.path(), &osaka, &tokyo);
-        for machine in [&tokyo, &osaka] {
-            let ledger = folder.path().join(format!("ledger-{}", machine.host.name));
-            let more = "env = { BIND = \"0.0.0.0\" }\nsites = [\"tokyo\", \"osaka\"]\n\
-                        health = { path = \"/healthz\", interval = \"1s\", fast = \"200ms\", timeout = \"800ms\" }\n";
-            machine.write("app", &python_service(&ledger, 2, more));
-        }
-        tokyo.start();
-        osaka.start();
-        for machine in [&tokyo, &osaka] {
-            machine.wait();
-            machine.wait_ok("app", 2);
-        }
-        let pids = |of: &Machine| -> Vec<u64> {
-            let all = of.instances("app");
-            all.iter().filter_map(|it| it["pid"].as_u64()).collect()
-        };
-        let served_by = |pids: &[u64]| {
-            let answer = get(osaka.gateway(), HOST, "/").ok()?;
-            let pid = answer.text().parse().ok()?;
-            (answer.status == 200 && pids.contains(&pid)).then_some(())
-        };
-        let (of_tokyo, of_osaka) = (pids(&tokyo), pids(&osaka));
-        client.inside(|| until("tokyo to serve", || served_by(&of_tokyo)));
-        let ask = Ask::Get {
-            path: "/page".to_owned(),
-            body: "the page".to_owned(),
-        };
-        let load = client.inside(|| Load::start(osaka.gateway(), HOST, &ask));
-        load.wait_for(100);
+    measure("row 11, a site cut off, 30 ms and 1 % loss", |_| cut());
+}
 
-        let (began, at) = (now(), wall_ms());
-        tokyo.host.cut_from(&osaka.host, Cut::Drop);
-        client.inside(|| until("osaka to serve", || served_by(&of_osaka)));
-        let first = began.elapsed();
-        let down = osaka.wait_event("the link to be down", |it| {
-            it.at_ms >= at && it.message.contains("link to tokyo is down")
-        });
-        let left = osaka.wait_event("visitors to leave", |it| {
-            it.at_ms >= at && it.message.contains("visitors leave tokyo")
-        });
-        load.wait_for(200);
-        let report = load.stop();
-        let since = |event_ms: u64| Duration::from_millis(event_ms.saturating_sub(at));
-        // Requests that could be saved: each was tried at the other site within its five seconds.
-        assert!(report.failed * 50 <= report.sent, "{report:?}");
-        vec![
-            ("link found down", Figure::Time(since(down.at_ms))),
-            ("visitors leave", Figure::Time(since(left.at_ms))),
-            ("first success at the other site", Figure::Time(first)),
-            ("slowest request", Figure::Time(report.slowest)),
-            ("failed", Figure::Count(report.failed)),
-            ("requests", Figure::Count(report.sent)),
-        ]
+/// One run.
+pub(super) fn cut() -> Figures {
+    let mut network = Network::new();
+    let mut named = tempfile::Builder::new();
+    let folder = named.prefix("minato-faults-").tempdir().unwrap();
+    let authority = Authority::new("sites");
+    let mut tokyo = site(folder.path(), "tokyo", &mut network, &authority);
+    let mut osaka = site(folder.path(), "osaka", &mut network, &authority);
+    let client = network.far_host("client");
+    network.join(DELAY, LOSS);
+    introduce(folder.path(), &tokyo, &osaka);
+    introduce(folder.path(), &osaka, &tokyo);
+    for machine in [&tokyo, &osaka] {
+        let ledger = folder.path().join(format!("ledger-{}", machine.host.name));
+        let more = "env = { BIND = \"0.0.0.0\" }\nsites = [\"tokyo\", \"osaka\"]\n\
+                    health = { path = \"/healthz\", interval = \"1s\", fast = \"200ms\", timeout = \"800ms\" }\n";
+        machine.write("app", &python_service(&ledger, 2, more));
+    }
+    tokyo.start();
+    osaka.start();
+    for machine in [&tokyo, &osaka] {
+        machine.wait();
+        machine.wait_ok("app", 2);
+    }
+    let pids = |of: &Machine| -> Vec<u64> {
+        let all = of.instances("app");
+        all.iter().filter_map(|it| it["pid"].as_u64()).collect()
+    };
+    let served_by = |pids: &[u64]| {
+        let answer = get(osaka.gateway(), HOST, "/").ok()?;
+        let pid = answer.text().parse().ok()?;
+        (answer.status == 200 && pids.contains(&pid)).then_some(())
+    };
+    let (of_tokyo, of_osaka) = (pids(&tokyo), pids(&osaka));
+    client.inside(|| until("tokyo to serve", || served_by(&of_tokyo)));
+    let ask = Ask::Get {
+        path: "/page".to_owned(),
+        body: "the page".to_owned(),
+    };
+    let load = client.inside(|| Load::start(osaka.gateway(), HOST, &ask));
+    load.wait_for(100);
+
+    let (began, at) = (now(), wall_ms());
+    tokyo.host.cut_from(&osaka.host, Cut::Drop);
+    client.inside(|| until("osaka to serve", || served_by(&of_osaka)));
+    let first = began.elapsed();
+    let down = osaka.wait_event("the link to be down", |it| {
+        it.at_ms >= at && it.message.contains("link to tokyo is down")
     });
+    let left = osaka.wait_event("visitors to leave", |it| {
+        it.at_ms >= at && it.message.contains("visitors leave tokyo")
+    });
+    load.wait_for(200);
+    let report = load.stop();
+    let since = |event_ms: u64| Duration::from_millis(event_ms.saturating_sub(at));
+    // Requests that could be saved: each was tried at the other site within its five seconds.
+    assert!(report.failed * 50 <= report.sent, "{report:?}");
+    vec![
+        ("link found down", Figure::Time(since(down.at_ms))),
+        ("visitors leave", Figure::Time(since(left.at_ms))),
+        ("first success at the other site", Figure::Time(first)),
+        ("slowest request", Figure::Time(report.slowest)),
+        ("failed", Figure::Count(report.failed)),
+        ("requests", Figure::Count(report.sent)),
+    ]
 }
