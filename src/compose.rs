@@ -6,8 +6,8 @@ use crate::clock;
 use crate::duties::Charge;
 use crate::entrance::Entrance;
 use crate::gateway::{
-    Courses, GatewayView, HealthLoop, HealthLoopOptions, LastGood, Orders, Reports, Seen, Source,
-    Visits, Wants,
+    Courses, GatewayView, HealthLoop, HealthLoopOptions, LastGood, Leading, Orders, Reports, Seen,
+    Source, Visits, Wants,
 };
 use crate::link::{
     Desk, Gathering, Known, LinkNews, LinkView, Links, Outlet, Shelf, StreamGate, Told,
@@ -169,6 +169,7 @@ pub(crate) fn parts(
         },
         news: link_news,
     });
+    let entrance = Arc::new(Entrance::open(settings, &node, listeners));
     let health = is_gateway.then(|| {
         let options = HealthLoopOptions {
             table: Arc::clone(&table),
@@ -185,6 +186,11 @@ pub(crate) fn parts(
             visits,
             wants,
             courses: courses.clone(),
+            leading: Leading::new(
+                entrance.names(),
+                settings.sites.keys().cloned(),
+                clock::now(),
+            ),
             gatherer: gatherer.clone(),
         };
         Health {
@@ -217,7 +223,7 @@ pub(crate) fn parts(
             .flat_map(|it| listeners.addresses(it))
             .collect(),
         dependencies,
-        entrance: Arc::new(Entrance::open(settings, &node_id(settings)?, listeners)),
+        entrance,
         gateway: GatewayView {
             table,
             metrics,

@@ -65,6 +65,11 @@ impl Entrance {
             .map(Some)
     }
 
+    /// What leads here by a name.
+    pub(crate) fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
     /// Moves names until `stop` is true; `None` where there is none. One process of a node does it at a time.
     pub(crate) fn move_names(
         &self,
@@ -217,6 +222,7 @@ impl Doors for Entrance {
                 NameState::Idle => Some("nobody has looked yet".to_owned()),
                 NameState::Trying => Some(format!("not so yet {}", it.detail).trim().to_owned()),
                 NameState::Refused => Some(format!("refused: {}", it.detail)),
+                NameState::Elsewhere | NameState::Asks => Some(it.detail.clone()),
             },
             name: it.name,
             number: it.number,
@@ -238,7 +244,12 @@ fn name_status(it: NameView) -> NameStatus {
     NameStatus {
         name: it.name.to_string(),
         what: it.what,
-        follows: it.follow == Follow::Gateway,
+        follows: match it.follow {
+            Follow::Nobody => "",
+            Follow::Gateway => "the gateway",
+            Follow::Site => "the order of sites",
+        }
+        .to_owned(),
         number: it.number,
         action: it.action.to_owned(),
         state: match it.state {
@@ -246,6 +257,8 @@ fn name_status(it: NameView) -> NameStatus {
             NameState::Trying => "trying",
             NameState::Done => "done",
             NameState::Refused => "refused",
+            NameState::Elsewhere => "elsewhere",
+            NameState::Asks => "asks",
         }
         .to_owned(),
         detail: it.detail,

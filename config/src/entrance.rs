@@ -89,6 +89,8 @@ pub enum Follow {
     Nobody,
     /// This gateway's: alive, or not.
     Gateway,
+    /// The sites': it leads to the first of those that are heard. Names only.
+    Site,
 }
 
 /// `[entrance.hook.NAME]`: a command of this machine, or a URL, that is told.

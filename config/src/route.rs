@@ -15,6 +15,19 @@ pub enum HostPattern {
     Any,
 }
 
+impl HostPattern {
+    /// Whether requests for `host` are meant; lower case, without port.
+    pub fn takes(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(it) => it == host,
+            Self::Wildcard(suffix) => host
+                .strip_suffix(suffix.as_str())
+                .is_some_and(|it| it.len() > 1 && it.ends_with('.')),
+            Self::Any => true,
+        }
+    }
+}
+
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

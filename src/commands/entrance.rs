@@ -169,20 +169,22 @@ pub(super) fn text(status: &EntranceStatus) -> String {
 fn name_line(name: &NameStatus) -> String {
     let tone = match name.state.as_str() {
         "done" => Tone::Good,
-        "refused" => Tone::Bad,
+        "refused" | "asks" => Tone::Bad,
         "trying" => Tone::Doubtful,
         _ => Tone::Plain,
     };
     let mut out = format!("{}: ", safe(&name.name));
-    if name.state == "idle" {
-        out.push_str("nothing asked");
-    } else {
-        let state = paint(&safe(&name.state), tone);
-        out.push_str(&format!("{} {state}", safe(&name.action)));
+    match name.state.as_str() {
+        "idle" => out.push_str("nothing asked"),
+        state if name.action.is_empty() => out.push_str(&paint(&safe(state), tone)),
+        state => {
+            let state = paint(&safe(state), tone);
+            out.push_str(&format!("{} {state}", safe(&name.action)));
+        }
     }
     out.push_str(&format!("  {}", safe(&name.what)));
-    if name.follows {
-        out.push_str("  follows the gateway");
+    if !name.follows.is_empty() {
+        out.push_str(&format!("  follows {}", safe(&name.follows)));
     }
     if !name.detail.is_empty() {
         out.push_str(&format!("  {}", safe(&name.detail)));

@@ -9,6 +9,7 @@ use super::courses::Courses;
 use super::fleet::{Fleet, Update};
 use super::holding::{Holding, Turn as Hold};
 use super::last_good::{LastCourse, LastEndpoint, LastGood};
+use super::leading::Leading;
 use super::linked::Told;
 use super::load::{Loads, Sample};
 use super::member::{Member, WatchKey};
@@ -74,6 +75,7 @@ pub(crate) struct HealthLoopOptions {
     pub(crate) visits: Visits,
     pub(crate) wants: Wants,
     pub(crate) courses: Courses,
+    pub(crate) leading: Leading,
     /// Who fetches access logs of other sites; `None` without links.
     pub(crate) gatherer: Option<Gatherer>,
 }
@@ -569,6 +571,7 @@ impl HealthLoop {
             self.share_out(&name);
             self.count_visits(&name);
         }
+        self.lead_names();
         self.options.courses.set(self.fleet.courses(clock::now()));
         self.tell_links();
         self.watch_recoveries(Watched::All);

@@ -65,7 +65,7 @@ impl Peers {
     }
 
     /// Whether a site is gone, or out of this gateway's sight only.
-    fn reach(&self, site: &SiteId) -> Reach {
+    pub(super) fn reach(&self, site: &SiteId) -> Reach {
         let none = Vec::new();
         let colleagues = self.colleagues.get(site).unwrap_or(&none);
         reach(self.answers(site), colleagues, &self.witnesses(site))

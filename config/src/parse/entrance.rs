@@ -7,7 +7,7 @@ use super::settings::path;
 use super::{address, gateway, hooks};
 use crate::{
     DnsKey, DnsSettings, EntranceHook, EntranceName, EntranceSettings, Follow, HookTarget,
-    KeyAlgorithm, Role,
+    KeyAlgorithm, Role, Settings,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -99,6 +99,23 @@ pub(super) fn read(
     }
 }
 
+/// What names say of other parts of the settings.
+pub(super) fn check(root: &Section<'_>, report: &mut Report<'_>, settings: &Settings) {
+    if root.get(report, "sites").is_some() {
+        return;
+    }
+    let follows = |it: &&EntranceName| settings.entrance.dns[*it].follow == Follow::Site;
+    for name in settings.entrance.dns.keys().filter(follows) {
+        let mut found = root.get(report, "entrance");
+        for key in ["dns", name.as_str(), "follow"] {
+            let table = found.and_then(|it| it.section(report, "a table"));
+            found = table.and_then(|it| it.get(report, key));
+        }
+        let message = "\"site\" follows the order of sites, and this one knows no other: add [sites.NAME] and [link] (docs/sites.md), or write \"gateway\"";
+        let _: Option<()> = found.and_then(|it| it.problem(report, message));
+    }
+}
+
 fn listeners(field: &Field<'_>, report: &mut Report<'_>, to: &mut Vec<SocketAddr>) -> Option<()> {
     let wanted = "a list of addresses, like [\"127.0.0.1:7071\"]";
     for item in &field.items(report, wanted, 0..=MOST_LISTENERS)? {
@@ -186,7 +203,8 @@ fn dns(section: &Section<'_>, report: &mut Report<'_>, folder: &Path) -> Option<
     let key = needed(section, report, "key", key);
     let addresses = section.read(report, "addresses", |it, report| addresses(it, report, 1));
     let addresses = needed(section, report, "addresses", addresses);
-    let follow = section.read(report, "follow", follow).or(Follow::Nobody);
+    let follow = section.read(report, "follow", follow_of_name);
+    let follow = follow.or(Follow::Nobody);
     Some(DnsSettings {
         servers: servers?,
         zone: zone?,
@@ -280,11 +298,30 @@ fn addresses(field: &Field<'_>, report: &mut Report<'_>, least: usize) -> Option
     Some(all)
 }
 
-fn follow(field: &Field<'_>, report: &mut Report<'_>) -> Option<Follow> {
+fn follow_of_name(field: &Field<'_>, report: &mut Report<'_>) -> Option<Follow> {
+    const FORM: &str = "\"site\", \"gateway\" or \"none\"";
+    match field.text(report, FORM)? {
+        "site" => Some(Follow::Site),
+        "gateway" => Some(Follow::Gateway),
+        "none" => Some(Follow::Nobody),
+        other => match nearest(other, &["site", "gateway", "none"]) {
+            Some(near) => field.wrong(report, &format!("{FORM} (did you mean \"{near}\"?)")),
+            None => field.wrong(report, FORM),
+        },
+    }
+}
+
+fn follow_of_hook(field: &Field<'_>, report: &mut Report<'_>) -> Option<Follow> {
     const FORM: &str = "\"gateway\" or \"none\"";
     match field.text(report, FORM)? {
         "gateway" => Some(Follow::Gateway),
         "none" => Some(Follow::Nobody),
+        "site" => {
+            let message = format!(
+                "must be {FORM}, got \"site\": two sites that do not hear each other are kept apart by a claim, which only a name of [entrance.dns] has"
+            );
+            field.problem(report, message)
+        }
         other => match nearest(other, &["gateway", "none"]) {
             Some(near) => field.wrong(report, &format!("{FORM} (did you mean \"{near}\"?)")),
             None => field.wrong(report, FORM),
@@ -301,7 +338,8 @@ fn hook(section: &Section<'_>, report: &mut Report<'_>, folder: &Path) -> Option
     let ca: Given<PathBuf> = section.read(report, "ca", file);
     let timeout = section.read(report, "timeout", |it, to| it.duration(to, TIMEOUT));
     let addresses = section.read(report, "addresses", |it, to| addresses(it, to, 0));
-    let follow = section.read(report, "follow", follow).or(Follow::Nobody);
+    let follow = section.read(report, "follow", follow_of_hook);
+    let follow = follow.or(Follow::Nobody);
     for (key, given) in [("token_file", &token_file), ("ca", &ca)] {
         if webhook.is_absent()
             && !given.is_absent()

@@ -129,6 +129,7 @@ pub(super) fn read(file: &Path, root: &Section<'_>, report: &mut Report<'_>) -> 
     }
     check_listeners(root, report, &settings);
     link::check(root, report, &settings);
+    entrance::check(root, report, &settings);
     relay::check_listeners(root, report, &settings);
     settings
 }

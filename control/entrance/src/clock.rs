@@ -1,7 +1,7 @@
-//! The one place where this crate reads the wall clock.
+//! The one place where this crate reads clocks.
 
 use minato_config::Timestamp;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// For events.
 #[expect(
@@ -13,6 +13,11 @@ pub(crate) fn wall() -> Timestamp {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What lasts is measured with it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// For signatures.

@@ -17,7 +17,7 @@ use hickory_proto::op::{Message, OpCode};
 use hickory_proto::rr::{RecordType, TSigner};
 use message::Place;
 use minato_config::DnsSettings;
-use minato_control::entrance::{Move, Seen, Wish, decide};
+use minato_control::entrance::{Move, Seen};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -41,18 +41,20 @@ pub(crate) enum Outcome {
     Refused(String),
 }
 
-/// What is left to do, and the wish as it is pinned by then.
-pub(crate) type Tried = (Result<Outcome, (SocketAddr, Trouble)>, Wish);
+/// What came of it at the servers: the trouble is that of the last that was tried.
+pub(crate) type Tried = Result<Outcome, (SocketAddr, Trouble)>;
 
-/// Tries at each server in turn until one does it or refuses by the claim. The wish that comes back is the one to go on
-/// with.
-pub(crate) async fn attempt(settings: &DnsSettings, site: &str, wish: Wish) -> Tried {
-    let mut wish = wish;
+/// Tries at each server in turn until one does it or refuses by the claim. `decide` is asked with each reading of the name; what it
+/// pins of a wish is its own matter.
+pub(crate) async fn attempt(
+    settings: &DnsSettings,
+    mut decide: impl FnMut(&Seen) -> Move + Send,
+) -> Tried {
     let mut last = None;
     for server in &settings.servers {
-        let tried = timeout(SERVER, at(settings, *server, site, &mut wish)).await;
+        let tried = timeout(SERVER, at(settings, *server, &mut decide)).await;
         match tried.unwrap_or(Err(Trouble::Silent(SERVER))) {
-            Ok(outcome) => return (Ok(outcome), wish),
+            Ok(outcome) => return Ok(outcome),
             Err(trouble) => {
                 let others = trouble.is_of_the_server();
                 last = Some((*server, trouble));
@@ -66,14 +68,13 @@ pub(crate) async fn attempt(settings: &DnsSettings, site: &str, wish: Wish) -> T
         let none = Trouble::Nonsense("no server is named".to_owned());
         (SocketAddr::from(([0, 0, 0, 0], 0)), none)
     };
-    (Err(last.unwrap_or_else(nowhere)), wish)
+    Err(last.unwrap_or_else(nowhere))
 }
 
 async fn at(
     settings: &DnsSettings,
     server: SocketAddr,
-    site: &str,
-    wish: &mut Wish,
+    decide: &mut (impl FnMut(&Seen) -> Move + Send),
 ) -> Result<Outcome, Trouble> {
     let ttl = u32::try_from(settings.ttl.as_secs()).unwrap_or(u32::MAX);
     let place = Place::new(&settings.zone, &settings.name, ttl)?;
@@ -81,13 +82,10 @@ async fn at(
     let mut line = Line::open(server, signer).await?;
     for _ in 0..RACES {
         let seen = line.read(&place).await?;
-        let update = match decide(site, &settings.addresses, *wish, &seen) {
+        let update = match decide(&seen) {
             Move::Done => return Ok(Outcome::Done { changed: false }),
             Move::Refused(why) => return Ok(Outcome::Refused(why)),
-            Move::Send(update, pinned) => {
-                *wish = pinned;
-                update
-            }
+            Move::Send(update, _) => update,
         };
         match line.ask(place.update(&update)).await {
             Ok(_) => return Ok(Outcome::Done { changed: true }),

@@ -1,7 +1,8 @@
 //! What leads here by a name: each name a task that makes it so, tries again, and tells.
 //!
 //! A name is moved by a word, an operator's or an operation's, and where it follows the gateway also by what that says of
-//! itself. The newest word counts; one that is done, or refused by the claim, is settled. A word is not kept over a restart:
+//! itself; where it follows the sites, by which of them are heard. The newest word counts; one that is done, or refused by the claim,
+//! is settled. A word is not kept over a restart:
 //! who needs it to last (an operation) says it again, which changes nothing where it is so already.
 
 use crate::clock;
@@ -12,7 +13,9 @@ use minato_config::{
     DnsSettings, EntranceHook, EntranceName, EntranceSettings, Follow, HookTarget, NodeId, SiteId,
     Timestamp,
 };
-use minato_control::entrance::{Standing, Wish};
+use minato_control::entrance::{
+    Claim, Lead, Move, Readings, Seen, Sight, Standing, Wish, decide, lead,
+};
 use minato_control::{Event, EventKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,10 +25,13 @@ use tokio::task::JoinSet;
 
 /// What follows the gateway is looked at again so often: somebody may have changed it.
 const REFRESH: Duration = Duration::from_secs(60);
+/// What follows the sites is looked at so often, and whenever a site falls silent or is heard again.
+const LOOK: Duration = Duration::from_secs(10);
 /// After the first failure; then twice as long each time, up to [`SLOWEST`].
 const FIRST: Duration = Duration::from_secs(1);
 const SLOWEST: Duration = Duration::from_secs(60);
 const FOLLOWS: &str = "the gateway's own state";
+const LEADS: &str = "the order of sites";
 
 /// A word about a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +51,11 @@ pub struct NameView {
     pub name: EntranceName,
     /// `www.example.org at 192.0.2.53:53`
     pub what: String,
-    /// Whether it follows the gateway.
+    /// What it follows by itself.
     pub follow: Follow,
     /// Of the word that this is about; 0 where nobody has said anything.
     pub number: u64,
-    /// `publish` or `withdraw`; empty where nothing is wanted.
+    /// `publish` or `withdraw`; empty where nothing is to be done.
     pub action: &'static str,
     /// How far that is.
     pub state: NameState,
@@ -70,6 +76,10 @@ pub enum NameState {
     Done,
     /// It must not be.
     Refused,
+    /// It follows the sites, and leads to another one, as it should.
+    Elsewhere,
+    /// The same, and a person has to say whether it should.
+    Asks,
 }
 
 /// All names of this gateway.
@@ -87,6 +97,8 @@ struct Name {
     means: Means,
     follow: Follow,
     word: watch::Sender<Option<Asked>>,
+    /// Where it follows the sites: what is seen of them.
+    sight: watch::Sender<Sight>,
     view: watch::Sender<NameView>,
 }
 
@@ -107,10 +119,27 @@ struct Asked {
 /// What is to be made so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Goal {
-    /// 0: the gateway's own state.
+    /// 0: what it follows.
     number: u64,
-    wish: Wish,
+    aim: Aim,
     who: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    Wish(Wish),
+    /// What the order of sites wants.
+    Lead,
+}
+
+/// What is kept from one try of a name to the next.
+#[derive(Debug)]
+struct Track {
+    /// The wish as the first look at the claim made it.
+    pinned: Wish,
+    /// When this goal came up.
+    since: Timestamp,
+    readings: Readings,
 }
 
 /// What came of one try.
@@ -118,6 +147,8 @@ enum Came {
     Done { changed: bool },
     Refused(String),
     Trouble(String),
+    Elsewhere(String),
+    Asks(String),
 }
 
 impl Names {
@@ -147,6 +178,7 @@ impl Names {
                 means,
                 follow,
                 word: watch::Sender::new(None),
+                sight: watch::Sender::default(),
                 view: watch::Sender::new(view),
             };
             (name.clone(), Arc::new(one))
@@ -179,6 +211,12 @@ impl Names {
                 word.name
             ));
         }
+        if name.follow == Follow::Site && matches!(word.wish, Wish::Leave { .. }) {
+            return Err(format!(
+                "{} follows the order of sites (`follow` in minato.toml), which would publish it again; `minato switch` moves its services and the name",
+                word.name
+            ));
+        }
         // Above every number of before a restart, so that an idempotency key is never used twice.
         let now = clock::wall();
         let mut number = now.0;
@@ -199,6 +237,27 @@ impl Names {
             it.since = now;
         });
         Ok(number)
+    }
+
+    /// The names that follow the sites, each with its host.
+    pub fn led(&self) -> Vec<(EntranceName, String)> {
+        let led = self.all.values().filter(|it| it.follow == Follow::Site);
+        let host = |it: &Arc<Name>| match &it.means {
+            Means::Dns(settings) => Some((it.name.clone(), settings.name.to_ascii_lowercase())),
+            Means::Hook(_) => None,
+        };
+        led.filter_map(host).collect()
+    }
+
+    /// Takes in what is seen of the sites that a name may lead to.
+    pub fn see(&self, name: &EntranceName, sight: Sight) {
+        if let Some(name) = self.all.get(name) {
+            name.sight.send_if_modified(|it| {
+                let is_new = *it != sight;
+                *it = sight;
+                is_new
+            });
+        }
     }
 
     /// How each stands, by name.
@@ -228,44 +287,59 @@ impl Names {
     async fn keep(&self, name: &Name, events: &mpsc::Sender<Event>) {
         let mut word = name.word.subscribe();
         let mut door = self.gate.follow();
+        let mut sight = name.sight.subscribe();
         let mut teller = Teller::default();
         let mut last: Option<Goal> = None;
-        // The wish as the first look at the claim made it, and when this goal came up.
-        let (mut pinned, mut since) = (Wish::Part, clock::wall());
+        let mut track = Track {
+            pinned: Wish::Part,
+            since: clock::wall(),
+            readings: Readings::default(),
+        };
         let mut delay = FIRST;
         loop {
             let asked = word.borrow_and_update().clone();
-            let is_alive = door.borrow_and_update().standing() == Standing::Alive;
-            let goal = goal(name.follow, asked.as_ref(), is_alive);
+            let standing = door.borrow_and_update().standing();
+            let seen = sight.borrow_and_update().clone();
+            let goal = goal(name.follow, asked.as_ref(), standing == Standing::Alive);
             if goal != last {
-                (pinned, since) = (
-                    goal.as_ref().map_or(Wish::Part, |it| it.wish),
-                    clock::wall(),
-                );
-                delay = FIRST;
+                if let Some(Aim::Wish(wish)) = goal.as_ref().map(|it| it.aim) {
+                    track.pinned = wish;
+                }
+                (track.since, delay) = (clock::wall(), FIRST);
             }
             last.clone_from(&goal);
             let Some(goal) = goal else {
                 let _ = word.changed().await;
                 continue;
             };
-            let came = self.attempt(name, &goal, since, &mut pinned).await;
+            let came = match goal.aim {
+                Aim::Wish(wish) => self.attempt(name, &goal, wish, &mut track).await,
+                Aim::Lead => self.lead(name, &seen, standing, &mut track.readings).await,
+            };
             name.show(&goal, &came);
             teller.tell(name, &goal, &came, delay, events);
-            let settles = matches!(came, Came::Done { .. } | Came::Refused(_));
             let wait = match (&came, &name.means) {
                 (Came::Trouble(_), _) => {
                     let wait = jittered(delay);
-                    delay = (delay * 2).min(SLOWEST);
+                    let slowest = match goal.aim {
+                        Aim::Wish(_) => SLOWEST,
+                        Aim::Lead => LOOK,
+                    };
+                    delay = (delay * 2).min(slowest);
                     Some(wait)
                 }
                 // A hook is told once.
                 (_, Means::Hook(_)) => None,
                 (_, Means::Dns(_)) => {
                     delay = FIRST;
-                    (name.follow == Follow::Gateway).then_some(REFRESH)
+                    match name.follow {
+                        Follow::Nobody => None,
+                        Follow::Gateway => Some(REFRESH),
+                        Follow::Site => Some(jittered(LOOK)),
+                    }
                 }
             };
+            let settles = matches!(came, Came::Done { .. } | Came::Refused(_));
             if settles && goal.number != 0 {
                 name.word.send_if_modified(|it| {
                     let same = it.as_mut().filter(|it| it.number == goal.number);
@@ -281,34 +355,90 @@ impl Names {
             tokio::select! {
                 () = wait => {}
                 _ = word.changed() => {}
-                _ = door.changed(), if name.follow == Follow::Gateway => {}
+                _ = door.changed(), if name.follow != Follow::Nobody => {}
+                _ = sight.changed(), if name.follow == Follow::Site => {}
             }
         }
     }
 
-    async fn attempt(&self, name: &Name, goal: &Goal, since: Timestamp, pinned: &mut Wish) -> Came {
+    async fn attempt(&self, name: &Name, goal: &Goal, wish: Wish, track: &mut Track) -> Came {
         match &name.means {
             Means::Dns(settings) => {
-                let (tried, wish) = dns::attempt(settings, self.site.as_str(), *pinned).await;
-                *pinned = wish;
-                match tried {
-                    Ok(dns::Outcome::Done { changed }) => Came::Done { changed },
-                    Ok(dns::Outcome::Refused(why)) => Came::Refused(why),
-                    Err((server, trouble)) => Came::Trouble(format!("{server}: {trouble}")),
-                }
+                let pinned = &mut track.pinned;
+                let tried = dns::attempt(settings, |seen| {
+                    let step = decide(self.site.as_str(), &settings.addresses, *pinned, seen);
+                    if let Move::Send(_, wish) = &step {
+                        *pinned = *wish;
+                    }
+                    step
+                });
+                tried.await.into()
             }
             Means::Hook(hook) => {
                 let names = (self.site.as_str(), self.node.as_str(), name.name.as_str());
                 let asked_at = match goal.number {
-                    0 => since,
+                    0 => track.since,
                     number => Timestamp(number),
                 };
-                let word = Word::new(names, goal.wish, (&goal.who, asked_at), hook);
+                let word = Word::new(names, wish, (&goal.who, asked_at), hook);
                 match hook::tell(hook, &word).await {
                     Ok(()) => Came::Done { changed: true },
                     Err(why) => Came::Trouble(why),
                 }
             }
+        }
+    }
+
+    /// Reads the name, and takes it where the order of sites says so.
+    async fn lead(
+        &self,
+        name: &Name,
+        sight: &Sight,
+        standing: Standing,
+        readings: &mut Readings,
+    ) -> Came {
+        let Means::Dns(settings) = &name.means else {
+            return Came::Refused("a hook has no claim by which it could follow sites".to_owned());
+        };
+        let site = &self.site;
+        let mut stays = None;
+        let tried = dns::attempt(settings, |seen: &Seen| {
+            let take = |epoch| {
+                let wish = Wish::Take { epoch: Some(epoch) };
+                decide(site.as_str(), &settings.addresses, wish, seen)
+            };
+            stays = None;
+            // What is not understood is refused by name.
+            let claim = seen.claim.as_deref().map(Claim::parse);
+            if claim == Some(None) {
+                return take(u64::MAX);
+            }
+            let claim = claim.flatten();
+            let is_ours = claim.as_ref().is_some_and(|it| it.site == site.as_str());
+            let now = clock::now();
+            readings.read(claim, now);
+            let stay = match lead(site, sight, readings, now) {
+                Lead::Take(epoch) if is_ours || standing == Standing::Alive => return take(epoch),
+                Lead::Take(_) => Came::Elsewhere(format!("this gateway says {standing}")),
+                Lead::Stay(why) => Came::Elsewhere(why),
+                Lead::Ask(why) => Came::Asks(why.replace("NAME", name.name.as_str())),
+            };
+            stays = Some(stay);
+            Move::Done
+        })
+        .await;
+        stays
+            .filter(|_| tried.is_ok())
+            .unwrap_or_else(|| tried.into())
+    }
+}
+
+impl From<dns::Tried> for Came {
+    fn from(tried: dns::Tried) -> Self {
+        match tried {
+            Ok(dns::Outcome::Done { changed }) => Self::Done { changed },
+            Ok(dns::Outcome::Refused(why)) => Self::Refused(why),
+            Err((server, trouble)) => Self::Trouble(format!("{server}: {trouble}")),
         }
     }
 }
@@ -318,14 +448,20 @@ fn goal(follow: Follow, asked: Option<&Asked>, is_alive: bool) -> Option<Goal> {
     if let Some(asked) = asked.filter(|it| !it.settled) {
         return Some(Goal {
             number: asked.number,
-            wish: asked.wish,
+            aim: Aim::Wish(asked.wish),
             who: asked.who.clone(),
         });
     }
-    (follow == Follow::Gateway).then(|| Goal {
+    let (aim, who) = match follow {
+        Follow::Nobody => return None,
+        Follow::Gateway if is_alive => (Aim::Wish(Wish::Join), FOLLOWS),
+        Follow::Gateway => (Aim::Wish(Wish::Part), FOLLOWS),
+        Follow::Site => (Aim::Lead, LEADS),
+    };
+    Some(Goal {
         number: 0,
-        wish: if is_alive { Wish::Join } else { Wish::Part },
-        who: FOLLOWS.to_owned(),
+        aim,
+        who: who.to_owned(),
     })
 }
 
@@ -340,19 +476,33 @@ impl Name {
             Came::Done { .. } => (NameState::Done, ""),
             Came::Refused(why) => (NameState::Refused, why.as_str()),
             Came::Trouble(why) => (NameState::Trying, why.as_str()),
+            Came::Elsewhere(why) => (NameState::Elsewhere, why.as_str()),
+            Came::Asks(why) => (NameState::Asks, why.as_str()),
         };
         self.view.send_if_modified(|it| {
             // A newer word came meanwhile, and is what is shown; what follows the gateway shows after a word is done.
             if it.number > goal.number && goal.number != 0 {
                 return false;
             }
-            let action = goal.wish.verb();
+            let action = match came {
+                Came::Elsewhere(_) | Came::Asks(_) => "",
+                _ => goal.verb(),
+            };
             if (it.state, it.action) != (state, action) || it.detail != detail {
                 it.since = clock::wall();
             }
             (it.state, it.action, it.detail) = (state, action, detail.to_owned());
             true
         });
+    }
+}
+
+impl Goal {
+    fn verb(&self) -> &'static str {
+        match self.aim {
+            Aim::Wish(wish) => wish.verb(),
+            Aim::Lead => "publish",
+        }
     }
 }
 
@@ -393,18 +543,22 @@ impl Teller {
         events: &mpsc::Sender<Event>,
     ) {
         let said = match came {
-            Came::Done { .. } => String::new(),
-            Came::Refused(why) | Came::Trouble(why) => why.clone(),
+            Came::Done { .. } | Came::Elsewhere(_) => String::new(),
+            Came::Refused(why) | Came::Trouble(why) | Came::Asks(why) => why.clone(),
         };
         let now = (goal.clone(), said);
         let is_new = self.told.as_ref() != Some(&now);
         let was_trouble = self.told.as_ref().is_some_and(|it| !it.1.is_empty());
         self.told = Some(now);
-        let (verb, what, who) = (goal.wish.verb(), &name.means, &goal.who);
+        let (verb, what, who) = (goal.verb(), &name.means, &goal.who);
         let event = match came {
             Came::Done { changed: false } if !was_trouble && goal.number == 0 => return,
             Came::Done { changed } if *changed || is_new => {
-                let done = match (goal.wish, *changed) {
+                let wish = match goal.aim {
+                    Aim::Wish(wish) => wish,
+                    Aim::Lead => Wish::Take { epoch: None },
+                };
+                let done = match (wish, *changed) {
                     (Wish::Take { .. }, true) => "leads to this site from now on",
                     (Wish::Join, true) => "leads to this gateway from now on",
                     (Wish::Leave { .. }, true) => "leads to this site no longer",
@@ -418,7 +572,13 @@ impl Teller {
                 };
                 Event::info(clock::wall(), EventKind::Entrance, text)
             }
-            Came::Done { .. } => return,
+            Came::Asks(why) if is_new => {
+                let text =
+                    format!("{what} does not lead to this site, and a person decides: {why}");
+                Event::error(clock::wall(), EventKind::Entrance, text)
+                    .hint("minato entrance status")
+            }
+            Came::Done { .. } | Came::Elsewhere(_) => return,
             Came::Refused(why) if is_new => {
                 let text = format!("{what}: {verb} by {who} is refused: {why}");
                 Event::warn(clock::wall(), EventKind::Entrance, text).hint("minato entrance status")
@@ -429,7 +589,7 @@ impl Teller {
                 );
                 Event::warn(clock::wall(), EventKind::Entrance, text).hint("minato entrance status")
             }
-            Came::Refused(_) | Came::Trouble(_) => return,
+            Came::Refused(_) | Came::Trouble(_) | Came::Asks(_) => return,
         };
         if let Err(error) = events.try_send(event) {
             tracing::warn!(%error, "an event of the entrance was lost");
@@ -450,9 +610,9 @@ mod tests {
             settled,
         };
         let wish = |follow, asked: Option<&Asked>, is_alive| {
-            goal(follow, asked, is_alive).map(|it| (it.number, it.wish))
+            goal(follow, asked, is_alive).map(|it| (it.number, it.aim))
         };
-        let take = Some((7, Wish::Take { epoch: None }));
+        let take = Some((7, Aim::Wish(Wish::Take { epoch: None })));
         let (open, settled) = (asked(false), asked(true));
         assert_eq!(wish(Follow::Nobody, None, true), None);
         assert_eq!(wish(Follow::Nobody, Some(&open), true), take);
@@ -460,8 +620,13 @@ mod tests {
         assert_eq!(wish(Follow::Gateway, Some(&open), false), take);
         assert_eq!(
             wish(Follow::Gateway, Some(&settled), true),
-            Some((0, Wish::Join))
+            Some((0, Aim::Wish(Wish::Join)))
         );
-        assert_eq!(wish(Follow::Gateway, None, false), Some((0, Wish::Part)));
+        let part = Some((0, Aim::Wish(Wish::Part)));
+        assert_eq!(wish(Follow::Gateway, None, false), part);
+        assert_eq!(wish(Follow::Site, Some(&open), false), take);
+        let lead = Some((0, Aim::Lead));
+        assert_eq!(wish(Follow::Site, Some(&settled), false), lead);
+        assert_eq!(wish(Follow::Site, None, true), lead);
     }
 }

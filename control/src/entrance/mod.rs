@@ -5,9 +5,11 @@
 //! Not here: sockets, files and name servers (`control/entrance`).
 
 mod claim;
+mod lead;
 mod pulse;
 mod standing;
 
 pub use claim::{Change, Claim, Move, Seen, Update, Wish, decide};
+pub use lead::{Heard, Lead, Led, Readings, Sight, lead};
 pub use pulse::{LOOK, Pulse};
 pub use standing::{ByHand, Door, Leaving, Standing};

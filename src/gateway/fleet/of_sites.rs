@@ -5,10 +5,11 @@ use super::super::sites::{Meant, Routing};
 use super::{Fleet, Known};
 use crate::link::{GatewayKey, Heard};
 use minato_config::{Service, ServiceName, SiteId, Timestamp};
+use minato_control::entrance::Led;
 use minato_control_server::api::CourseStatus;
 use minato_health::Verdict;
 use minato_health::recovery::SiteGlimpse;
-use minato_health::site::{Course, Memory, SWINGS, Turn};
+use minato_health::site::{Condition, Course, Memory, Reach, SWINGS, Turn};
 use minato_proxy::{EndpointId, ServiceEntry, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -107,6 +108,29 @@ impl Fleet {
             }
         }
         all
+    }
+
+    /// Whether a site is gone, or out of this gateway's sight only.
+    pub(in crate::gateway) fn reach(&self, site: &SiteId) -> Reach {
+        self.peers.reach(site)
+    }
+
+    /// The services of several sites that requests for `host` may be for.
+    pub(in crate::gateway) fn led(&self, host: &str) -> Vec<Led> {
+        let is_for = |it: &Service| it.routes.iter().any(|it| it.pattern.host.takes(host));
+        let known = self.services.values();
+        let known = known.filter(|it| it.routed && is_for(&it.service));
+        let led = |known: &Known| {
+            let (sites, routing) = (known.service.sites.as_ref()?, known.routing.as_ref()?);
+            let own = routing.courses().find(|it| *it.0 == self.peers.site);
+            Some(Led {
+                order: sites.order.clone(),
+                failover: sites.failover,
+                failback: sites.failback,
+                is_well: own.is_some_and(|(_, it)| it.condition() == Condition::Well),
+            })
+        };
+        known.filter_map(led).collect()
     }
 
     /// What is seen of a service that several sites serve, but for its errors; `served`: requests that an endpoint has answered.

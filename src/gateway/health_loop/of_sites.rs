@@ -32,6 +32,7 @@ impl HealthLoop {
         for name in self.fleet.hear_colleagues(seen) {
             self.share_out(&name);
         }
+        self.lead_names();
     }
 
     /// Visitors may go to sites again of which a person says so. Each word counts once, also over restarts.
@@ -144,6 +145,17 @@ impl HealthLoop {
             }
             self.share_out(&name);
         }
+        self.lead_names();
+    }
+
+    /// Tells the names that follow the sites what is seen of them.
+    pub(super) fn lead_names(&mut self) {
+        let fleet = &self.fleet;
+        let (reach, led) = (
+            |site: &SiteId| fleet.reach(site),
+            |host: &str| fleet.led(host),
+        );
+        self.options.leading.look(reach, led, clock::now());
     }
 
     /// What another site has decided, as far as it is newer than what is known here.

@@ -3,6 +3,7 @@
 mod container;
 mod dependencies;
 mod documented;
+mod names_and_hooks;
 mod service_file;
 mod settings_file;
 mod several_sites;

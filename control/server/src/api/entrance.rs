@@ -28,14 +28,15 @@ pub struct NameStatus {
     pub name: String,
     /// `www.example.org at 192.0.2.53:53`, or who is told.
     pub what: String,
-    /// It follows what the gateway says of itself.
+    /// `the gateway`, `the order of sites`; empty where only words move it.
     #[serde(default)]
-    pub follows: bool,
+    pub follows: String,
     /// Of the word that this is about; 0 where nobody has said anything.
     pub number: u64,
-    /// `publish` or `withdraw`; empty where nothing is wanted.
+    /// `publish` or `withdraw`; empty where nothing is to be done.
     pub action: String,
-    /// `idle`, `trying`, `done` or `refused`.
+    /// `idle`, `trying`, `done`, `refused`; where it follows the sites also `elsewhere` (it leads to another, as it should) and `asks` (a
+    /// person is to say whether it should).
     pub state: String,
     /// Why, where it is not done.
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! The names that lead visitors to a site, as the runner of a switch asks for them. The root package has the entrance.
 
-use minato_config::{EntranceName, HostPattern, Route, ServiceName, SiteId, Timestamp};
+use minato_config::{EntranceName, ServiceName, SiteId, Timestamp};
 use minato_control::World;
 use minato_control::operation::switch::Entrance;
 use std::collections::BTreeMap;
@@ -86,18 +86,8 @@ pub(super) fn of_service(
     };
     let routes = &record.value.service.routes;
     let leads = |door: &Door| match &door.host {
-        Some(host) => routes.iter().any(|it| serves(it, host)),
+        Some(host) => routes.iter().any(|it| it.pattern.host.takes(host)),
         None => !left.contains_key(from),
     };
     all.iter().filter(|it| leads(it)).cloned().collect()
-}
-
-fn serves(route: &Route, host: &str) -> bool {
-    match &route.pattern.host {
-        HostPattern::Exact(it) => it == host,
-        HostPattern::Wildcard(suffix) => host
-            .strip_suffix(suffix.as_str())
-            .is_some_and(|it| it.ends_with('.')),
-        HostPattern::Any => true,
-    }
 }

@@ -1,0 +1,194 @@
+//! Which site a name leads to, where it follows the order of sites. No I/O, no clock.
+//!
+//! A name needs a site whose gateways are there; which site serves is theirs to see to, as each of them sends requests on. So what
+//! counts is whether a site is heard, not how its instances are. The decision is a gateway's, with what it and the other observers
+//! see; that two sites do not both carry theirs out is the claim's matter ([`super::decide`]).
+//!
+//! Invariants: nobody takes a name from a site that is heard and comes before it in the order of any service of the name; nobody takes
+//! it back from a site that wrote its claim while it was not heard, since that site lives.
+
+use super::Claim;
+use minato_config::{Consent, SiteId};
+use minato_health::site;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A site that was not heard since this gateway began counts as gone after this time.
+const NEVER: Duration = Duration::from_secs(60);
+
+/// The first site has heard the one that has the name for so long before it takes it back: until visitors would be back there.
+const BACK: Duration =
+    Duration::from_secs(site::BACK.as_secs() + site::STEP.as_secs() * site::STEPS.len() as u64);
+
+/// How a site is heard, by what this gateway and the other observers see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// It answers, without a break since then.
+    Since(Instant),
+    /// It does not; it was found silent then.
+    SilentSince(Instant),
+    /// It has not yet; looked for since then.
+    NeverSince(Instant),
+    /// Not here, and others are answered: the line from here is broken.
+    ByOthers,
+}
+
+/// A service that the name leads to and that several sites serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Led {
+    /// Its sites, best first, as it is decided now.
+    pub order: Vec<SiteId>,
+    /// Whether visitors leave a site by themselves.
+    pub failover: Consent,
+    /// Whether they come back by themselves.
+    pub failback: Consent,
+    /// Whether this site can carry all of it.
+    pub is_well: bool,
+}
+
+/// What a gateway sees with regard to one name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// Those that the name leads to.
+    pub services: Vec<Led>,
+    /// Each peer.
+    pub heard: BTreeMap<SiteId, Heard>,
+}
+
+/// What was read of a claim so far.
+#[derive(Debug, Default)]
+pub struct Readings {
+    claim: Option<Claim>,
+    first: Option<Instant>,
+    last: Option<Instant>,
+    /// When it was last read to be another: it was written after that.
+    other: Option<Instant>,
+}
+
+impl Readings {
+    /// Takes in what was read now.
+    pub fn read(&mut self, claim: Option<Claim>, now: Instant) {
+        if self.first.is_none() || self.claim != claim {
+            (self.other, self.first) = (self.last, Some(now));
+            self.claim = claim;
+        }
+        self.last = Some(now);
+    }
+
+    /// Whether what is read now was not there before a silence that began at `since`, and was found a short time ago.
+    fn is_fresh(&self, since: Instant, now: Instant) -> bool {
+        let found = self.first.filter(|_| self.other.is_some());
+        found.is_some_and(|it| it >= since && now.saturating_duration_since(it) < NEVER)
+    }
+}
+
+/// What follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lead {
+    /// It leads to this site, by this epoch: the claim's where it is this site's already, else the next.
+    Take(u64),
+    /// It stays where it is, and why.
+    Stay(String),
+    /// It stays where it is until a person says otherwise: why, and what to type. `NAME` stands for the name.
+    Ask(String),
+}
+
+/// Decides for a gateway of `own`.
+pub fn lead(own: &SiteId, sight: &Sight, readings: &Readings, now: Instant) -> Lead {
+    let holder = readings.claim.as_ref();
+    if let Some(it) = holder.filter(|it| it.site == own.as_str()) {
+        return Lead::Take(it.epoch);
+    }
+    if sight.services.is_empty() {
+        return Lead::Stay("no service that several sites serve has a route for this name".into());
+    }
+    let before = |it: &Led| -> Vec<SiteId> {
+        let all = it.order.iter().take_while(|it| *it != own);
+        all.cloned().collect()
+    };
+    let mut steps_in = false;
+    for site in sight.services.iter().flat_map(before) {
+        steps_in = true;
+        if let Some(why) = stands(&site, sight, now) {
+            return Lead::Stay(format!("{site} comes first, and {why}"));
+        }
+    }
+    let asks =
+        |which: fn(&Led) -> Consent| sight.services.iter().any(|it| which(it) == Consent::Ask);
+    let (asks_to_leave, asks_to_return) = (asks(|it| it.failover), asks(|it| it.failback));
+    if steps_in && asks_to_leave {
+        return Lead::Ask(format!(
+            "the sites before {own} are not heard, and `failover` of a service is \"ask\": `minato failover --to {own}`"
+        ));
+    }
+    let Some(holder) = holder else {
+        return Lead::Take(1);
+    };
+    // From a site that comes before this one everywhere it would be the way there, not back.
+    let returns = |from: &SiteId| !sight.services.iter().all(|it| before(it).contains(from));
+    let next = Lead::Take(holder.epoch.saturating_add(1));
+    let heard = sight.heard.iter().find(|it| it.0.as_str() == holder.site);
+    let Some((holder, heard)) = heard else {
+        return Lead::Ask(format!(
+            "it leads to {0}, and minato.toml has no [sites.{0}]: `minato entrance publish NAME` brings it here",
+            holder.site
+        ));
+    };
+    match *heard {
+        Heard::ByOthers => Lead::Stay(format!("it leads to {holder}, which others hear")),
+        Heard::Since(_) if asks_to_return => Lead::Ask(format!(
+            "it leads to {holder}, and `failback` of a service is \"ask\": `minato entrance publish NAME` brings it back"
+        )),
+        Heard::Since(_) if !sight.services.iter().all(|it| it.is_well) => Lead::Stay(format!(
+            "it leads to {holder}, which is heard; {own} takes it back once its instances carry all"
+        )),
+        Heard::Since(since) => {
+            let since = readings.first.map_or(since, |it| it.max(since));
+            if now.saturating_duration_since(since) >= BACK {
+                return next;
+            }
+            let seconds = BACK.as_secs();
+            Lead::Stay(format!(
+                "it leads to {holder}; {own} takes it back once it has heard {holder} for {seconds} s"
+            ))
+        }
+        Heard::SilentSince(since) if readings.other.is_some_and(|it| it >= since) => {
+            Lead::Ask(format!(
+                "{holder} took it while it was not heard here, so it lives; if it is gone by now: `minato entrance publish NAME`"
+            ))
+        }
+        Heard::SilentSince(_) | Heard::NeverSince(_)
+            if asks_to_leave || (asks_to_return && returns(holder)) =>
+        {
+            Lead::Ask(format!(
+                "it leads to {holder}, which is not heard, and a service asks before it moves: `minato entrance publish NAME`"
+            ))
+        }
+        // Found after this site was cut off itself: whoever has it will be heard in a moment.
+        Heard::SilentSince(since) if readings.is_fresh(since, now) => Lead::Stay(format!(
+            "{holder} has taken it while it was out of sight, and may live; {own} takes it where {holder} is not heard for {} s more",
+            NEVER.as_secs()
+        )),
+        Heard::NeverSince(_) if stands(holder, sight, now).is_some() => {
+            Lead::Stay(format!("it leads to {holder}, which may still be heard"))
+        }
+        Heard::SilentSince(_) | Heard::NeverSince(_) => next,
+    }
+}
+
+/// Why a site is not gone; `None` where it is.
+fn stands(site: &SiteId, sight: &Sight, now: Instant) -> Option<String> {
+    match sight.heard.get(site) {
+        None => Some(format!("minato.toml has no [sites.{site}]")),
+        Some(Heard::Since(_)) => Some("is heard".to_owned()),
+        Some(Heard::ByOthers) => Some("is heard by others".to_owned()),
+        Some(Heard::NeverSince(since)) if now.saturating_duration_since(*since) < NEVER => {
+            Some("may still be heard".to_owned())
+        }
+        Some(Heard::NeverSince(_) | Heard::SilentSince(_)) => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "lead_tests.rs"]
+mod tests;
