@@ -47,7 +47,7 @@ impl Anycast {
         let more = "[entrance]\nlisten = [\"127.0.0.1:7071\"]\ndrain = \"4s\"\n";
         let mut gateway = Machine::new(
             folder.path(),
-            own.clone(),
+            own,
             &["gateway", "control", "agent"],
             "",
             more,
