@@ -68,7 +68,11 @@ fn what_is_open_over_a_link_outlives_an_upgrade_at_either_end() {
     pair.tokyo.site.write("open", &of_tokyo);
     pair.osaka.site.write("open", &nobody);
     let gateway = pair.osaka.site.gateway();
-    crate::support::http::until_status(gateway, HOST, "/", 200);
+    // Until its own route is there, the other service answers for every host.
+    until("the service to be reached over the link", || {
+        let answer = crate::support::http::get(gateway, HOST, "/").ok()?;
+        (answer.text() == "plain").then_some(())
+    });
     let load = visitors(&pair);
     let mut chat = Chat::open(gateway);
     chat.says("before");
