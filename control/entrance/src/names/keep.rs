@@ -1,0 +1,189 @@
+//! The task of each name: tries, shows and tells what came of it, and waits for what changes. The shell around `goal`, `tell` and
+//! `minato_control::entrance`.
+
+use super::goal::{Aim, Came, FIRST, Goal, goal};
+use super::means::Means;
+use super::tell::Teller;
+use super::{Name, Names};
+use crate::clock;
+use crate::dns;
+use crate::hook::{self, Word};
+use minato_config::{Follow, Timestamp};
+use minato_control::Event;
+use minato_control::entrance::{
+    Claim, Lead, Move, Readings, Seen, Sight, Standing, Wish, decide, lead,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// What is kept from one try of a name to the next.
+#[derive(Debug)]
+struct Track {
+    /// The wish as the first look at the claim made it.
+    pinned: Wish,
+    /// When this goal came up.
+    since: Timestamp,
+    readings: Readings,
+}
+
+impl Names {
+    /// Makes it so until `stop` is true. May run again after that.
+    pub async fn run(
+        self: Arc<Self>,
+        events: mpsc::Sender<Event>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut tasks = JoinSet::new();
+        for name in self.all.values() {
+            let (this, name, events) = (Arc::clone(&self), Arc::clone(name), events.clone());
+            tasks.spawn(async move { this.keep(&name, &events).await });
+        }
+        drop(events);
+        let _ = stop.wait_for(|it| *it).await;
+        tasks.shutdown().await;
+    }
+
+    async fn keep(&self, name: &Name, events: &mpsc::Sender<Event>) {
+        let mut word = name.word.subscribe();
+        let mut door = self.gate.follow();
+        let mut sight = name.sight.subscribe();
+        let mut teller = Teller::default();
+        let mut last: Option<Goal> = None;
+        let mut track = Track {
+            pinned: Wish::Part,
+            since: clock::wall(),
+            readings: Readings::default(),
+        };
+        let mut delay = FIRST;
+        loop {
+            let asked = word.borrow_and_update().clone();
+            let standing = door.borrow_and_update().standing();
+            let seen = sight.borrow_and_update().clone();
+            let goal = goal(name.follow, asked.as_ref(), standing == Standing::Alive);
+            if goal != last {
+                if let Some(Aim::Wish(wish)) = goal.as_ref().map(|it| it.aim) {
+                    track.pinned = wish;
+                }
+                (track.since, delay) = (clock::wall(), FIRST);
+            }
+            last.clone_from(&goal);
+            let Some(goal) = goal else {
+                let _ = word.changed().await;
+                continue;
+            };
+            let came = match goal.aim {
+                Aim::Wish(wish) => self.attempt(name, &goal, wish, &mut track).await,
+                Aim::Lead => self.lead(name, &seen, standing, &mut track.readings).await,
+            };
+            name.show(&goal, &came);
+            teller.tell(name, &goal, &came, delay, events);
+            let wait = came.wait(goal.aim, name.follow, &name.means, &mut delay);
+            if came.settles() && goal.number != 0 {
+                name.word.send_if_modified(|it| {
+                    let same = it.as_mut().filter(|it| it.number == goal.number);
+                    same.is_some_and(|it| !std::mem::replace(&mut it.settled, true))
+                });
+            }
+            let wait = async {
+                match wait {
+                    Some(wait) => tokio::time::sleep(jittered(wait)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = wait => {}
+                _ = word.changed() => {}
+                _ = door.changed(), if name.follow != Follow::Nobody => {}
+                _ = sight.changed(), if name.follow == Follow::Site => {}
+            }
+        }
+    }
+
+    async fn attempt(&self, name: &Name, goal: &Goal, wish: Wish, track: &mut Track) -> Came {
+        match &name.means {
+            Means::Dns(settings) => {
+                let pinned = &mut track.pinned;
+                let tried = dns::attempt(settings, |seen| {
+                    let step = decide(self.site.as_str(), &settings.addresses, *pinned, seen);
+                    if let Move::Send(_, wish) = &step {
+                        *pinned = *wish;
+                    }
+                    step
+                });
+                tried.await.into()
+            }
+            Means::Hook(hook) => {
+                let names = (self.site.as_str(), self.node.as_str(), name.name.as_str());
+                let asked_at = match goal.number {
+                    0 => track.since,
+                    number => Timestamp(number),
+                };
+                let word = Word::new(names, wish, (&goal.who, asked_at), hook);
+                match hook::tell(hook, &word).await {
+                    Ok(()) => Came::Done { changed: true },
+                    Err(why) => Came::Trouble(why),
+                }
+            }
+        }
+    }
+
+    /// Reads the name, and takes it where the order of sites says so.
+    async fn lead(
+        &self,
+        name: &Name,
+        sight: &Sight,
+        standing: Standing,
+        readings: &mut Readings,
+    ) -> Came {
+        let Means::Dns(settings) = &name.means else {
+            return Came::Refused("a hook has no claim by which it could follow sites".to_owned());
+        };
+        let site = &self.site;
+        let mut stays = None;
+        let tried = dns::attempt(settings, |seen: &Seen| {
+            let take = |epoch| {
+                let wish = Wish::Take { epoch: Some(epoch) };
+                decide(site.as_str(), &settings.addresses, wish, seen)
+            };
+            stays = None;
+            // What is not understood is refused by name.
+            let claim = seen.claim.as_deref().map(Claim::parse);
+            if claim == Some(None) {
+                return take(u64::MAX);
+            }
+            let claim = claim.flatten();
+            let is_ours = claim.as_ref().is_some_and(|it| it.site == site.as_str());
+            let now = clock::now();
+            readings.read(claim, now);
+            let stay = match lead(site, sight, readings, now) {
+                Lead::Take(epoch) if is_ours || standing == Standing::Alive => return take(epoch),
+                Lead::Take(_) => Came::Elsewhere(format!("this gateway says {standing}")),
+                Lead::Stay(why) => Came::Elsewhere(why),
+                Lead::Ask(why) => Came::Asks(why.replace("NAME", name.name.as_str())),
+            };
+            stays = Some(stay);
+            Move::Done
+        })
+        .await;
+        stays
+            .filter(|_| tried.is_ok())
+            .unwrap_or_else(|| tried.into())
+    }
+}
+
+impl From<dns::Tried> for Came {
+    fn from(tried: dns::Tried) -> Self {
+        match tried {
+            Ok(dns::Outcome::Done { changed }) => Self::Done { changed },
+            Ok(dns::Outcome::Refused(why)) => Self::Refused(why),
+            Err((server, trouble)) => Self::Trouble(format!("{server}: {trouble}")),
+        }
+    }
+}
+
+/// Up to a quarter more, so that gateways that failed together do not come back together.
+fn jittered(delay: Duration) -> Duration {
+    delay + delay.mul_f64(fastrand::f64() / 4.0)
+}
