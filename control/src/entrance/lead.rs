@@ -4,17 +4,21 @@
 //! counts is whether a site is heard, not how its instances are. The decision is a gateway's, with what it and the other observers
 //! see; that two sites do not both carry theirs out is the claim's matter ([`super::decide`]).
 //!
-//! Invariants: nobody takes a name from a site that is heard and comes before it in the order of any service of the name; nobody takes
-//! it back from a site that wrote its claim while it was not heard, since that site lives.
+//! Invariants: nobody takes a name from a site that is heard and comes before it in the order of any service of the name; of those that
+//! are left when a site is gone exactly one is the first, also where services have orders of their own; nobody takes a name back from a
+//! site that wrote its claim while it was not heard, since that site lives.
 
 use super::Claim;
 use minato_config::{Consent, SiteId};
 use minato_health::site;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// A site that was not heard since this gateway began counts as gone after this time.
 const NEVER: Duration = Duration::from_secs(60);
+
+/// Readings that are not further apart followed each other: a look, and one that failed in between.
+const GAP: Duration = Duration::from_secs(30);
 
 /// The first site has heard the one that has the name for so long before it takes it back: until visitors would be back there.
 const BACK: Duration =
@@ -75,6 +79,15 @@ impl Readings {
         self.last = Some(now);
     }
 
+    /// Whether it was written within moments of a silence that began at `since`: by somebody who lived then, so that what is broken is the
+    /// line. Not so where nothing could be read for long, since this site was cut off itself.
+    fn is_of_the_moment(&self, since: Instant) -> bool {
+        let found = self.first.zip(self.other);
+        found.is_some_and(|(found, other)| {
+            found >= since && found.saturating_duration_since(other) < GAP
+        })
+    }
+
     /// Whether what is read now was not there before a silence that began at `since`, and was found a short time ago.
     fn is_fresh(&self, since: Instant, now: Instant) -> bool {
         let found = self.first.filter(|_| self.other.is_some());
@@ -95,85 +108,136 @@ pub enum Lead {
 
 /// Decides for a gateway of `own`.
 pub fn lead(own: &SiteId, sight: &Sight, readings: &Readings, now: Instant) -> Lead {
-    let holder = readings.claim.as_ref();
-    if let Some(it) = holder.filter(|it| it.site == own.as_str()) {
+    let services = &sight.services;
+    let claim = readings.claim.as_ref();
+    if let Some(it) = claim.filter(|it| it.site == own.as_str()) {
         return Lead::Take(it.epoch);
     }
-    if sight.services.is_empty() {
+    if services.is_empty() {
         return Lead::Stay("no service that several sites serve has a route for this name".into());
     }
-    let before = |it: &Led| -> Vec<SiteId> {
-        let all = it.order.iter().take_while(|it| *it != own);
-        all.cloned().collect()
-    };
-    let mut steps_in = false;
-    for site in sight.services.iter().flat_map(before) {
-        steps_in = true;
-        if let Some(why) = stands(&site, sight, now) {
-            return Lead::Stay(format!("{site} comes first, and {why}"));
+    let asks = |which: fn(&Led) -> Consent| services.iter().any(|it| which(it) == Consent::Ask);
+    let asks_to_leave = asks(|it| it.failover);
+    // What a gone site had, or nobody, is for the first of the rest.
+    let free = |epoch| {
+        let order = order(services);
+        let before: Vec<&SiteId> = order.into_iter().take_while(|it| *it != own).collect();
+        for site in &before {
+            if let Some(why) = stands(site, sight, now) {
+                return Lead::Stay(format!("{site} comes first, and {why}"));
+            }
         }
-    }
-    let asks =
-        |which: fn(&Led) -> Consent| sight.services.iter().any(|it| which(it) == Consent::Ask);
-    let (asks_to_leave, asks_to_return) = (asks(|it| it.failover), asks(|it| it.failback));
-    if steps_in && asks_to_leave {
-        return Lead::Ask(format!(
-            "the sites before {own} are not heard, and `failover` of a service is \"ask\": `minato failover --to {own}`"
-        ));
-    }
-    let Some(holder) = holder else {
-        return Lead::Take(1);
+        if asks_to_leave && !before.is_empty() {
+            return Lead::Ask(format!(
+                "the sites before {own} are not heard, and `failover` of a service is \"ask\": `minato failover --to {own}`"
+            ));
+        }
+        Lead::Take(epoch)
     };
-    // From a site that comes before this one everywhere it would be the way there, not back.
-    let returns = |from: &SiteId| !sight.services.iter().all(|it| before(it).contains(from));
-    let next = Lead::Take(holder.epoch.saturating_add(1));
-    let heard = sight.heard.iter().find(|it| it.0.as_str() == holder.site);
+    let Some(claim) = claim else {
+        return free(1);
+    };
+    let next = claim.epoch.saturating_add(1);
+    let heard = sight.heard.iter().find(|it| it.0.as_str() == claim.site);
     let Some((holder, heard)) = heard else {
         return Lead::Ask(format!(
             "it leads to {0}, and minato.toml has no [sites.{0}]: `minato entrance publish NAME` brings it here",
-            holder.site
+            claim.site
         ));
     };
+    // From a site that comes before this one everywhere it would be the way there, not back.
+    let returns = !services.iter().all(|it| before(it, own).contains(&holder));
+    let asks_to_move = asks_to_leave || (returns && asks(|it| it.failback));
     match *heard {
         Heard::ByOthers => Lead::Stay(format!("it leads to {holder}, which others hear")),
-        Heard::Since(_) if asks_to_return => Lead::Ask(format!(
-            "it leads to {holder}, and `failback` of a service is \"ask\": `minato entrance publish NAME` brings it back"
-        )),
-        Heard::Since(_) if !sight.services.iter().all(|it| it.is_well) => Lead::Stay(format!(
-            "it leads to {holder}, which is heard; {own} takes it back once its instances carry all"
-        )),
         Heard::Since(since) => {
             let since = readings.first.map_or(since, |it| it.max(since));
-            if now.saturating_duration_since(since) >= BACK {
-                return next;
-            }
-            let seconds = BACK.as_secs();
-            Lead::Stay(format!(
-                "it leads to {holder}; {own} takes it back once it has heard {holder} for {seconds} s"
-            ))
+            let lasted = now.saturating_duration_since(since);
+            take_back(own, sight, (holder, lasted), now).unwrap_or(Lead::Take(next))
         }
         Heard::SilentSince(since) if readings.other.is_some_and(|it| it >= since) => {
-            Lead::Ask(format!(
-                "{holder} took it while it was not heard here, so it lives; if it is gone by now: `minato entrance publish NAME`"
-            ))
-        }
-        Heard::SilentSince(_) | Heard::NeverSince(_)
-            if asks_to_leave || (asks_to_return && returns(holder)) =>
-        {
-            Lead::Ask(format!(
-                "it leads to {holder}, which is not heard, and a service asks before it moves: `minato entrance publish NAME`"
-            ))
+            took_it_and_lives(holder)
         }
         // Found after this site was cut off itself: whoever has it will be heard in a moment.
         Heard::SilentSince(since) if readings.is_fresh(since, now) => Lead::Stay(format!(
-            "{holder} has taken it while it was out of sight, and may live; {own} takes it where {holder} is not heard for {} s more",
+            "{holder} has taken it while it was out of sight, and may live; {own} decides where {holder} is not heard for {} s more",
             NEVER.as_secs()
         )),
+        Heard::SilentSince(since) if returns && readings.is_of_the_moment(since) => {
+            took_it_and_lives(holder)
+        }
         Heard::NeverSince(_) if stands(holder, sight, now).is_some() => {
             Lead::Stay(format!("it leads to {holder}, which may still be heard"))
         }
-        Heard::SilentSince(_) | Heard::NeverSince(_) => next,
+        Heard::SilentSince(_) | Heard::NeverSince(_) => match free(next) {
+            Lead::Take(_) if asks_to_move => Lead::Ask(format!(
+                "it leads to {holder}, which is not heard, and a service asks before it moves: `minato entrance publish NAME`"
+            )),
+            decided => decided,
+        },
     }
+}
+
+/// Why this site does not take it from one that lives and was heard for so long; `None` where it does.
+fn take_back(
+    own: &SiteId,
+    sight: &Sight,
+    (holder, lasted): (&SiteId, Duration),
+    now: Instant,
+) -> Option<Lead> {
+    let services = &sight.services;
+    let others = services.iter().flat_map(|it| before(it, own));
+    let mut others = others.filter_map(|it| stands(it, sight, now).map(|why| (it, why)));
+    if let Some((site, why)) = others.next() {
+        return Some(Lead::Stay(format!("{site} comes first, and {why}")));
+    }
+    if services.iter().any(|it| it.failback == Consent::Ask) {
+        return Some(Lead::Ask(format!(
+            "it leads to {holder}, and `failback` of a service is \"ask\": `minato entrance publish NAME` brings it back"
+        )));
+    }
+    let steps_in = |it: &Led| it.failover == Consent::Ask && !before(it, own).is_empty();
+    if services.iter().any(steps_in) {
+        return Some(Lead::Stay(format!(
+            "it leads to {holder}, which lives, and {own} is not the first; `failover` of a service is \"ask\""
+        )));
+    }
+    if !services.iter().all(|it| it.is_well) {
+        return Some(Lead::Stay(format!(
+            "it leads to {holder}, which is heard; {own} takes it back once its instances carry all"
+        )));
+    }
+    (lasted < BACK).then(|| {
+        let seconds = BACK.as_secs();
+        Lead::Stay(format!(
+            "it leads to {holder}; {own} takes it back once it has heard {holder} for {seconds} s"
+        ))
+    })
+}
+
+fn took_it_and_lives(holder: &SiteId) -> Lead {
+    Lead::Ask(format!(
+        "{holder} took it while it was not heard here, so it lives; if it is gone by now: `minato entrance publish NAME`"
+    ))
+}
+
+/// The sites that come before `own`; all of them where it is not one of them.
+fn before<'a>(led: &'a Led, own: &SiteId) -> Vec<&'a SiteId> {
+    led.order.iter().take_while(|it| *it != own).collect()
+}
+
+/// One order of all sites, of the orders of all services: the sum of a site's places counts, then its name. Each site finds the same,
+/// so that no two wait for each other. Who does not serve a service comes last in it.
+fn order(services: &[Led]) -> Vec<&SiteId> {
+    let all: BTreeSet<&SiteId> = services.iter().flat_map(|it| &it.order).collect();
+    let place = |site: &SiteId, it: &Led| {
+        let place = it.order.iter().position(|it| it == site);
+        place.unwrap_or(all.len())
+    };
+    let sum = |site: &SiteId| -> usize { services.iter().map(|it| place(site, it)).sum() };
+    let mut order: Vec<&SiteId> = all.iter().copied().collect();
+    order.sort_by_key(|it| sum(it));
+    order
 }
 
 /// Why a site is not gone; `None` where it is.
