@@ -48,6 +48,8 @@ pub(super) const HOOK_KEYS: Keys = Keys::known(&[
     "follow",
 ]);
 
+/// Before a name, for its claim.
+const CLAIMS: &str = "_minato.";
 const MOST_LISTENERS: usize = 16;
 const MOST_NAMES: usize = 64;
 const MOST_SERVERS: usize = 4;
@@ -75,6 +77,7 @@ pub(super) fn read(
         named(it, report, "dns", |it, report| dns(it, report, folder))
     });
     to.dns = dns.or(BTreeMap::new());
+    twice(section, report, &to.dns);
     let hook = section.read(report, "hook", |it, report| {
         named(it, report, "hook", |it, report| hook(it, report, folder))
     });
@@ -99,18 +102,53 @@ pub(super) fn read(
     }
 }
 
+/// Two that write the same name at the same server would never be done.
+fn twice(
+    section: &Section<'_>,
+    report: &mut Report<'_>,
+    all: &BTreeMap<EntranceName, DnsSettings>,
+) {
+    for (place, (name, one)) in all.iter().enumerate() {
+        let same = |(_, it): &(&EntranceName, &DnsSettings)| {
+            it.name == one.name && it.servers.iter().any(|it| one.servers.contains(it))
+        };
+        let Some((other, _)) = all.iter().take(place).find(same) else {
+            continue;
+        };
+        let message = format!(
+            "{} is written by [entrance.dns.{other}] at the same server already; leave one of them out, with all `addresses` in the other",
+            one.name
+        );
+        let found = below(section.get(report, "dns"), &[name.as_str(), "name"], report);
+        let _: Option<()> = found.and_then(|it| it.problem(report, message));
+    }
+}
+
+/// The field at the end of `keys`, below `field`.
+fn below<'a>(
+    field: Option<Field<'a>>,
+    keys: &[&str],
+    report: &mut Report<'_>,
+) -> Option<Field<'a>> {
+    keys.iter().fold(field, |field, key| {
+        let table = field.and_then(|it| it.section(report, "a table"));
+        table.and_then(|it| it.get(report, key))
+    })
+}
+
 /// What names say of other parts of the settings.
 pub(super) fn check(root: &Section<'_>, report: &mut Report<'_>, settings: &Settings) {
-    if root.get(report, "sites").is_some() {
+    let sites = root.get(report, "sites");
+    let is_empty =
+        |it: &Field<'_>| matches!(it.value, toml::de::DeValue::Table(it) if it.is_empty());
+    // Those that are wrong are told of themselves.
+    if sites.is_some_and(|it| !is_empty(&it)) {
         return;
     }
     let follows = |it: &&EntranceName| settings.entrance.dns[*it].follow == Follow::Site;
     for name in settings.entrance.dns.keys().filter(follows) {
-        let mut found = root.get(report, "entrance");
-        for key in ["dns", name.as_str(), "follow"] {
-            let table = found.and_then(|it| it.section(report, "a table"));
-            found = table.and_then(|it| it.get(report, key));
-        }
+        let entrance = root.get(report, "entrance");
+        let found = below(entrance, &["dns", name.as_str(), "follow"], report);
         let message = "\"site\" follows the order of sites, and this one knows no other: add [sites.NAME] and [link] (docs/sites.md), or write \"gateway\"";
         let _: Option<()> = found.and_then(|it| it.problem(report, message));
     }
@@ -192,6 +230,12 @@ fn dns(section: &Section<'_>, report: &mut Report<'_>, folder: &Path) -> Option<
             let message = format!(
                 "must lie in `zone`, like \"www.{}\", got \"{name}\"",
                 zone.as_deref().unwrap_or("")
+            );
+            return it.problem(report, message);
+        }
+        if name.starts_with(CLAIMS) {
+            let message = format!(
+                "must not begin with `{CLAIMS}`, where the claims of other names stand, got \"{name}\""
             );
             return it.problem(report, message);
         }

@@ -274,6 +274,40 @@ fn a_key_needs_a_name_and_a_file() {
 }
 
 #[test]
+fn a_name_is_written_by_one_alone() {
+    let other = WEB.replace("dns.web", "dns.www");
+    check(
+        &format!("{WEB}{other}"),
+        &[(
+            "10: entrance.dns.www.name",
+            "www.example.org is written by [entrance.dns.web] at the same server already",
+        )],
+    );
+    // One of several servers is the same; case and the last dot say nothing.
+    let listed = other
+        .replace(
+            "\"192.0.2.53:53\"",
+            "[\"192.0.2.54:53\", \"192.0.2.53:53\"]",
+        )
+        .replace("www.example.org", "WWW.example.org.");
+    check(
+        &format!("{WEB}{listed}"),
+        &[("10: entrance.dns.www.name", "is written by")],
+    );
+    // What people inside are told is another server's.
+    minato(&format!("{WEB}{}", other.replace("2.53", "2.54"))).unwrap();
+    minato(&format!("{WEB}{}", other.replace("www.ex", "web.ex"))).unwrap();
+    web(
+        "www.example.org",
+        "_minato.www.example.org",
+        &[(
+            "4: entrance.dns.web.name",
+            "must not begin with `_minato.`, where the claims",
+        )],
+    );
+}
+
+#[test]
 fn what_is_followed() {
     let after = |text: &str, line: &str| format!("{text}{line}\n");
     let at = "7: entrance.dns.web.follow";
@@ -289,6 +323,10 @@ fn what_is_followed() {
     // Nobody else is known.
     check(
         &after(WEB, "follow = \"site\""),
+        &[(at, "add [sites.NAME] and [link]")],
+    );
+    check(
+        &after(WEB, "follow = \"site\"\n[sites]"),
         &[(at, "add [sites.NAME] and [link]")],
     );
     minato(&format!("{WEB}follow = \"site\"\n{SITES}")).unwrap();
