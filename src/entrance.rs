@@ -146,13 +146,21 @@ impl Entrance {
             who,
         };
         let number = self.names.want(&word)?;
+        let follows = self
+            .names
+            .view()
+            .into_iter()
+            .find(|it| it.name == word.name);
+        let follows = follows.is_some_and(|it| it.follow != Follow::Nobody);
         let undo = match asked.action {
-            PublishAction::Publish => "withdraw",
-            PublishAction::Withdraw => "publish",
+            // What follows something is not withdrawn by a word: the other site publishes it.
+            PublishAction::Publish if follows => None,
+            PublishAction::Publish => Some("withdraw"),
+            PublishAction::Withdraw => Some("publish"),
         };
         Ok(ChangeAnswer {
             message: format!("{} of {name} is under way", wish.verb()),
-            undo: Some(format!("minato entrance {undo} {name}")),
+            undo: undo.map(|it| format!("minato entrance {it} {name}")),
             number: Some(number),
         })
     }

@@ -9,6 +9,7 @@
 mod goal;
 mod keep;
 mod means;
+mod mending;
 mod tell;
 
 use crate::clock;

@@ -3,6 +3,7 @@
 
 use super::goal::{Aim, Came, FIRST, Goal, goal};
 use super::means::Means;
+use super::mending::Mending;
 use super::tell::Teller;
 use super::{Name, Names};
 use crate::clock;
@@ -10,9 +11,7 @@ use crate::dns;
 use crate::hook::{self, Word};
 use minato_config::{Follow, Timestamp};
 use minato_control::Event;
-use minato_control::entrance::{
-    Claim, Lead, Move, Readings, Seen, Sight, Standing, Wish, decide, lead,
-};
+use minato_control::entrance::{Claim, Lead, Move, Readings, Seen, Standing, Wish, decide, lead};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -26,6 +25,7 @@ struct Track {
     /// When this goal came up.
     since: Timestamp,
     readings: Readings,
+    mending: Mending,
 }
 
 impl Names {
@@ -55,12 +55,13 @@ impl Names {
             pinned: Wish::Part,
             since: clock::wall(),
             readings: Readings::default(),
+            mending: Mending::default(),
         };
         let mut delay = FIRST;
         loop {
             let asked = word.borrow_and_update().clone();
             let standing = door.borrow_and_update().standing();
-            let seen = sight.borrow_and_update().clone();
+            sight.mark_unchanged();
             let goal = goal(name.follow, asked.as_ref(), standing == Standing::Alive);
             if goal != last {
                 if let Some(Aim::Wish(wish)) = goal.as_ref().map(|it| it.aim) {
@@ -75,15 +76,17 @@ impl Names {
             };
             let came = match goal.aim {
                 Aim::Wish(wish) => self.attempt(name, &goal, wish, &mut track).await,
-                Aim::Lead => self.lead(name, &seen, standing, &mut track.readings).await,
+                Aim::Lead => self.lead(name, &mut track).await,
             };
             name.show(&goal, &came);
             teller.tell(name, &goal, &came, delay, events);
             let wait = came.wait(goal.aim, name.follow, &name.means, &mut delay);
             if came.settles() && goal.number != 0 {
+                // What follows comes at once, but for a refusal, which is to be seen until the next look.
+                let comes_at_once = !matches!(came, Came::Refused(_));
                 name.word.send_if_modified(|it| {
                     let same = it.as_mut().filter(|it| it.number == goal.number);
-                    same.is_some_and(|it| !std::mem::replace(&mut it.settled, true))
+                    same.map(|it| it.settled = true).is_some() && comes_at_once
                 });
             }
             let wait = async {
@@ -129,25 +132,23 @@ impl Names {
         }
     }
 
-    /// Reads the name, and takes it where the order of sites says so.
-    async fn lead(
-        &self,
-        name: &Name,
-        sight: &Sight,
-        standing: Standing,
-        readings: &mut Readings,
-    ) -> Came {
+    /// Reads the name, and takes it where the order of sites says so, by what is seen of them once it is read: that may take seconds, and
+    /// a site may be heard again by then.
+    async fn lead(&self, name: &Name, track: &mut Track) -> Came {
         let Means::Dns(settings) = &name.means else {
             return Came::Refused("a hook has no claim by which it could follow sites".to_owned());
         };
         let site = &self.site;
-        let mut stays = None;
+        let Track {
+            readings, mending, ..
+        } = track;
+        let (mut stays, mut sent) = (None, None);
         let tried = dns::attempt(settings, |seen: &Seen| {
             let take = |epoch| {
                 let wish = Wish::Take { epoch: Some(epoch) };
                 decide(site.as_str(), &settings.addresses, wish, seen)
             };
-            stays = None;
+            (stays, sent) = (None, None);
             // What is not understood is refused by name.
             let claim = seen.claim.as_deref().map(Claim::parse);
             if claim == Some(None) {
@@ -155,10 +156,23 @@ impl Names {
             }
             let claim = claim.flatten();
             let is_ours = claim.as_ref().is_some_and(|it| it.site == site.as_str());
-            let now = clock::now();
+            let (now, standing) = (clock::now(), self.gate.door().standing());
             readings.read(claim, now);
-            let stay = match lead(site, sight, readings, now) {
-                Lead::Take(epoch) if is_ours || standing == Standing::Alive => return take(epoch),
+            let decided = lead(site, &name.sight.borrow(), readings, now);
+            let stay = match decided {
+                Lead::Take(epoch) if is_ours || standing == Standing::Alive => {
+                    let step = take(epoch);
+                    let Move::Send(update, _) = &step else {
+                        return step;
+                    };
+                    if update.require.as_ref() == Some(&update.claim)
+                        && let Err(why) = mending.differ(&update.claim, &seen.addresses, now)
+                    {
+                        return Move::Refused(why);
+                    }
+                    sent = Some(update.claim.clone());
+                    return step;
+                }
                 Lead::Take(_) => Came::Elsewhere(format!("this gateway says {standing}")),
                 Lead::Stay(why) => Came::Elsewhere(why),
                 Lead::Ask(why) => Came::Asks(why.replace("NAME", name.name.as_str())),
@@ -167,9 +181,12 @@ impl Names {
             Move::Done
         })
         .await;
-        stays
-            .filter(|_| tried.is_ok())
-            .unwrap_or_else(|| tried.into())
+        match (&tried, stays) {
+            (Ok(_), Some(stays)) => return stays,
+            (Ok(dns::Outcome::Done { .. }), None) => mending.is_right(sent, clock::now()),
+            _ => {}
+        }
+        tried.into()
     }
 }
 

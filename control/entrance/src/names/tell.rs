@@ -18,11 +18,16 @@ impl Name {
             Came::Elsewhere(why) => (NameState::Elsewhere, why.as_str()),
             Came::Asks(why) => (NameState::Asks, why.as_str()),
         };
+        let open = self
+            .word
+            .borrow()
+            .as_ref()
+            .map(|it| (it.number, it.settled));
+        // A word came meanwhile, and is what is shown: nobody may take what is followed for what came of it.
+        if open.is_some_and(|(number, settled)| !settled && number != goal.number) {
+            return;
+        }
         self.view.send_if_modified(|it| {
-            // A newer word came meanwhile, and is what is shown; what follows the gateway shows after a word is done.
-            if it.number > goal.number && goal.number != 0 {
-                return false;
-            }
             let action = match came {
                 Came::Elsewhere(_) | Came::Asks(_) => "",
                 _ => goal.verb(),
@@ -104,5 +109,68 @@ impl Teller {
         if let Err(error) = events.try_send(event) {
             tracing::warn!(%error, "an event of the entrance was lost");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Gate;
+    use crate::names::goal::Asked;
+    use crate::names::{Names, Published};
+    use minato_config::{
+        EntranceHook, EntranceName, EntranceSettings, Follow, HookTarget, NodeId, SiteId,
+    };
+    use std::sync::Arc;
+
+    /// A try of what is followed that ends after a word came says nothing of the word.
+    #[test]
+    fn what_is_followed_is_not_shown_as_what_came_of_a_word() {
+        let hook = EntranceHook {
+            to: HookTarget::Command(vec!["/bin/true".to_owned()]),
+            timeout: Duration::from_secs(1),
+            addresses: std::collections::BTreeSet::new(),
+            follow: Follow::Gateway,
+        };
+        let web = EntranceName::parse("web").unwrap();
+        let settings = EntranceSettings {
+            hooks: [(web.clone(), hook)].into(),
+            ..EntranceSettings::default()
+        };
+        let data = tempfile::tempdir().unwrap();
+        let (site, node) = (
+            SiteId::parse("tokyo").unwrap(),
+            NodeId::parse("gw").unwrap(),
+        );
+        let gate = Arc::new(Gate::open(data.path()));
+        let names = Names::new(&settings, &site, &node, gate);
+        let number = names
+            .want(&Published {
+                name: web.clone(),
+                wish: Wish::Take { epoch: None },
+                who: "alice".to_owned(),
+            })
+            .unwrap();
+        let name = &names.all[&web];
+        let goal = |number| Goal {
+            number,
+            aim: Aim::Wish(Wish::Join),
+            who: "alice".to_owned(),
+        };
+        let state = || (names.view()[0].number, names.view()[0].state);
+        let done = Came::Done { changed: false };
+        name.show(&goal(0), &done);
+        assert_eq!(state(), (number, NameState::Trying));
+        name.show(&goal(number - 1), &done);
+        assert_eq!(state(), (number, NameState::Trying));
+        name.show(&goal(number), &done);
+        assert_eq!(state(), (number, NameState::Done));
+        // Once it is settled what is followed shows again.
+        name.word.send_modify(|it| {
+            let settle = |it: &mut Asked| it.settled = true;
+            it.as_mut().map(settle).unwrap();
+        });
+        name.show(&goal(0), &Came::Trouble("away".to_owned()));
+        assert_eq!(state(), (number, NameState::Trying));
     }
 }

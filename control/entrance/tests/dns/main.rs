@@ -10,10 +10,10 @@
 mod server;
 
 use minato_config::{
-    DnsKey, DnsSettings, EntranceName, EntranceSettings, Follow, KeyAlgorithm, NodeId, SiteId,
-    Timestamp,
+    Consent, DnsKey, DnsSettings, EntranceName, EntranceSettings, Follow, KeyAlgorithm, NodeId,
+    SiteId, Timestamp,
 };
-use minato_control::entrance::{ByHand, Wish};
+use minato_control::entrance::{ByHand, Heard, Led, Sight, Wish};
 use minato_control::{Event, Level};
 use minato_control_entrance::{Gate, NameState, NameView, Names, Published};
 use rustix::process::{Pid, Signal, kill_process};
@@ -445,4 +445,109 @@ fn gateways_join_and_part_with_what_they_say_of_themselves() {
     };
     let error = one.names.want(&word).unwrap_err();
     assert!(error.contains("minato entrance drain"), "{error}");
+}
+
+/// What `writer` sees of the only other site, where tokyo comes first.
+fn sees(writer: &Writer, other: &str, heard: Heard) {
+    let site = |name: &str| SiteId::parse(name).unwrap();
+    let web = EntranceName::parse("web").unwrap();
+    let services = vec![Led {
+        order: vec![site("tokyo"), site("osaka")],
+        failover: Consent::Auto,
+        failback: Consent::Auto,
+        is_well: true,
+    }];
+    let heard = [(site(other), heard)].into();
+    writer.names.see(&web, Sight { services, heard });
+}
+
+fn at() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// What is seen is another thing then, so that it is looked at now.
+const SHORT: Duration = Duration::from_millis(1);
+
+/// The first takes it, the other when the first is silent, which leaves it there; two gateways of one site that name other addresses do
+/// not write in turn.
+fn sites_that_lead(kind: Kind) {
+    if !kind.is_here() {
+        return;
+    }
+    let server = Server::start(kind, Clock::Right);
+    let of = |site, addresses| Of {
+        site,
+        addresses,
+        follow: Follow::Site,
+        ..IN_TOKYO
+    };
+    let tokyo = writer(&[&server], &of("tokyo", TOKYO));
+    let is = |writer: &Writer, state: NameState, why: &str| {
+        until(&format!("{state:?}: {why}"), || {
+            let view = writer.view();
+            (view.state == state && view.detail.contains(why)).then_some(())
+        });
+    };
+    is(&tokyo, NameState::Elsewhere, "no service");
+    sees(&tokyo, "osaka", Heard::Since(at()));
+    is(&tokyo, NameState::Done, "");
+    let osaka = writer(&[&server], &of("osaka", OSAKA));
+    sees(&osaka, "tokyo", Heard::Since(at()));
+    is(&osaka, NameState::Elsewhere, "tokyo comes first");
+    assert_eq!(server.addresses(), list(TOKYO));
+    assert_eq!(server.claim(), "minato v=1 epoch=1 site=tokyo");
+    // By word it would be there again at once.
+    let word = Published {
+        name: EntranceName::parse("web").unwrap(),
+        wish: Wish::Leave { epoch: None },
+        who: "alice".to_owned(),
+    };
+    let error = tokyo.names.want(&word).unwrap_err();
+    assert!(error.contains("minato switch"), "{error}");
+
+    // Silent for less time than the name server takes to answer.
+    let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw);
+    kill_process(pid.unwrap(), Signal::STOP).unwrap();
+    server.stands_still();
+    sees(&osaka, "tokyo", Heard::SilentSince(at()));
+    // So that it has asked; where it has not, nothing is shown by this.
+    std::thread::park_timeout(Duration::from_millis(300));
+    sees(&osaka, "tokyo", Heard::Since(at()));
+    kill_process(pid.unwrap(), Signal::CONT).unwrap();
+    is(&osaka, NameState::Elsewhere, "tokyo comes first");
+    assert_eq!(server.claim(), "minato v=1 epoch=1 site=tokyo");
+
+    // The line between them breaks.
+    let broken = at();
+    sees(&tokyo, "osaka", Heard::SilentSince(broken));
+    sees(&osaka, "tokyo", Heard::SilentSince(broken));
+    is(&osaka, NameState::Done, "");
+    assert_eq!(server.addresses(), list(OSAKA));
+    assert_eq!(server.claim(), "minato v=1 epoch=2 site=osaka");
+    // An old word is refused, and seen to be.
+    let (state, why) = tokyo.settle(take(1));
+    assert!(
+        state == NameState::Refused && why.contains("older than 2"),
+        "{state:?} {why}"
+    );
+    sees(&tokyo, "osaka", Heard::SilentSince(broken + SHORT));
+    is(&tokyo, NameState::Asks, "so it lives");
+    assert_eq!(server.claim(), "minato v=1 epoch=2 site=osaka");
+
+    // Another gateway of osaka has another list.
+    let other = writer(&[&server], &of("osaka", "198.51.100.2"));
+    is(&other, NameState::Done, "");
+    sees(&osaka, "tokyo", Heard::SilentSince(broken + SHORT));
+    is(&osaka, NameState::Refused, "the same `addresses`");
+    assert_eq!(server.addresses(), list("198.51.100.2"));
+}
+
+#[test]
+fn a_name_of_sites_moves_once_at_bind() {
+    sites_that_lead(Kind::Bind);
+}
+
+#[test]
+fn a_name_of_sites_moves_once_at_knot() {
+    sites_that_lead(Kind::Knot);
 }
