@@ -205,7 +205,8 @@ impl One {
             }
             Err(why) => {
                 self.call = None;
-                (self.silent() >= SILENCE).then(|| {
+                let was_heard = self.state.is_some();
+                is_down(was_heard, self.silent(), &self.past).then(|| {
                     self.state = None;
                     Heard::Down(why)
                 })
@@ -272,5 +273,31 @@ impl One {
         #[expect(clippy::cast_precision_loss, reason = "both are at most 120")]
         let part = lost as f64 / all as f64;
         part
+    }
+}
+
+/// Whether a gateway counts as down that has been silent for so long. Who was heard is asked twice: after this machine has stood still
+/// for a while the first question goes into a connection that the other side has given up, and says nothing.
+fn is_down(was_heard: bool, silent: Duration, past: &VecDeque<Option<Duration>>) -> bool {
+    let failed = past.iter().rev().take_while(|it| it.is_none()).count();
+    silent >= SILENCE && (failed >= 2 || !was_heard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_stood_still_asks_again_before_it_calls_others_down() {
+        let (answered, failed) = (Some(Duration::from_millis(30)), None);
+        let check = |was_heard, silent, past: &[Option<Duration>]| {
+            let past = past.iter().copied().collect();
+            is_down(was_heard, Duration::from_secs(silent), &past)
+        };
+        assert!(!check(true, 2, &[answered, failed, failed]));
+        assert!(check(true, 3, &[answered, failed, failed]));
+        assert!(!check(true, 60, &[answered, failed]));
+        assert!(!check(true, 60, &[failed, failed, answered, failed]));
+        assert!(check(false, 3, &[failed]));
     }
 }
