@@ -49,6 +49,7 @@ RUNS ?= 10
 .PHONY: test-faults
 test-faults: test-faults-one
 	MINATO_FAULT_RUNS=$(RUNS) cargo test --locked --test faults -- --nocapture --test-threads 1
+	MINATO_FAULT_RUNS=$(RUNS) cargo test --locked --test faults -- --ignored --nocapture --test-threads 1 rows::site_gone::
 	MINATO_FAULT_ROUNDS=1000 cargo test --locked -p minato-control-server --test two_leaders
 	MINATO_FAULT_TIMERS=default cargo test --locked --test faults -- --nocapture --test-threads 1
 	MINATO_FAULT_TIMERS=default scripts/measured.py 1 cargo test --locked --test e2e -- --nocapture --test-threads 1 faults::

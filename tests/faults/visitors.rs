@@ -16,9 +16,14 @@ use std::time::{Duration, Instant};
 /// From one to the next.
 const EVERY: Duration = Duration::from_millis(50);
 
+/// So many in a row, five seconds of them, are service.
+const CALM: usize = 100;
+
 /// One that has ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Visit {
+    /// How many came before.
+    pub(crate) number: u64,
     pub(crate) began: Instant,
     pub(crate) ended: Instant,
     /// Why it was not served.
@@ -44,13 +49,14 @@ impl Visitors {
         let (stopped, logged, find) = (Arc::clone(&stop), Arc::clone(&log), Arc::new(find));
         let coming = host.inside(|| {
             std::thread::spawn(move || {
-                let mut visits = Vec::new();
+                let (mut visits, mut number) = (Vec::new(), 0);
                 while !stopped.load(Ordering::SeqCst) {
                     let (find, log) = (Arc::clone(&find), Arc::clone(&logged));
                     visits.push(std::thread::spawn(move || {
-                        let visit = visit(name, &*find);
+                        let visit = visit(number, name, &*find);
                         log.lock().unwrap().push(visit);
                     }));
+                    number += 1;
                     visits.retain(|it: &JoinHandle<()>| !it.is_finished());
                     pause(EVERY);
                 }
@@ -86,6 +92,18 @@ impl Visitors {
         })
     }
 
+    /// Waits until [`CALM`] of those that came after `since`, one after another, were served in time, each of them: a few that come
+    /// through say nothing. Fails after half a minute.
+    #[track_caller]
+    pub(crate) fn wait_for_calm(&self, since: Instant) {
+        until("all visitors to be served again", || {
+            let mut of_then = self.log.lock().unwrap().clone();
+            of_then.retain(|it| it.began >= since);
+            of_then.sort_by_key(|it| it.number);
+            (longest(&of_then) >= CALM).then_some(())
+        });
+    }
+
     /// Waits for those that are here, and for nobody else.
     pub(crate) fn end(mut self) -> Vec<Visit> {
         self.stop.store(true, Ordering::SeqCst);
@@ -103,12 +121,27 @@ impl Drop for Visitors {
     }
 }
 
+/// The longest row of visitors who were all served; `visits` in the order in which they came. Who is still there ends it.
+fn longest(visits: &[Visit]) -> usize {
+    let (mut longest, mut row, mut last) = (0, 0, None);
+    for it in visits {
+        let is_next = last.is_none_or(|last: u64| last + 1 == it.number);
+        row = match it.failure {
+            Some(_) => 0,
+            None if is_next => row + 1,
+            None => 1,
+        };
+        (longest, last) = (longest.max(row), Some(it.number));
+    }
+    longest
+}
+
 /// How many were not served.
 pub(crate) fn failed(visits: &[Visit]) -> u64 {
     visits.iter().filter(|it| it.failure.is_some()).count() as u64
 }
 
-fn visit(name: &str, find: &impl Fn() -> io::Result<SocketAddr>) -> Visit {
+fn visit(number: u64, name: &str, find: &impl Fn() -> io::Result<SocketAddr>) -> Visit {
     let began = now();
     let answer = find().and_then(|it| get(it, name, "/page"));
     let ended = now();
@@ -120,8 +153,31 @@ fn visit(name: &str, find: &impl Fn() -> io::Result<SocketAddr>) -> Visit {
         Ok(_) => None,
     };
     Visit {
+        number,
         began,
         ended,
         failure,
     }
+}
+
+#[test]
+fn a_row_of_visitors_is_broken_by_who_failed_and_by_who_is_still_there() {
+    // A letter each: `.` served, `x` not, ` ` still there.
+    let check = |text: &str, expected: usize| {
+        let began = now();
+        let visits = (0..).zip(text.chars()).filter(|it| it.1 != ' ');
+        let visits = visits.map(|(number, letter)| Visit {
+            number,
+            began,
+            ended: began,
+            failure: (letter == 'x').then(String::new),
+        });
+        let visits: Vec<Visit> = visits.collect();
+        assert_eq!(longest(&visits), expected, "{text}");
+    };
+    check("", 0);
+    check("xx....", 4);
+    check("...x..", 3);
+    check(".. ... .", 3);
+    check("xx xx", 0);
 }

@@ -29,8 +29,8 @@ impl Cut {
     fn make(pair: &Pair, client: Visitors, host: &'static str) -> Self {
         let gateway = pair.osaka.machines[0].gateway();
         let direct = Visitors::come(&pair.client, host, move || Ok(gateway));
-        direct.wait_for(40);
-        client.wait_for(40);
+        direct.wait_for(20);
+        client.wait_for(20);
         let (at, at_ms) = (now(), wall_ms());
         pair.tokyo.cut_off();
         Self {
@@ -57,17 +57,18 @@ impl Cut {
         all.map(|it| self.told(it, words)).max().unwrap()
     }
 
-    /// Waits until both kinds are served, and a little more; then nobody comes any more.
+    /// Waits until both kinds are served again, each of them in time; then nobody comes any more.
     fn figures(self, pair: &Pair) -> Figures {
         let gateway = self.direct.first_served(self.at);
         let client = self.client.first_served(self.at);
         let down = self.all_told(pair, "link to tokyo is down");
         let left = self.all_told(pair, "visitors leave tokyo");
-        self.direct.wait_for(40);
-        self.client.wait_for(40);
+        self.direct.wait_for_calm(self.at);
+        self.client.wait_for_calm(self.at);
         let (direct, by_way) = (self.direct.end(), self.client.end());
         let of_direct = failed(&direct);
-        // Each of them was kept until there was somebody to serve it. Who came too late counts as failed, and is a busy machine's matter.
+        // Each of those was kept until there was somebody to serve it. Who came while the site was not yet found gone may come too late on a
+        // busy machine, and counts as failed in the figures; how long that goes on is what `wait_for_calm` holds.
         let refused = |it: &&Visit| it.failure.is_some() && it.ended - it.began < TOO_LONG;
         let refused: Vec<&Visit> = direct.iter().filter(refused).collect();
         assert!(refused.len() * 50 <= direct.len(), "{refused:#?}");
@@ -140,6 +141,7 @@ fn a_site_is_gone_and_the_route_of_its_visitors_moves() {
 }
 
 #[test]
+#[ignore = "20 s: make test-faults"]
 fn a_site_is_gone_and_the_name_of_its_visitors_moves() {
     if !resolver::is_here() {
         return;
