@@ -52,8 +52,8 @@ pub use recovery::{PROOF, RecoveryReport, recovery_reports};
 pub use restart::{BUDGET, RestartDecision, Restarts, STEADY, WINDOW};
 pub use rollout::{
     CRASHES, Failure, FailureKind, Freshness, Going, ImageReport, ImageState, News, Passed,
-    RolloutRecord, RolloutStage, RolloutStanding, RolloutStep, Rollouts, Version, next_release,
-    over, release, rollout_standing,
+    RolloutRecord, RolloutStage, RolloutStanding, RolloutStep, Rollouts, Version, images_ahead,
+    is_ahead, next_release, over, release, rollout_standing,
 };
 pub use scale::{
     Decision, LOOK_BACK, Measures, PERIOD, STALE, ScaleRecord, ScaleStep, Scaler, Scaling, Sight,

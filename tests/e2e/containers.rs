@@ -2,6 +2,8 @@
 
 #[path = "containers/growth.rs"]
 mod growth;
+#[path = "containers/moved.rs"]
+mod moved;
 #[path = "containers/pull.rs"]
 mod pull;
 #[allow(dead_code, reason = "shared with tests that use all of it")]
@@ -30,13 +32,18 @@ use std::time::Duration;
 /// A site whose agent runs images of that engine.
 fn site(engine: &Engine) -> Site {
     let site = Site::new();
+    runs_images(&site, engine);
+    site
+}
+
+/// Lets its agent run images of that engine.
+fn runs_images(site: &Site, engine: &Engine) {
     let settings = fs::read_to_string(site.settings()).unwrap();
     let docker = format!(
         "[agent]\nruntime = \"docker\"\ndocker = {{ socket = \"{}\", free_space = 0 }}\n",
         engine.socket().display()
     );
     fs::write(site.settings(), settings.replace("[agent]\n", &docker)).unwrap();
-    site
 }
 
 /// A service file.

@@ -1,4 +1,5 @@
-//! Images of versions to come: fetched when a rollout asks this node for it, and answered in `images/<node>/<service>`.
+//! Images of versions to come: fetched when a rollout asks this node for it, and answered in `images/<node>/<service>`. Those of services
+//! that may move here from another site are looked for now and then, and answered there as well.
 //!
 //! Not here: how an image is fetched (`runtime`), when a rollout asks (`minato_control::Rollouts`).
 
@@ -6,18 +7,25 @@ use crate::agent::{Agent, Seen};
 use crate::clock::now;
 use crate::runtime::{Runtime, RuntimeError};
 use minato_config::{Image, Pull, ServiceName};
-use minato_control::{Freshness, ImageReport, ImageState, RolloutStage, World};
+use minato_control::{
+    Freshness, ImageReport, ImageState, RolloutStage, World, images_ahead, is_ahead,
+};
 use minato_control_store::keys::Key;
 use minato_control_store::{Commit, SharedStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 /// An engine that does not answer is asked again this often, and this many times.
 const AGAIN: Duration = Duration::from_secs(3);
 const TRIES: usize = 10;
+/// What is looked for ahead is looked for again after this time; what was not to be had, sooner.
+const LOOK: Duration = Duration::from_secs(600);
+const LOOK_SOON: Duration = Duration::from_secs(60);
+/// Looks under way at once.
+const MOST_LOOKS: usize = 4;
 /// Between tries to reach the store.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -32,13 +40,24 @@ pub(crate) struct Fetches {
     under_way: BTreeMap<ServiceName, (u64, AbortHandle)>,
     /// Being written.
     writing: BTreeSet<ServiceName>,
+    /// When what is looked for ahead is due again.
+    due: BTreeMap<ServiceName, Instant>,
 }
 
 impl Fetches {
     /// Unless something else is asked for by now.
     pub(crate) fn fetched(&mut self, service: ServiceName, report: ImageReport) {
-        let asked = self.wanted.get(&service).map(|it| it.fetch);
-        if asked == Some(report.fetch) {
+        let known = self.wanted.get(&service);
+        if known.is_none_or(|it| it.fetch != report.fetch) {
+            return;
+        }
+        self.under_way.remove(&service);
+        if let (ImageState::Failed(_), Some(due)) = (&report.state, self.due.get_mut(&service)) {
+            *due = now().instant + LOOK_SOON;
+        }
+        // What is found again is not told again.
+        let is_same = |it: &ImageReport| (&it.state, &it.runs) == (&report.state, &report.runs);
+        if !known.is_some_and(is_same) {
             self.wanted.insert(service, report);
         }
     }
@@ -56,7 +75,14 @@ impl Agent {
     /// Begins what rollouts ask for, and says what became of it.
     pub(crate) fn fetch_images(&mut self, store: &SharedStore, world: &World) {
         let asked = asked(world, &self.options.node);
+        self.fetches
+            .due
+            .retain(|it, _| asked.get(it).is_some_and(|it| it.kind == Kind::Look));
         for (service, wish) in &asked {
+            if wish.kind == Kind::Look {
+                self.look(world, service, wish);
+                continue;
+            }
             let known = self.fetches.wanted.get(*service);
             if known.is_some_and(|it| it.fetch == wish.fetch) {
                 continue;
@@ -86,6 +112,51 @@ impl Agent {
         });
         self.fetches.wanted.retain(|it, _| asked.contains_key(it));
         self.report_images(store, world);
+    }
+
+    /// Looks whether an image could be had, if that is due.
+    fn look(&mut self, world: &World, service: &ServiceName, wish: &Wish<'_>) {
+        let at = now().instant;
+        let fetches = &mut self.fetches;
+        let is_known = (fetches.wanted.get(service)).is_some_and(|it| it.fetch == wish.fetch);
+        let is_due = fetches.due.get(service).is_none_or(|it| *it <= at);
+        let is_looked_for = |it: &(u64, AbortHandle)| it.0 == wish.fetch;
+        if is_known && (!is_due || fetches.under_way.get(service).is_some_and(is_looked_for)) {
+            return;
+        }
+        let looks = fetches.under_way.values().filter(|it| is_ahead(it.0));
+        if looks.count() >= MOST_LOOKS {
+            // The end of one of them is the next turn.
+            return;
+        }
+        if !is_known {
+            // What was found before this process began holds until it is found again.
+            let key = (self.options.node.clone(), service.clone());
+            let stored = world.images.get(&key).map(|it| it.value.clone());
+            let begun = || {
+                report(
+                    wish.fetch,
+                    wish.freshness,
+                    ImageState::Fetching,
+                    BTreeSet::new(),
+                )
+            };
+            let known = stored
+                .filter(|it| it.fetch == wish.fetch)
+                .unwrap_or_else(begun);
+            fetches.wanted.insert(service.clone(), known);
+        }
+        fetches.due.insert(service.clone(), at + LOOK);
+        let (runtime, name, image) = (self.runtime.clone(), service.clone(), wish.image.clone());
+        let (fetch, freshness) = (wish.fetch, wish.freshness);
+        let task = self.tasks.spawn(async move {
+            let state = runtime.find(&name, &image).await;
+            let state = state.unwrap_or_else(|error| ImageState::Failed(error.to_string()));
+            Seen::Fetched(name, report(fetch, freshness, state, BTreeSet::new()))
+        });
+        if let Some((_, before)) = fetches.under_way.insert(service.clone(), (fetch, task)) {
+            before.abort();
+        }
     }
 
     fn report_images(&mut self, store: &SharedStore, world: &World) {
@@ -118,11 +189,20 @@ impl Agent {
     }
 }
 
-/// What a rollout wants of this node.
+/// What is wanted of this node.
 struct Wish<'a> {
+    kind: Kind,
     fetch: u64,
     freshness: Freshness,
     image: &'a Image,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A rollout wants it.
+    Fetch,
+    /// It may be wanted.
+    Look,
 }
 
 impl Wish<'_> {
@@ -136,25 +216,35 @@ impl Wish<'_> {
     }
 }
 
-/// Rollouts that want an image from this node.
+/// What rollouts want from this node, and what they may want.
 fn asked<'a>(
     world: &'a World,
     node: &minato_config::NodeId,
 ) -> BTreeMap<&'a ServiceName, Wish<'a>> {
+    let ahead = images_ahead(world).into_iter();
+    let ahead = ahead.map(|(service, (fetch, image))| {
+        let wish = Wish {
+            kind: Kind::Look,
+            fetch,
+            freshness: Freshness::Any,
+            image,
+        };
+        (service, wish)
+    });
     let rollouts = world.rollouts.iter();
-    rollouts
-        .filter_map(|(service, stored)| {
-            let going = stored.value.going.as_ref()?;
-            let is_asked = going.step == RolloutStage::Fetching && going.nodes.contains(node);
-            let image = going.to.command.image.as_deref()?;
-            let wish = Wish {
-                fetch: going.fetch,
-                freshness: going.freshness,
-                image,
-            };
-            is_asked.then_some((service, wish))
-        })
-        .collect()
+    let rollouts = rollouts.filter_map(|(service, stored)| {
+        let going = stored.value.going.as_ref()?;
+        let is_asked = going.step == RolloutStage::Fetching && going.nodes.contains(node);
+        let image = going.to.command.image.as_deref()?;
+        let wish = Wish {
+            kind: Kind::Fetch,
+            fetch: going.fetch,
+            freshness: going.freshness,
+            image,
+        };
+        is_asked.then_some((service, wish))
+    });
+    ahead.chain(rollouts).collect()
 }
 
 async fn get(runtime: &Arc<dyn Runtime>, service: &ServiceName, image: &Image) -> ImageState {

@@ -6,9 +6,10 @@
 //! again and again, or is not healthy in `update.deadline`.
 //!
 //! One module each: the documents (`record`), what is asked for and what slots should therefore be (`asked`), one step of
-//! one service (`turn`; waiting for its image: `fetching`; which instances are well: `proof`), all services (`rollouts`), what to say of it (`standing`).
+//! one service (`turn`; waiting for its image: `fetching`; images that may be wanted: `ahead`; which instances are well: `proof`), all services (`rollouts`), what to say of it (`standing`).
 //! Not here: which slot is placed or removed (`plan`), fetching (`control/agent`), writing (`control/server`).
 
+mod ahead;
 mod asked;
 mod fetching;
 mod proof;
@@ -17,6 +18,8 @@ mod rollouts;
 mod standing;
 mod turn;
 
+pub(crate) use ahead::{image, number};
+pub use ahead::{images_ahead, is_ahead};
 pub(crate) use asked::{Mark, command_of, course};
 pub use asked::{next_release, over, release};
 pub use record::{

@@ -180,6 +180,11 @@ pub enum ImageState {
         /// The engine's id of it.
         id: String,
     },
+    /// The node does not have it, and its registry does: it was only looked for.
+    Registry {
+        /// The registry's digest.
+        digest: String,
+    },
     /// It could not be had: why, and what to do.
     Failed(String),
     /// The node runs no containers.

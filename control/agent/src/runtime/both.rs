@@ -58,6 +58,13 @@ impl Runtime for Runtimes {
         }
     }
 
+    async fn find(&self, service: &ServiceName, image: &Image) -> Result<ImageState, RuntimeError> {
+        match &self.docker {
+            Some(docker) => docker.find(service, image).await,
+            None => Ok(ImageState::NoEngine),
+        }
+    }
+
     async fn running_images(
         &self,
         service: &ServiceName,

@@ -233,6 +233,12 @@ pub trait Runtime: Send + Sync + 'static {
         Ok(ImageState::NoEngine)
     }
 
+    /// Whether the image of a version to come is here, or its registry has it. Fetches nothing.
+    async fn find(&self, service: &ServiceName, image: &Image) -> Result<ImageState, RuntimeError> {
+        let _ = (service, image);
+        Ok(ImageState::NoEngine)
+    }
+
     /// The images that instances of the service run here, by the digest that their registry has for `reference`; by their own id where
     /// the engine would not find them by such a digest. What cannot be found out is left out.
     async fn running_images(

@@ -4,9 +4,12 @@ use super::*;
 use crate::OperationId;
 use crate::World;
 use crate::operation::switch::tests::{NOW, name, order, record, site, states, stored, world};
-use crate::operation::{OperationState, StepState, SwitchKind, Switches};
+use crate::operation::{OperationState, Schedule, StepState, SwitchKind, Switches};
 use crate::sync::{SyncId, SyncRecord};
-use minato_config::{Backend, Command, Intent, MoveKind, NEVER_COPIED, NodeId, Scale, Timestamp};
+use crate::{ImageReport, ImageState};
+use minato_config::{
+    Backend, Command, Image, Intent, MoveKind, NEVER_COPIED, NodeId, Scale, SiteId, Timestamp,
+};
 use std::time::Duration;
 
 /// Osaka, with a library of 1 to `max` instances.
@@ -238,30 +241,43 @@ fn data_is_as_old_as_the_last_copy_that_ended_well() {
     assert_eq!(record.copied, Some(Timestamp(5)));
 }
 
-#[test]
-fn instances_that_are_asked_for_count_for_capacity() {
-    let world = growing(8);
-    let peer = Peer {
-        states: Ok(states(6)),
+fn peer(wanted: u32) -> Peer {
+    Peer {
+        states: Ok(states(wanted)),
         delay: Duration::from_millis(31),
         record: None,
-    };
-    let library = name("library");
-    let ready = Ready::of(&world, &site("osaka"), [(&library, Some(6))], NOW);
-    let schedule = Default::default();
-    let facts = Facts {
-        world: &world,
-        ready: &ready,
-        to: &site("osaka"),
-        peer: &peer,
+    }
+}
+
+fn facts<'a>(
+    world: &'a World,
+    ready: &'a Ready,
+    to: &'a SiteId,
+    peer: &'a Peer,
+    schedule: &'a Schedule,
+) -> Facts<'a> {
+    Facts {
+        world,
+        ready,
+        to,
+        peer,
         certificates: &[],
         copy: None,
-        schedule: &schedule,
+        schedule,
         cause: Cause::Planned,
         accepted: Accepted::default(),
         own: OperationId(7),
         now: NOW,
-    };
+    }
+}
+
+#[test]
+fn instances_that_are_asked_for_count_for_capacity() {
+    let world = growing(8);
+    let library = name("library");
+    let (to, peer, schedule) = (site("osaka"), peer(6), Default::default());
+    let ready = Ready::of(&world, &to, [(&library, Some(6))], NOW);
+    let facts = facts(&world, &ready, &to, &peer, &schedule);
     let begin = start(&world, &site("osaka"), &library).unwrap();
     let all = checks(&facts, &library, &begin);
     let of = |name: &str| all.iter().find(|it| it.name == name).unwrap();
@@ -272,4 +288,94 @@ fn instances_that_are_asked_for_count_for_capacity() {
     assert!(of("capacity").is_met);
     // There is no machine for them, and that is told before anything is begun.
     assert!(!of("room").is_met, "{:?}", of("room"));
+}
+
+#[test]
+fn an_image_that_cannot_be_had_is_known_before() {
+    let mut world = growing(8);
+    let library = name("library");
+    let image: Image = serde_json::from_value(serde_json::json!({
+        "reference": "registry.example.org/library:1",
+        "port": 8080,
+        "network": "bridge",
+    }))
+    .unwrap();
+    let record = world.services.get_mut(&library).unwrap();
+    let Backend::Command(command) = &mut record.value.service.backend else {
+        panic!("a command");
+    };
+    command.image = Some(Box::new(image));
+    let number = crate::images_ahead(&world)[&library].0;
+    assert!(crate::is_ahead(number));
+    let check = |states: &[Option<ImageState>], fetch: u64| {
+        let mut world = world.clone();
+        for (state, node) in states.iter().zip(["a", "b"]) {
+            let node = NodeId::parse(node).unwrap();
+            let alive = serde_json::from_value(serde_json::json!({ "v": 1, "since": 0 })).unwrap();
+            world.nodes.insert(node.clone(), stored(alive));
+            let Some(state) = state.clone() else { continue };
+            let report = ImageReport {
+                v: 1,
+                fetch,
+                state,
+                freshness: Default::default(),
+                runs: Default::default(),
+                since: NOW,
+            };
+            world.images.insert((node, name("library")), stored(report));
+        }
+        let (to, peer, schedule) = (site("osaka"), peer(2), Default::default());
+        let ready = Ready::of(&world, &to, [(&library, None)], NOW);
+        let facts = facts(&world, &ready, &to, &peer, &schedule);
+        let begin = start(&world, &site("osaka"), &library).unwrap();
+        let all = checks(&facts, &library, &begin);
+        let found = all.iter().find(|it| it.name == "image").unwrap();
+        (found.is_met, found.figure.clone())
+    };
+    let here = || {
+        let (digest, id) = (None, "sha256:1".to_owned());
+        Some(ImageState::Here { digest, id })
+    };
+    let registry = || {
+        let digest = "sha256:2".to_owned();
+        Some(ImageState::Registry { digest })
+    };
+    let failed = || {
+        Some(ImageState::Failed(
+            "no such tag; look for a typo".to_owned(),
+        ))
+    };
+    for (states, is_met, words) in [
+        (
+            [here(), registry()],
+            true,
+            "1 of 2 machines have it, 1 can have it",
+        ),
+        ([failed(), registry()], true, "a: no such tag"),
+        (
+            [failed(), failed()],
+            false,
+            "library:1 cannot be had at osaka: b: no such tag; look for a typo; machines look again",
+        ),
+        ([failed(), None], false, "cannot be had"),
+        (
+            [Some(ImageState::NoEngine), Some(ImageState::NoEngine)],
+            false,
+            "runtime = \"docker\"",
+        ),
+        ([None, None], true, "unknown: no machine of osaka"),
+        ([Some(ImageState::NoEngine), None], true, "unknown"),
+        ([Some(ImageState::Fetching), None], true, "unknown"),
+    ] {
+        let found = check(&states, number);
+        assert!(
+            found.0 == is_met && found.1.contains(words),
+            "{found:?} {words}"
+        );
+    }
+    // What was found of another image says nothing.
+    for states in [[here(), here()], [failed(), failed()]] {
+        let found = check(&states, number ^ 1);
+        assert!(found.0 && found.1.contains("unknown"), "{found:?}");
+    }
 }

@@ -45,6 +45,10 @@ impl Runtime for DockerRuntime {
         })
     }
 
+    async fn find(&self, _: &ServiceName, image: &Image) -> Result<ImageState, RuntimeError> {
+        self.images.find(image).await
+    }
+
     async fn running_images(
         &self,
         service: &ServiceName,

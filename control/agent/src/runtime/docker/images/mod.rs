@@ -6,6 +6,7 @@
 
 mod ask;
 mod disk;
+mod find;
 mod ours;
 mod progress;
 mod pull;

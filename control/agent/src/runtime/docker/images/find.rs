@@ -1,0 +1,54 @@
+//! Whether an image is here, or its registry has it. Fetches nothing.
+
+use super::ask::{Ask, Here, ask};
+use super::{ASK, Images, logins};
+use crate::runtime::RuntimeError;
+use crate::runtime::docker::refusals::{Login, not_fetched};
+use minato_config::Image;
+use minato_control::ImageState;
+
+impl Images {
+    pub(in crate::runtime::docker) async fn find(
+        &self,
+        image: &Image,
+    ) -> Result<ImageState, RuntimeError> {
+        let field = |why| RuntimeError::Field {
+            field: "image",
+            why,
+        };
+        let reference = &image.reference;
+        let here = self
+            .resolve(&reference.to_string(), reference.name())
+            .await?;
+        if let Some(here) = here {
+            // A newer one would be tried for, and this one serves where there is none.
+            return Ok(ImageState::Here {
+                digest: (here.digest != here.id).then_some(here.digest),
+                id: here.id,
+            });
+        }
+        if ask(image.pull, reference, Here::No) == Ask::Forbidden {
+            return Err(field(format!(
+                "{reference} is not on this node and pull = \"never\"; put it there with `docker load`, or take `pull` out"
+            )));
+        }
+        let login = match &self.logins {
+            Some(file) => logins::login(file, reference.registry()).map_err(field)?,
+            None => None,
+        };
+        let sent = match login {
+            Some(_) => Login::Sent,
+            None => Login::None,
+        };
+        let name = reference.to_string();
+        let found = self
+            .engine
+            .ask(ASK, async |it| {
+                it.inspect_registry_image(&name, login.clone()).await
+            })
+            .await;
+        let found = found.map_err(|it| not_fetched(reference, sent, it))?;
+        let digest = found.descriptor.digest.unwrap_or_default();
+        Ok(ImageState::Registry { digest })
+    }
+}
