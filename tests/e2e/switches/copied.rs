@@ -262,6 +262,7 @@ fn a_runner_that_is_killed_loses_no_order() {
             report.failed,
             pause_of(report.slowest)
         ));
+        table.extend(report.failures.iter().map(|it| format!("    failed: {it}")));
         if moved {
             let words = ["switch", "--to", "tokyo", "app", "--quiet", "0s"];
             until("the way back", || {

@@ -4,6 +4,7 @@ mod copied;
 mod crash;
 mod grown;
 mod measured;
+mod missed;
 mod planned;
 mod refused;
 mod returned;

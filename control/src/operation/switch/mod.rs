@@ -12,10 +12,12 @@
 //!
 //! One module each: one look at one service (`advance`), its document (`record`), many services of one operation (`run`), what is read of a
 //! service from the store and from what the old site says (`seen`), what would keep it from coming true (`check`), making one (`begin`), the
-//! return that was scheduled with it (`way_back`), what a move is told as (`moved`).
+//! return that was scheduled with it (`way_back`), what a move is told as (`moved`), what to type for
+//! what was missed (`again`).
 //! Not here: carrying orders out over the link, hooks and their processes, counting requests.
 
 mod advance;
+mod again;
 mod begin;
 mod check;
 mod moved;

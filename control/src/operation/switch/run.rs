@@ -4,6 +4,7 @@
 //! same, since an order whose effect is not seen is given again.
 
 use super::advance::{advance, length};
+use super::again::begin_again;
 use super::record::{Data, Order, Phase, Sight, Switch, SwitchState};
 use crate::operation::{
     Operation, OperationId, OperationState, OperationStep, StepState, SwitchKind, Work,
@@ -128,8 +129,8 @@ impl Look<'_> {
                 it => it,
             };
             let reason = format!("nobody led when its time came, {text}: nothing was moved");
-            let hint = "begin it again with another --at".to_owned();
-            return self.end(OperationState::Missed, reason, Level::Warn, Some(hint));
+            let hint = begin_again(self.id, next);
+            return self.end(OperationState::Missed, reason, Level::Warn, hint);
         }
         self.turn.next = next.turned(OperationState::Running, String::new(), self.now);
         let undo = format!("minato operation abort {}", self.id);

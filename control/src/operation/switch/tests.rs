@@ -4,7 +4,7 @@ use super::*;
 use crate::operation::{
     Operation, OperationId, OperationState, Schedule, StepState, SwitchKind, Work,
 };
-use crate::{Stored, World};
+use crate::{Level, Stored, World};
 use minato_config::{
     Backend, Consent, Health, Intent, NodeId, OrderRecord, Service, ServiceName, ServiceRecord,
     SiteId, Sites, Standby, Timestamp,
@@ -694,4 +694,68 @@ fn what_was_not_moved_is_not_led_back() {
         NOW.after(Duration::from_secs(1_000)),
     );
     assert_eq!(turn.next.state, OperationState::Missed);
+    assert_eq!(
+        turn.news[0].hint.as_deref(),
+        Some("minato switch --to tokyo --services library leads back by hand")
+    );
+    // Nor for the switch: no alarm over what never moved, whichever is looked at first.
+    let (mut world, id, back) = due(false);
+    for state in [OperationState::Scheduled, OperationState::Missed] {
+        let first = world.operations.get_mut(&OperationId(1)).unwrap();
+        first.value.state = state;
+        let late = NOW.after(Duration::from_secs(1_000));
+        let turn = way_back(id, &back, &world, &BackSeen::new(), late);
+        assert_eq!(turn.next.state, OperationState::Aborted, "{state}");
+        assert_eq!(
+            (turn.news[0].level, &turn.news[0].hint),
+            (Level::Info, &None)
+        );
+    }
+    // One that has begun may move it yet.
+    let first = world.operations.get_mut(&OperationId(1)).unwrap();
+    first.value.state = OperationState::Running;
+    let late = NOW.after(Duration::from_secs(1_000));
+    let turn = way_back(id, &back, &world, &BackSeen::new(), late);
+    assert_eq!(turn.next.state, OperationState::Missed);
+}
+
+#[test]
+fn what_was_missed_is_told_with_what_to_type() {
+    let at = |it: &mut AskedSwitch| {
+        it.schedule.at = Some(NOW.after(Duration::from_secs(100)));
+        it.schedule.zone = "Asia/Tokyo".to_owned();
+    };
+    let drill = |it: &mut AskedSwitch| {
+        at(it);
+        it.kind = SwitchKind::Drill;
+    };
+    let failover = |it: &mut AskedSwitch| it.kind = SwitchKind::Failover;
+    type Change<'a> = &'a dyn Fn(&mut AskedSwitch);
+    let changes: [(Change<'_>, _); 4] = [
+        (
+            &at,
+            "minato switch --to osaka --services library --at \"DATE TIME Asia/Tokyo\", or without --at for now",
+        ),
+        (
+            &drill,
+            "minato drill --to osaka --services library --at \"DATE TIME Asia/Tokyo\", or without --at for now",
+        ),
+        (&failover, "minato failover --to osaka --services library"),
+        (&|_| {}, "minato switch --to osaka --services library"),
+    ];
+    for (change, expected) in changes {
+        let mut it = asked(&["library"]);
+        change(&mut it);
+        let operation = begin_switch(&world(), &it, NOW).unwrap().operation;
+        let late = NOW.after(Duration::from_secs(1_000));
+        let turn = run(
+            OperationId(1),
+            &operation,
+            &SwitchesSeen::new(),
+            &BTreeMap::new(),
+            late,
+        );
+        assert_eq!(turn.next.state, OperationState::Missed);
+        assert_eq!(turn.news[0].hint.as_deref(), Some(expected));
+    }
 }

@@ -1,6 +1,7 @@
 //! One look at a return that was scheduled with a switch: when its time comes, the sites that served before are asked to take back
 //! what that switch moved. Each of them does it by a switch of its own, since it is who shall serve.
 
+use super::again::lead_back;
 use crate::operation::{Operation, OperationId, OperationState, StepState, Work};
 use crate::rollout::News;
 use crate::{EventKind, Level, World};
@@ -52,23 +53,21 @@ pub fn way_back(
     };
     let first = world.operations.get(&work.of).map(|it| &it.value);
     if operation.state == OperationState::Scheduled {
-        let ended = first.filter(|it| !it.state.is_open());
+        let is_missed = operation.schedule.is_missed(operation.asked, now);
+        // Where neither time was kept there is nothing to lead back, whichever is looked at first.
+        let ended = first.filter(|it| {
+            let never_begins = it.state == OperationState::Scheduled;
+            !it.state.is_open() || (never_begins && it.schedule.is_missed(it.asked, now))
+        });
         if ended.is_some_and(|it| !it.steps.iter().any(|it| it.has_moved())) {
             let reason = format!("operation {} moved nothing", work.of);
-            end(
-                &mut turn,
-                id,
-                OperationState::Aborted,
-                reason,
-                Level::Info,
-                now,
-            );
+            end(&mut turn, id, OperationState::Aborted, reason, None, now);
             return turn;
         }
         if operation.schedule.at.is_some_and(|at| now < at) {
             return turn;
         }
-        if operation.schedule.is_missed(operation.asked, now) {
+        if is_missed {
             let text = operation.schedule.text();
             let reason = format!("nobody led when its time came, {text}: nothing was led back");
             end(
@@ -76,7 +75,7 @@ pub fn way_back(
                 id,
                 OperationState::Missed,
                 reason,
-                Level::Error,
+                Some(lead_back(work.of, first)),
                 now,
             );
             return turn;
@@ -87,14 +86,7 @@ pub fn way_back(
     if turn.next.state != OperationState::Running {
         if turn.next.state == OperationState::Aborting {
             let reason = turn.next.reason.clone();
-            end(
-                &mut turn,
-                id,
-                OperationState::Aborted,
-                reason,
-                Level::Info,
-                now,
-            );
+            end(&mut turn, id, OperationState::Aborted, reason, None, now);
         }
         return turn;
     }
@@ -156,14 +148,7 @@ pub fn way_back(
             Some(it) => it.detail.clone(),
             None => "there was nothing left to lead back".to_owned(),
         };
-        end(
-            &mut turn,
-            id,
-            OperationState::Done,
-            reason,
-            Level::Info,
-            now,
-        );
+        end(&mut turn, id, OperationState::Done, reason, None, now);
     } else if now.since(since) >= PATIENCE {
         let why = asking
             .keys()
@@ -179,7 +164,7 @@ pub fn way_back(
             id,
             OperationState::Closed,
             reason,
-            Level::Error,
+            Some(lead_back(work.of, first)),
             now,
         );
     } else {
@@ -206,21 +191,22 @@ pub fn way_back(
     turn
 }
 
+/// `by_hand`: what to type, where a person is needed.
 fn end(
     turn: &mut BackTurn,
     id: OperationId,
     state: OperationState,
     reason: String,
-    level: Level,
+    by_hand: Option<String>,
     now: Timestamp,
 ) {
     let text = format!("is {state}: {reason}");
     turn.next = turn.next.turned(state, reason, now);
-    let hint = match (level, &turn.next.work) {
-        (Level::Info, _) => None,
-        _ => Some("minato switch --to SITE leads back by hand".to_owned()),
+    let level = match by_hand {
+        Some(_) => Level::Error,
+        None => Level::Info,
     };
-    tell(turn, id, level, &text, hint);
+    tell(turn, id, level, &text, by_hand);
 }
 
 fn tell(turn: &mut BackTurn, id: OperationId, level: Level, text: &str, hint: Option<String>) {
