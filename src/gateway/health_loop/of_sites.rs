@@ -10,7 +10,6 @@ use minato_control::World;
 use minato_health::recovery::{Glimpse, Recovery, RecoveryLog};
 use minato_health::site::Turn;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Which services it is looked at how visitors fare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,14 +134,9 @@ impl HealthLoop {
         };
         for (name, entry) in changed {
             if let Some(entry) = entry {
-                let table = self.options.table.load().with(entry);
-                self.options.table.store(Arc::new(table));
+                self.put(entry);
             }
-            let entry = self.options.table.load().service(&name).cloned();
-            if let Some(entry) = entry {
-                let changes = entry.settle(&|id| self.fleet.opinion(id));
-                self.settled(&changes, None);
-            }
+            self.settle(&name, None);
             self.share_out(&name);
         }
         self.lead_names();
@@ -188,8 +182,7 @@ impl HealthLoop {
         let service = self.options.orders.applied(&record.service);
         if let Some(entry) = self.fleet.reorder(&service) {
             let changes = entry.settle(&|id| self.fleet.opinion(id));
-            let table = self.options.table.load().with(entry);
-            self.options.table.store(Arc::new(table));
+            self.put(entry);
             self.settled(&changes, None);
         }
         self.share_out(name);
@@ -213,8 +206,7 @@ impl HealthLoop {
     pub(super) fn share_out(&mut self, name: &ServiceName) {
         let (turns, entry) = self.fleet.share_out(name, clock::now());
         if let Some(entry) = entry {
-            let table = self.options.table.load().with(entry);
-            self.options.table.store(Arc::new(table));
+            self.put(entry);
         }
         for (site, turn) in turns {
             self.tell(news::turned(name, &site, turn, clock::wall()));
