@@ -3,14 +3,29 @@
 //! The key's create revision names the term. Every write of a leader compares it, so that one who slept past its lease
 //! is refused, however late it wakes.
 
-use super::{LeadOptions, LeaderRecord};
+use super::LeadOptions;
 use crate::clock;
+use minato_config::{NodeId, Timestamp};
 use minato_control_store::keys::Key;
 use minato_control_store::{Commit, Compare, Entry, LeaseId, Revision, SharedStore, StoreError};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long a candidate waits for the key to go before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The document at `leader`, under the leader's lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderRecord {
+    /// Format version, 1.
+    pub v: u32,
+    /// Who leads.
+    pub node: NodeId,
+    /// Process id.
+    pub pid: u32,
+    /// Since when.
+    pub since: Timestamp,
+}
 
 /// A time in office.
 #[derive(Debug)]
