@@ -16,10 +16,9 @@ mod judge;
 mod memory;
 mod watched;
 
-use crate::copy::{fresh_id, meta, put};
 use crate::keys::{Key, Keys};
 use crate::{
-    Commit, Entry, LeaseId, Listing, Revision, SharedStore, Store, StoreError, Watch, world,
+    Commit, Entry, LeaseId, Listing, Revision, SharedStore, Store, StoreError, Watch, meta, world,
 };
 use async_trait::async_trait;
 use belief::Belief;
@@ -96,10 +95,10 @@ impl Guard {
 
     /// A person says that this store is right: a new era begins, and everybody goes on with it. `None` where nobody doubts it.
     pub async fn confirm(&self, by: &str) -> Result<Option<Meta>, StoreError> {
-        let found = meta(&*self.inner, &self.keys).await?;
+        let found = meta::read(&*self.inner, &self.keys).await?;
         let (old, at) = match found {
             Some(it) => (it.meta, Some(it.at)),
-            None => (Meta::new(fresh_id()), None),
+            None => (Meta::new(meta::fresh_id()), None),
         };
         // Above the era of before as well, where the store comes from an older one.
         let (known, waits) = {
@@ -119,7 +118,7 @@ impl Guard {
             }),
             ..old
         };
-        let commit = put(&self.keys, &confirmed, at)?;
+        let commit = meta::put(&self.keys, &confirmed, at)?;
         self.inner.commit(commit).await?;
         Ok(Some(confirmed))
     }

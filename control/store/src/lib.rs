@@ -14,19 +14,21 @@ mod etcd;
 mod follow;
 mod guard;
 pub mod keys;
+mod meta;
 mod store;
 mod world;
 
 pub use bounds::{
     MAX_COMMIT_BYTES, MAX_COMPARES, MAX_KEY_BYTES, MAX_STORE_BYTES, MAX_VALUE_BYTES, MAX_WRITES,
 };
-pub use copy::{Ahead, Copied, CopyError, Copying, InUse, is_fit, make_fit, reclaim};
+pub use copy::{Ahead, Copied, CopyError, Copying, InUse, reclaim};
 pub use decision::{Decision, ReplayError};
 pub use embedded::{Embedded, Options};
 pub use error::StoreError;
 pub use etcd::{Etcd, EtcdIdentity, EtcdOptions, EtcdTls, EtcdUser};
 pub use follow::{Follower, follow};
 pub use guard::{Guard, Restored};
+pub use meta::{is_fit, make_fit};
 pub use store::{
     Commit, Compare, Entry, Event, LeaseId, Listing, Revision, SharedStore, Store, Watch, Write,
 };

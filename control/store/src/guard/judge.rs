@@ -5,8 +5,7 @@
 use super::Guard;
 use super::belief::File;
 use super::memory::Memory;
-use crate::copy::{meta, put};
-use crate::{Listing, Revision, StoreError};
+use crate::{Listing, Revision, StoreError, meta};
 use minato_control::{Doubt, Meta, StoreState};
 
 impl Guard {
@@ -103,11 +102,11 @@ impl Guard {
     }
 
     async fn write_down(&self, doubted: &Meta) -> Result<(), StoreError> {
-        let at = match meta(&*self.inner, &self.keys).await? {
+        let at = match meta::read(&*self.inner, &self.keys).await? {
             Some(it) if matches!(it.meta.state, StoreState::Doubted(_)) => return Ok(()),
             stored => stored.map(|it| it.at),
         };
-        let commit = put(&self.keys, doubted, at)?;
+        let commit = meta::put(&self.keys, doubted, at)?;
         match self.inner.commit(commit).await {
             // Another machine was faster.
             Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
