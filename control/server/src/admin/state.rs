@@ -2,6 +2,7 @@
 
 use super::Admin;
 use super::answer::Refusal;
+use crate::LeaderRecord;
 use crate::clock;
 use http::StatusCode;
 use minato_config::{ServiceName, Timestamp};
@@ -152,6 +153,23 @@ impl Shared {
             })
             | Err(why) => Err(unavailable(why)),
         }
+    }
+
+    /// Who leads; `None` while nobody does, or the store does not answer.
+    pub(super) async fn leader(&self) -> Option<LeaderRecord> {
+        // Who leads through a store in trouble nobody knows, and asking would only take time.
+        if self.admin.store.trouble().is_some() {
+            return None;
+        }
+        let key = self.admin.keys.text(&Key::Leader);
+        let reading = self.admin.store.get(&key);
+        let entry = tokio::time::timeout(Duration::from_secs(1), reading).await;
+        serde_json::from_slice(&entry.ok()?.ok()??.value).ok()
+    }
+
+    /// Whether this process is the leader.
+    pub(super) fn is_own(&self, leader: &LeaderRecord) -> bool {
+        leader.node == self.admin.about.node && leader.pid == self.admin.about.pid
     }
 }
 
