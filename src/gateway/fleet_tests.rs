@@ -1,8 +1,10 @@
 //! Who lives on when what is wanted changes.
 
+use super::super::wanted::FIXED;
 use super::*;
+use crate::clock;
 use minato_config::{Backend, Generation, Health, HealthProbe, HealthTiming, Run, SiteId};
-use minato_health::Change;
+use minato_health::{Change, Failure};
 use std::net::SocketAddr;
 
 struct Site {
