@@ -21,13 +21,16 @@ use tokio::time::sleep;
 /// An engine that does not answer is asked again this often, and this many times.
 const AGAIN: Duration = Duration::from_secs(3);
 const TRIES: usize = 10;
-/// What is looked for ahead is looked for again after this time; what was not to be had, sooner.
-const LOOK: Duration = Duration::from_secs(600);
-const LOOK_SOON: Duration = Duration::from_secs(60);
+/// What the engine has is looked for again after this time.
+const LOOK_HERE: Duration = Duration::from_secs(600);
+/// The same of what a registry has. It may count what it is asked (Docker Hub allows 100 answers in 6 h).
+const LOOK_THERE: Duration = Duration::from_secs(6 * 3600);
+/// The same of what was not to be had: somebody may be about to push it. A refusal is no answer that is counted.
+const LOOK_SOON: Duration = Duration::from_secs(10);
 /// Looks under way at once.
 const MOST_LOOKS: usize = 4;
-/// Between tries to reach the store.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Between tries to reach the store, and between looks at what is due.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What this node says of images.
 #[derive(Debug, Default)]
@@ -52,14 +55,20 @@ impl Fetches {
             return;
         }
         self.under_way.remove(&service);
-        if let (ImageState::Failed(_), Some(due)) = (&report.state, self.due.get_mut(&service)) {
-            *due = now().instant + LOOK_SOON;
+        if let Some(due) = self.due.get_mut(&service) {
+            *due = now().instant + pause(&report.state);
         }
         // What is found again is not told again.
         let is_same = |it: &ImageReport| (&it.state, &it.runs) == (&report.state, &report.runs);
         if !known.is_some_and(is_same) {
             self.wanted.insert(service, report);
         }
+    }
+
+    /// When the first of what is looked for ahead is due; a moment from now where it is due and others have to end before.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        let soonest = now().instant + PAUSE;
+        self.due.values().min().map(|it| (*it).max(soonest))
     }
 
     pub(crate) fn reported(&mut self, service: ServiceName, report: Option<ImageReport>) {
@@ -146,7 +155,7 @@ impl Agent {
                 .unwrap_or_else(begun);
             fetches.wanted.insert(service.clone(), known);
         }
-        fetches.due.insert(service.clone(), at + LOOK);
+        fetches.due.insert(service.clone(), at + LOOK_HERE);
         let (runtime, name, image) = (self.runtime.clone(), service.clone(), wish.image.clone());
         let (fetch, freshness) = (wish.fetch, wish.freshness);
         let task = self.tasks.spawn(async move {
@@ -180,12 +189,21 @@ impl Agent {
                 // A refusal is tried again with the next change.
                 if let Err(error) = write(&store, key, report.as_ref()).await {
                     tracing::warn!(%error, "what this node says of an image did not reach the store");
-                    sleep(STORE_PAUSE).await;
+                    sleep(PAUSE).await;
                     return Seen::Reported(service, None);
                 }
                 Seen::Reported(service, report)
             });
         }
+    }
+}
+
+/// Until it is looked for again.
+fn pause(found: &ImageState) -> Duration {
+    match found {
+        ImageState::Failed(_) => LOOK_SOON,
+        ImageState::Registry { .. } => LOOK_THERE,
+        ImageState::Here { .. } | ImageState::NoEngine | ImageState::Fetching => LOOK_HERE,
     }
 }
 

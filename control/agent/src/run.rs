@@ -249,10 +249,14 @@ impl Agent {
 
     fn wake(&self, decided: Instant, deadline: Option<Instant>) -> Instant {
         let idle = now().instant + IDLE;
-        [self.node.next_wake(decided), deadline]
-            .into_iter()
-            .flatten()
-            .fold(idle, Instant::min)
+        [
+            self.node.next_wake(decided),
+            deadline,
+            self.fetches.next_look(),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(idle, Instant::min)
     }
 }
 

@@ -93,6 +93,10 @@ fn an_image_that_the_other_site_cannot_have_keeps_its_service_from_moving() {
             osaka.site.type_in(&["operation", "list"]).lines().count(),
             1
         );
+        let keeping = format!("{NAME}:kept");
+        engine.docker(&["tag", "local/kept:1", &keeping]);
+        engine.docker(&["push", &keeping]);
+        engine.docker(&["rmi", &keeping]);
         let reference = format!("{NAME}:pushed");
         assert_eq!(engine.docker(&["images", "-q", &reference]), "");
 
@@ -108,5 +112,14 @@ fn an_image_that_the_other_site_cannot_have_keeps_its_service_from_moving() {
         assert_eq!((answer.status, answer.text()), (200, reference.clone()));
         assert_ne!(engine.docker(&["images", "-q", &reference]), "");
         assert_eq!(osaka.site.service("pushed")["up"], 1);
+        // What was put right is found without anybody's help.
+        until("osaka to have looked again", || {
+            tried(&osaka, "kept")
+                .contains("1 can have it")
+                .then_some(())
+        });
+        osaka
+            .site
+            .type_in(&["switch", "--to", "osaka", "kept", "--dry-run"]);
     });
 }
