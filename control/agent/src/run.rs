@@ -30,6 +30,8 @@ const RETRY: Duration = Duration::from_millis(500);
 /// When what an agent left behind is looked for: first after a start, then again and again.
 const FIRST_TIDY: Duration = Duration::from_secs(20);
 const TIDY: Duration = Duration::from_secs(600);
+/// Who is told to stop with its instances before it has seen the store waits so long for it.
+const BEFORE_STOP: Duration = Duration::from_secs(5);
 /// Without any deadline the state is looked at again this often.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -46,7 +48,7 @@ pub async fn run(
     let ports = PortFile::open(&options.data, options.ports)?;
     let follower = tokio::select! {
         follower = first_world(&store, &options, &events) => follower,
-        _ = stop.wait_for(|it| *it != Stop::Run) => return Ok(()),
+        () = given_up(&mut stop, &events) => return Ok(()),
     };
     let Some(follower) = follower else {
         return Ok(());
@@ -74,6 +76,19 @@ fn open(options: &AgentOptions, events: &mpsc::Sender<Event>) -> Result<Runtimes
         }
     };
     Ok(Runtimes::new(process, docker))
+}
+
+/// Until it is no use any more to wait for the store. Who is to end the instances has to know them, so it waits for a while.
+async fn given_up(stop: &mut watch::Receiver<Stop>, events: &mpsc::Sender<Event>) {
+    if wished(stop).await != Stop::StopInstances {
+        return;
+    }
+    sleep(BEFORE_STOP).await;
+    let sentence = format!(
+        "instances go on, though they were to end: the store did not answer in {} s; `minato run --stop-instances` once it does, and stop that",
+        BEFORE_STOP.as_secs()
+    );
+    let _ = events.try_send(Event::error(now().wall, EventKind::Store, sentence));
 }
 
 /// `None` when the store is closed.
