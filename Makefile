@@ -54,11 +54,11 @@ test-faults: test-faults-one
 	MINATO_FAULT_TIMERS=default cargo test --locked --test faults -- --nocapture --test-threads 1
 	MINATO_FAULT_TIMERS=default scripts/measured.py 1 cargo test --locked --test e2e -- --nocapture --test-threads 1 faults::
 
-# Those of one machine alone: rows 1, 7, 9, 14, 15 and 18.
+# Those of one machine alone: rows 1, 7, 9, 10, 14, 15 and 18.
 .PHONY: test-faults-one
 test-faults-one:
 	@scripts/install-needed.sh --tests
-	for rows in "-p minato --test e2e -- faults:: rollouts::a_broken_edit containers::updates::an_update containers::a_service_made disk:: scale::overload" \
+	for rows in "-p minato --test e2e -- faults:: rollouts::a_broken_edit containers::updates::an_update containers::a_service_made disk:: scale::overload switches::planned::under_load switches::copied::orders_under_load" \
 		"-p minato-control-agent --test agent -- killed_" \
 		"-p minato-control-server --test scale --" \
 		"-p minato-proxy-server --test hostile --"; do \

@@ -6,6 +6,7 @@
 use super::{has_moved, number, pause_of, refused, until_operation, until_reported};
 use crate::links::Cloud;
 use crate::support::clock::{now, pause, until};
+use crate::support::figures::{Figure, measured};
 use crate::support::http::{get, until_status};
 use crate::support::load::{Ask, Load};
 use crate::support::processes::{beside, python};
@@ -165,11 +166,20 @@ fn orders_under_load_through_a_switch_and_its_return_are_there_once() {
         assert!(figure("first_ms") <= 10_000, "{report}");
         assert_eq!(figure("errors"), 0, "{report}");
     }
-    eprintln!(
-        "switch and return with data: {} orders, 0 lost, 0 doubled, 0 failed; longest pause at tokyo's entrance {}, at osaka's {}",
-        taken.len(),
-        pause_of(one.slowest),
-        pause_of(other.slowest)
+    measured(
+        "row 10, a planned switch that copies data, and its return",
+        &[
+            ("orders", Figure::Count(taken.len() as u64)),
+            ("lost, doubled or failed", Figure::Count(0)),
+            (
+                "longest pause at the first site's entrance",
+                Figure::Time(one.slowest),
+            ),
+            (
+                "longest pause at the other site's entrance",
+                Figure::Time(other.slowest),
+            ),
+        ],
     );
 }
 

@@ -1,7 +1,8 @@
 //! A planned switch and its way back while visitors come, typed at either side.
 
-use super::{Pair, has_moved, number, pause_of, until_operation};
+use super::{Pair, has_moved, number, until_operation};
 use crate::support::clock::until;
+use crate::support::figures::{Figure, measured};
 use crate::support::http::get;
 
 #[test]
@@ -79,11 +80,23 @@ fn under_load_a_switch_and_its_return_fail_no_request() {
     assert!(printed.contains("osaka is safe to power off"), "{printed}");
     let again = at_tokyo.stop();
     again.nothing_failed();
-    eprintln!(
-        "switch and return: {} requests, 0 failed; longest pause at tokyo's entrance {}, at osaka's {}",
-        there.sent + here.sent + again.sent,
-        pause_of(there.slowest.max(again.slowest)),
-        pause_of(here.slowest)
+    measured(
+        "row 10, a planned switch and its return",
+        &[
+            (
+                "requests",
+                Figure::Count(there.sent + here.sent + again.sent),
+            ),
+            ("failed", Figure::Count(0)),
+            (
+                "longest pause at the first site's entrance",
+                Figure::Time(there.slowest.max(again.slowest)),
+            ),
+            (
+                "longest pause at the other site's entrance",
+                Figure::Time(here.slowest),
+            ),
+        ],
     );
 }
 
