@@ -56,10 +56,11 @@ impl Fetches {
         }
         self.under_way.remove(&service);
         if let Some(due) = self.due.get_mut(&service) {
-            *due = now().instant + pause(&report.state);
+            *due = now().instant + pause(&report);
         }
         // What is found again is not told again.
-        let is_same = |it: &ImageReport| (&it.state, &it.runs) == (&report.state, &report.runs);
+        let said = |it: &ImageReport| (it.state.clone(), it.unknown.clone(), it.runs.clone());
+        let is_same = |it: &ImageReport| said(it) == said(&report);
         if !known.is_some_and(is_same) {
             self.wanted.insert(service, report);
         }
@@ -159,9 +160,8 @@ impl Agent {
         let (runtime, name, image) = (self.runtime.clone(), service.clone(), wish.image.clone());
         let (fetch, freshness) = (wish.fetch, wish.freshness);
         let task = self.tasks.spawn(async move {
-            let state = runtime.find(&name, &image).await;
-            let state = state.unwrap_or_else(|error| ImageState::Failed(error.to_string()));
-            Seen::Fetched(name, report(fetch, freshness, state, BTreeSet::new()))
+            let found = runtime.find(&name, &image).await;
+            Seen::Fetched(name, found_ahead(fetch, freshness, found))
         });
         if let Some((_, before)) = fetches.under_way.insert(service.clone(), (fetch, task)) {
             before.abort();
@@ -198,9 +198,26 @@ impl Agent {
     }
 }
 
+/// What is said of what was looked for. Only what the runtime says of the image is a word on it: an engine or a registry that is away is not.
+fn found_ahead(
+    fetch: u64,
+    freshness: Freshness,
+    found: Result<ImageState, RuntimeError>,
+) -> ImageReport {
+    let (state, unknown) = match found {
+        Ok(state) => (state, String::new()),
+        Err(error) => (ImageState::Fetching, error.to_string()),
+    };
+    ImageReport {
+        unknown,
+        ..report(fetch, freshness, state, BTreeSet::new())
+    }
+}
+
 /// Until it is looked for again.
-fn pause(found: &ImageState) -> Duration {
-    match found {
+fn pause(found: &ImageReport) -> Duration {
+    match &found.state {
+        _ if !found.unknown.is_empty() => LOOK_SOON,
         ImageState::Failed(_) => LOOK_SOON,
         ImageState::Registry { .. } => LOOK_THERE,
         ImageState::Here { .. } | ImageState::NoEngine | ImageState::Fetching => LOOK_HERE,
@@ -289,6 +306,7 @@ fn report(
         state,
         freshness,
         runs,
+        unknown: String::new(),
         since: now().wall,
     }
 }
@@ -308,4 +326,28 @@ async fn write(
         None => Commit::default().and_delete(key),
     };
     store.commit(commit).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_found_out_is_told_and_is_no_failure() {
+        let away = || RuntimeError::Away("docker restarts".to_owned());
+        let field = || RuntimeError::Field {
+            field: "image",
+            why: "too many".to_owned(),
+        };
+        let no = || ImageState::Failed("no such image".to_owned());
+        for (found, state, unknown) in [
+            (Err(away()), ImageState::Fetching, "docker restarts"),
+            (Err(field()), ImageState::Fetching, "too many"),
+            (Ok(no()), no(), ""),
+            (Ok(ImageState::NoEngine), ImageState::NoEngine, ""),
+        ] {
+            let report = found_ahead(7, Freshness::Any, found);
+            assert_eq!((&report.state, report.unknown.as_str()), (&state, unknown));
+        }
+    }
 }

@@ -162,6 +162,9 @@ pub struct ImageReport {
     /// The images of the service's instances there, by the registry's digest; by anything else where the engine would not find them by it.
     #[serde(default)]
     pub runs: BTreeSet<String>,
+    /// Why it could not be found out ahead whether it can be had; `state` is [`ImageState::Fetching`] then. Empty where nothing was in the way.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unknown: String,
     /// When it was written.
     #[serde(default)]
     pub since: Timestamp,

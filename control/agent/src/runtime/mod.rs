@@ -234,6 +234,8 @@ pub trait Runtime: Send + Sync + 'static {
     }
 
     /// Whether the image of a version to come is here, or its registry has it. Fetches nothing.
+    ///
+    /// [`ImageState::Failed`] is a no that stays one until somebody does something about it; an error says that it could not be found out.
     async fn find(&self, service: &ServiceName, image: &Image) -> Result<ImageState, RuntimeError> {
         let _ = (service, image);
         Ok(ImageState::NoEngine)

@@ -320,7 +320,16 @@ fn an_image_that_cannot_be_had_is_known_before() {
                 state,
                 freshness: Default::default(),
                 runs: Default::default(),
+                unknown: String::new(),
                 since: NOW,
+            };
+            let report = match &report.state {
+                ImageState::Failed(why) if why.starts_with("away") => ImageReport {
+                    unknown: why.clone(),
+                    state: ImageState::Fetching,
+                    ..report
+                },
+                _ => report,
             };
             world.images.insert((node, name("library")), stored(report));
         }
@@ -345,7 +354,25 @@ fn an_image_that_cannot_be_had_is_known_before() {
             "no such tag; look for a typo".to_owned(),
         ))
     };
+    let away = || Some(ImageState::Failed("away: docker restarts".to_owned()));
     for (states, is_met, words) in [
+        // Who does not know hinders nothing, and may be the one that has it.
+        (
+            [away(), None],
+            true,
+            "unknown: registry.example.org/library:1: a: away: docker restarts",
+        ),
+        ([away(), away()], true, "unknown"),
+        (
+            [failed(), away()],
+            true,
+            "a: no such tag; look for a typo; b: away",
+        ),
+        (
+            [away(), registry()],
+            true,
+            "1 can have it from its registry; a: away",
+        ),
         (
             [here(), registry()],
             true,

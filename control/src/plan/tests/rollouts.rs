@@ -339,6 +339,7 @@ fn says_as(
         state,
         freshness,
         runs: runs.iter().cloned().collect(),
+        unknown: String::new(),
         since: NOW,
     };
     let key: (NodeId, ServiceName) = (NodeId::parse(node).unwrap(), name("library"));

@@ -107,12 +107,87 @@ pub(super) fn not_fetched(
     else {
         return failed(String::new(), error);
     };
+    let advice = match meaning(&why) {
+        Meaning::Full => {
+            "the engine's disk is full: `docker system df` shows what takes it".to_owned()
+        }
+        Meaning::Busy => format!("{registry} allows no more for now: log in, or wait"),
+        Meaning::Denied => match login {
+            Login::Sent => format!(
+                "{registry} refuses this login, or has no such image: check the login with `docker login {registry}` and the image's name"
+            ),
+            Login::None => format!(
+                "{registry} wants a login, or has no such image: check its name, or `docker login {registry}` and name the file that this writes as `logins` in [agent.docker]"
+            ),
+        },
+        Meaning::Absent => {
+            format!("{registry} has no such image: check name and tag, or push it")
+        }
+        Meaning::Untrusted => format!(
+            "{registry} cannot be trusted: give the engine its certificate authority in /etc/docker/certs.d/{registry}/ca.crt"
+        ),
+        Meaning::Silent => format!("{registry} does not answer: what runs goes on"),
+        Meaning::Other => "what runs goes on".to_owned(),
+    };
+    RuntimeError::Field {
+        field: "image",
+        why: format!("{image} could not be fetched: {}; {advice}", short(&why)),
+    }
+}
+
+/// Whether a registry has said no for good: nothing but somebody's hand makes a yes of it. An engine or a registry that is away, busy or
+/// broken says nothing of an image.
+pub(super) fn is_definite(error: &EngineError) -> bool {
+    match error {
+        EngineError::Away(_) => false,
+        EngineError::Missing(why) | EngineError::Conflict(why) | EngineError::Refused(why) => {
+            matches!(meaning(why), Meaning::Denied | Meaning::Absent)
+        }
+    }
+}
+
+/// What a registry's words come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Full,
+    Busy,
+    Silent,
+    Denied,
+    Absent,
+    Untrusted,
+    Other,
+}
+
+fn meaning(why: &str) -> Meaning {
     let low = why.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|it| low.contains(it));
-    let advice = if has(&["no space left on device"]) {
-        "the engine's disk is full: `docker system df` shows what takes it".to_owned()
-    } else if has(&["toomanyrequests", "rate limit"]) {
-        format!("{registry} allows no more for now: log in, or wait")
+    // Addresses and names of images may contain any of the words below.
+    let words: Vec<&str> = low.split_whitespace().collect();
+    let words = words.into_iter().filter(|it| !it.contains('/'));
+    let said = words.collect::<Vec<_>>().join(" ");
+    let has = |words: &[&str]| words.iter().any(|it| said.contains(it));
+    if has(&["no space left on device"]) {
+        Meaning::Full
+    } else if has(&["toomanyrequests", "too many requests", "rate limit"]) {
+        Meaning::Busy
+    } else if has(&[
+        "connection refused",
+        "connection reset",
+        "no such host",
+        "timeout",
+        "dial tcp",
+        "unreachable",
+        "eof",
+        "request canceled",
+        "internal server error",
+        "bad gateway",
+        "service unavailable",
+        "gateway time",
+    ]) {
+        // Before a refusal: what a token server or a proxy in between cannot do is no word of the registry.
+        Meaning::Silent
+    } else if has(&["page not found"]) || said == "not found" {
+        // Who answers is no registry, or the engine is one that cannot ask.
+        Meaning::Other
     } else if has(&[
         "unauthorized",
         "authentication required",
@@ -120,45 +195,22 @@ pub(super) fn not_fetched(
         "denied",
         "forbidden",
     ]) {
-        match login {
-            Login::Sent => format!(
-                "{registry} refuses this login, or has no such image: check the login with `docker login {registry}` and the image's name"
-            ),
-            Login::None => format!(
-                "{registry} wants a login, or has no such image: check its name, or `docker login {registry}` and name the file that this writes as `logins` in [agent.docker]"
-            ),
-        }
+        Meaning::Denied
     } else if has(&[
         "manifest unknown",
         "not found",
         "does not exist",
         "name unknown",
     ]) {
-        format!("{registry} has no such image: check name and tag, or push it")
+        Meaning::Absent
     } else if has(&[
         "server gave http response to https client",
         "certificate",
         "tls:",
     ]) {
-        format!(
-            "{registry} cannot be trusted: give the engine its certificate authority in /etc/docker/certs.d/{registry}/ca.crt"
-        )
-    } else if has(&[
-        "connection refused",
-        "no such host",
-        "timeout",
-        "dial tcp",
-        "unreachable",
-        "eof",
-        "request canceled",
-    ]) {
-        format!("{registry} does not answer: what runs goes on")
+        Meaning::Untrusted
     } else {
-        "what runs goes on".to_owned()
-    };
-    RuntimeError::Field {
-        field: "image",
-        why: format!("{image} could not be fetched: {}; {advice}", short(&why)),
+        Meaning::Other
     }
 }
 
@@ -236,6 +288,63 @@ mod tests {
         }
         let away = not_fetched(&image, Login::None, EngineError::Away("gone".to_owned()));
         assert!(matches!(away, RuntimeError::Away(_)), "{away:?}");
+    }
+
+    #[test]
+    fn only_a_registrys_own_no_is_definite() {
+        let refused = |it: &str| EngineError::Refused(it.to_owned());
+        for (error, expected) in [
+            (
+                refused("manifest for r/x:1 not found: manifest unknown"),
+                true,
+            ),
+            (EngineError::Missing("manifest unknown".to_owned()), true),
+            (refused("name unknown: repository name not known"), true),
+            (refused("unauthorized: authentication required"), true),
+            (
+                refused("denied: requested access to the resource is denied"),
+                true,
+            ),
+            (
+                refused("Head \"https://r/v2/\": no basic auth credentials"),
+                true,
+            ),
+            (EngineError::Away("docker restarts".to_owned()), false),
+            (EngineError::Away("manifest unknown".to_owned()), false),
+            (
+                refused("toomanyrequests: unauthorized pulls are limited"),
+                false,
+            ),
+            (refused("429 Too Many Requests"), false),
+            (
+                refused("Get \"https://r/v2/\": dial tcp 10.0.0.1:443: i/o timeout"),
+                false,
+            ),
+            (
+                refused("Get \"https://r/v2/\": context deadline exceeded"),
+                false,
+            ),
+            (
+                refused("received unexpected HTTP status: 503 Service Unavailable"),
+                false,
+            ),
+            (
+                refused("failed to fetch token, 502 Bad Gateway: access denied"),
+                false,
+            ),
+            (refused("dial tcp: connect: permission denied"), false),
+            (refused("lookup r.test: no such host"), false),
+            (
+                refused("Get: x509: certificate signed by unknown authority"),
+                false,
+            ),
+            (refused("error parsing HTTP 404: 404 page not found"), false),
+            (EngineError::Missing("Not Found".to_owned()), false),
+            (refused("r/access-denied:1: something new"), false),
+            (refused("something new"), false),
+        ] {
+            assert_eq!(is_definite(&error), expected, "{error:?}");
+        }
     }
 
     #[test]

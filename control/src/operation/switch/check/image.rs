@@ -1,4 +1,5 @@
-//! Images, by what the machines here have found out ahead.
+//! Images, by what the machines here have found out ahead. Only a no that is certain hinders: an engine that restarts, or a registry that
+//! is away, must not keep a service from moving.
 
 use super::{Check, Facts, met, unmet};
 use crate::operation::switch::seen::up_and_wanted;
@@ -11,10 +12,15 @@ pub(super) fn image(facts: &Facts<'_>, service: &ServiceName) -> Option<Check> {
     let image = rollout::image(&record.value.service.backend)?;
     let (number, reference) = (rollout::number(image), &image.reference);
     let world = facts.world;
-    let (mut here, mut away, mut without, mut failed) = (0, 0, 0, None);
+    let (mut here, mut away, mut without) = (0, 0, 0);
+    let (mut failed, mut unknown) = (None, None);
     for node in world.nodes.keys() {
         let report = world.images.get(&(node.clone(), service.clone()));
         let report = report.map(|it| &it.value).filter(|it| it.fetch == number);
+        if let Some(why) = report.map(|it| &it.unknown).filter(|it| !it.is_empty()) {
+            unknown = Some(format!("{node}: {why}"));
+            continue;
+        }
         match report.map(|it| &it.state) {
             Some(ImageState::Here { .. }) => here += 1,
             Some(ImageState::Registry { .. }) => away += 1,
@@ -27,7 +33,9 @@ pub(super) fn image(facts: &Facts<'_>, service: &ServiceName) -> Option<Check> {
     let found = format!(
         "{reference}: {here} of {all} machines have it, {away} can have it from its registry"
     );
-    let why = failed.unwrap_or_default();
+    let may_be_had = unknown.is_some();
+    let why = failed.into_iter().chain(unknown).collect::<Vec<_>>();
+    let why = why.join("; ");
     Some(match (here + away > 0, up_and_wanted(world, service).0) {
         (true, _) if why.is_empty() => met("image", found),
         (true, _) => met("image", format!("{found}; {why}")),
@@ -36,6 +44,7 @@ pub(super) fn image(facts: &Facts<'_>, service: &ServiceName) -> Option<Check> {
             met("image", format!("{up} instances of it run here"))
         }
         (false, up @ 1..) => met("image", format!("{up} instances of it run here; {why}")),
+        (false, 0) if may_be_had => met("image", format!("unknown: {reference}: {why}")),
         (false, 0) if !why.is_empty() => unmet(
             "image",
             format!(

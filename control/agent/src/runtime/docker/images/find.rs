@@ -3,7 +3,7 @@
 use super::ask::{Ask, Here, ask};
 use super::{ASK, Images, logins};
 use crate::runtime::RuntimeError;
-use crate::runtime::docker::refusals::{Login, not_fetched};
+use crate::runtime::docker::refusals::{Login, is_definite, not_fetched};
 use minato_config::Image;
 use minato_control::ImageState;
 
@@ -28,7 +28,7 @@ impl Images {
             });
         }
         if ask(image.pull, reference, Here::No) == Ask::Forbidden {
-            return Err(field(format!(
+            return Ok(ImageState::Failed(format!(
                 "{reference} is not on this node and pull = \"never\"; put it there with `docker load`, or take `pull` out"
             )));
         }
@@ -47,8 +47,15 @@ impl Images {
                 it.inspect_registry_image(&name, login.clone()).await
             })
             .await;
-        let found = found.map_err(|it| not_fetched(reference, sent, it))?;
-        let digest = found.descriptor.digest.unwrap_or_default();
-        Ok(ImageState::Registry { digest })
+        match found {
+            Ok(it) => Ok(ImageState::Registry {
+                digest: it.descriptor.digest.unwrap_or_default(),
+            }),
+            Err(error) if is_definite(&error) => {
+                let why = not_fetched(reference, sent, error).to_string();
+                Ok(ImageState::Failed(why))
+            }
+            Err(error) => Err(not_fetched(reference, sent, error)),
+        }
     }
 }
