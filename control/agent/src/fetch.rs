@@ -66,6 +66,62 @@ impl Fetches {
         }
     }
 
+    /// Takes up what is to be looked for, and says for which of it that begins now.
+    ///
+    /// All of it is taken up, however many looks are under way: what stands in the store of a service that was not taken up is deleted as
+    /// what nobody asks for.
+    fn take_up<'a>(
+        &mut self,
+        wishes: &[(&&'a ServiceName, &Wish<'_>)],
+        stored: impl Fn(&ServiceName) -> Option<&'a ImageReport>,
+        at: Instant,
+    ) -> Vec<ServiceName> {
+        for (service, wish) in wishes {
+            let known = self.wanted.get(**service);
+            if known.is_some_and(|it| it.fetch == wish.fetch) {
+                continue;
+            }
+            // What was found before this process began holds until it is found again.
+            let found = stored(service).filter(|it| it.fetch == wish.fetch).cloned();
+            let begun = || {
+                let state = ImageState::Fetching;
+                report(wish.fetch, wish.freshness, state, BTreeSet::new())
+            };
+            let known = found.unwrap_or_else(begun);
+            self.wanted.insert((**service).clone(), known);
+            self.due.insert((**service).clone(), at);
+        }
+        let looks = self.under_way.values().filter(|it| is_ahead(it.0));
+        let free = MOST_LOOKS.saturating_sub(looks.count());
+        let due = wishes.iter().filter(|(service, wish)| {
+            let is_due = self.due.get(**service).is_none_or(|it| *it <= at);
+            let under_way = self.under_way.get(**service);
+            is_due && under_way.is_none_or(|it| it.0 != wish.fetch)
+        });
+        let due: Vec<ServiceName> = due.take(free).map(|it| (**it.0).clone()).collect();
+        for service in &due {
+            self.due.insert(service.clone(), at + LOOK_HERE);
+        }
+        due
+    }
+
+    /// What the store is to be told, of what stands there and what should: `None` where it is to be deleted.
+    fn changes<'a>(
+        &'a self,
+        stored: impl Iterator<Item = &'a ServiceName>,
+    ) -> Vec<(ServiceName, Option<ImageReport>)> {
+        let all: BTreeSet<&ServiceName> = self.wanted.keys().chain(stored).collect();
+        let mut changes = Vec::new();
+        for service in all {
+            let wanted = self.wanted.get(service);
+            let is_said = wanted.is_some() && wanted == self.said.get(service);
+            if !is_said && !self.writing.contains(service) {
+                changes.push((service.clone(), wanted.cloned()));
+            }
+        }
+        changes
+    }
+
     /// When the first of what is looked for ahead is due; a moment from now where it is due and others have to end before.
     pub(crate) fn next_look(&self) -> Option<Instant> {
         let soonest = now().instant + PAUSE;
@@ -88,11 +144,18 @@ impl Agent {
         self.fetches
             .due
             .retain(|it, _| asked.get(it).is_some_and(|it| it.kind == Kind::Look));
-        for (service, wish) in &asked {
-            if wish.kind == Kind::Look {
-                self.look(world, service, wish);
-                continue;
+        let (looks, fetches): (Vec<_>, Vec<_>) =
+            asked.iter().partition(|(_, wish)| wish.kind == Kind::Look);
+        let stored = |service: &ServiceName| {
+            let key = (self.options.node.clone(), service.clone());
+            world.images.get(&key).map(|it| &it.value)
+        };
+        for service in self.fetches.take_up(&looks, stored, now().instant) {
+            if let Some(wish) = asked.get(&service) {
+                self.look(&service, wish);
             }
+        }
+        for (service, wish) in fetches {
             let known = self.fetches.wanted.get(*service);
             if known.is_some_and(|it| it.fetch == wish.fetch) {
                 continue;
@@ -124,39 +187,9 @@ impl Agent {
         self.report_images(store, world);
     }
 
-    /// Looks whether an image could be had, if that is due.
-    fn look(&mut self, world: &World, service: &ServiceName, wish: &Wish<'_>) {
-        let at = now().instant;
+    /// Looks whether an image could be had.
+    fn look(&mut self, service: &ServiceName, wish: &Wish<'_>) {
         let fetches = &mut self.fetches;
-        let is_known = (fetches.wanted.get(service)).is_some_and(|it| it.fetch == wish.fetch);
-        let is_due = fetches.due.get(service).is_none_or(|it| *it <= at);
-        let is_looked_for = |it: &(u64, AbortHandle)| it.0 == wish.fetch;
-        if is_known && (!is_due || fetches.under_way.get(service).is_some_and(is_looked_for)) {
-            return;
-        }
-        let looks = fetches.under_way.values().filter(|it| is_ahead(it.0));
-        if looks.count() >= MOST_LOOKS {
-            // The end of one of them is the next turn.
-            return;
-        }
-        if !is_known {
-            // What was found before this process began holds until it is found again.
-            let key = (self.options.node.clone(), service.clone());
-            let stored = world.images.get(&key).map(|it| it.value.clone());
-            let begun = || {
-                report(
-                    wish.fetch,
-                    wish.freshness,
-                    ImageState::Fetching,
-                    BTreeSet::new(),
-                )
-            };
-            let known = stored
-                .filter(|it| it.fetch == wish.fetch)
-                .unwrap_or_else(begun);
-            fetches.wanted.insert(service.clone(), known);
-        }
-        fetches.due.insert(service.clone(), at + LOOK_HERE);
         let (runtime, name, image) = (self.runtime.clone(), service.clone(), wish.image.clone());
         let (fetch, freshness) = (wish.fetch, wish.freshness);
         let task = self.tasks.spawn(async move {
@@ -171,16 +204,7 @@ impl Agent {
     fn report_images(&mut self, store: &SharedStore, world: &World) {
         let node = &self.options.node;
         let stored = world.images.keys().filter(|(it, _)| it == node);
-        let stored = stored.map(|(_, service)| service);
-        let all: BTreeSet<&ServiceName> = self.fetches.wanted.keys().chain(stored).collect();
-        let mut changes: Vec<(ServiceName, Option<ImageReport>)> = Vec::new();
-        for service in all {
-            let wanted = self.fetches.wanted.get(service);
-            let is_said = wanted.is_some() && wanted == self.fetches.said.get(service);
-            if !is_said && !self.fetches.writing.contains(service) {
-                changes.push((service.clone(), wanted.cloned()));
-            }
-        }
+        let changes = self.fetches.changes(stored.map(|(_, service)| service));
         for (service, report) in changes {
             self.fetches.writing.insert(service.clone());
             let key = Key::Image(node.clone(), service.clone());
@@ -331,6 +355,46 @@ async fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn image() -> Image {
+        serde_json::from_value(serde_json::json!({
+            "reference": "registry.example.org/library:1",
+            "port": 8080,
+            "network": "bridge",
+        }))
+        .unwrap()
+    }
+
+    fn name(n: usize) -> ServiceName {
+        ServiceName::parse(&format!("s{n}")).unwrap()
+    }
+
+    #[test]
+    fn what_an_earlier_agent_found_stays_while_it_is_looked_for_again() {
+        let (names, image) = ((0..10).map(name).collect::<Vec<_>>(), image());
+        let names: Vec<&ServiceName> = names.iter().collect();
+        let wish = Wish {
+            kind: Kind::Look,
+            fetch: 1 << 63,
+            freshness: Freshness::Any,
+            image: &image,
+        };
+        let stored = ImageState::Failed("no such image".to_owned());
+        let stored = report(wish.fetch, Freshness::Any, stored, BTreeSet::new());
+        let wishes: Vec<_> = names.iter().map(|it| (it, &wish)).collect();
+        let mut fetches = Fetches::default();
+        let begun = fetches.take_up(&wishes, |_| Some(&stored), now().instant);
+        assert_eq!(begun.len(), MOST_LOOKS);
+        let changes = fetches.changes(names.iter().copied());
+        assert_eq!(changes.len(), names.len());
+        for (service, told) in changes {
+            assert_eq!(told.as_ref(), Some(&stored), "{service}");
+        }
+        // What nobody asks for any more is deleted all the same.
+        fetches.wanted.remove(names[7]);
+        let gone = fetches.changes(names.iter().copied());
+        assert!(gone.contains(&(names[7].clone(), None)));
+    }
 
     #[test]
     fn what_could_not_be_found_out_is_told_and_is_no_failure() {
