@@ -162,7 +162,7 @@ impl Agent {
             }
             Seen::Adjusted { name, result } => self.node.adjusted(&name, result, now()),
             Seen::Fetched(service, report) => {
-                self.fetches.fetched(service, report);
+                self.fetches.fetched(service, report, jitter);
                 Vec::new()
             }
             Seen::Reported(service, report) => {

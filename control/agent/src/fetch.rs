@@ -5,6 +5,7 @@
 
 use crate::agent::{Agent, Seen};
 use crate::clock::now;
+use crate::looks::{Answer, Looks};
 use crate::runtime::{Runtime, RuntimeError};
 use minato_config::{Image, Pull, ServiceName};
 use minato_control::{
@@ -21,12 +22,6 @@ use tokio::time::sleep;
 /// An engine that does not answer is asked again this often, and this many times.
 const AGAIN: Duration = Duration::from_secs(3);
 const TRIES: usize = 10;
-/// What the engine has is looked for again after this time.
-const LOOK_HERE: Duration = Duration::from_secs(600);
-/// The same of what a registry has. It may count what it is asked (Docker Hub allows 100 answers in 6 h).
-const LOOK_THERE: Duration = Duration::from_secs(6 * 3600);
-/// The same of what was not to be had: somebody may be about to push it. A refusal is no answer that is counted.
-const LOOK_SOON: Duration = Duration::from_secs(10);
 /// Looks under way at once.
 const MOST_LOOKS: usize = 4;
 /// Between tries to reach the store, and between looks at what is due.
@@ -44,24 +39,20 @@ pub(crate) struct Fetches {
     /// Being written.
     writing: BTreeSet<ServiceName>,
     /// When what is looked for ahead is due again.
-    due: BTreeMap<ServiceName, Instant>,
+    looks: Looks,
 }
 
 impl Fetches {
-    /// Unless something else is asked for by now.
-    pub(crate) fn fetched(&mut self, service: ServiceName, report: ImageReport) {
+    /// Unless something else is asked for by now. `jitter`: 0 to 1.
+    pub(crate) fn fetched(&mut self, service: ServiceName, report: ImageReport, jitter: f64) {
         let known = self.wanted.get(&service);
         if known.is_none_or(|it| it.fetch != report.fetch) {
             return;
         }
         self.under_way.remove(&service);
-        if let Some(due) = self.due.get_mut(&service) {
-            *due = now().instant + pause(&report);
-        }
+        (self.looks).found(&service, answer(&report), now().instant, jitter);
         // What is found again is not told again.
-        let said = |it: &ImageReport| (it.state.clone(), it.unknown.clone(), it.runs.clone());
-        let is_same = |it: &ImageReport| said(it) == said(&report);
-        if !known.is_some_and(is_same) {
+        if !known.is_some_and(|it| is_same(it, &report)) {
             self.wanted.insert(service, report);
         }
     }
@@ -89,18 +80,20 @@ impl Fetches {
             };
             let known = found.unwrap_or_else(begun);
             self.wanted.insert((**service).clone(), known);
-            self.due.insert((**service).clone(), at);
+            self.looks.add((**service).clone(), at);
         }
         let looks = self.under_way.values().filter(|it| is_ahead(it.0));
         let free = MOST_LOOKS.saturating_sub(looks.count());
-        let due = wishes.iter().filter(|(service, wish)| {
-            let is_due = self.due.get(**service).is_none_or(|it| *it <= at);
-            let under_way = self.under_way.get(**service);
-            is_due && under_way.is_none_or(|it| it.0 != wish.fetch)
+        let numbers: BTreeMap<&ServiceName, u64> =
+            wishes.iter().map(|(it, wish)| (**it, wish.fetch)).collect();
+        let due = self.looks.due(at).into_iter().filter(|service| {
+            let under_way = self.under_way.get(*service).map(|it| it.0);
+            let wish = numbers.get(*service);
+            wish.is_some() && wish != under_way.as_ref()
         });
-        let due: Vec<ServiceName> = due.take(free).map(|it| (**it.0).clone()).collect();
+        let due: Vec<ServiceName> = due.take(free).cloned().collect();
         for service in &due {
-            self.due.insert(service.clone(), at + LOOK_HERE);
+            self.looks.begun(service, at);
         }
         due
     }
@@ -125,7 +118,7 @@ impl Fetches {
     /// When the first of what is looked for ahead is due; a moment from now where it is due and others have to end before.
     pub(crate) fn next_look(&self) -> Option<Instant> {
         let soonest = now().instant + PAUSE;
-        self.due.values().min().map(|it| (*it).max(soonest))
+        self.looks.next().map(|it| it.max(soonest))
     }
 
     pub(crate) fn reported(&mut self, service: ServiceName, report: Option<ImageReport>) {
@@ -142,8 +135,8 @@ impl Agent {
     pub(crate) fn fetch_images(&mut self, store: &SharedStore, world: &World) {
         let asked = asked(world, &self.options.node);
         self.fetches
-            .due
-            .retain(|it, _| asked.get(it).is_some_and(|it| it.kind == Kind::Look));
+            .looks
+            .retain(|it| asked.get(it).is_some_and(|it| it.kind == Kind::Look));
         let (looks, fetches): (Vec<_>, Vec<_>) =
             asked.iter().partition(|(_, wish)| wish.kind == Kind::Look);
         let stored = |service: &ServiceName| {
@@ -238,14 +231,25 @@ fn found_ahead(
     }
 }
 
-/// Until it is looked for again.
-fn pause(found: &ImageReport) -> Duration {
-    match &found.state {
-        _ if !found.unknown.is_empty() => LOOK_SOON,
-        ImageState::Failed(_) => LOOK_SOON,
-        ImageState::Registry { .. } => LOOK_THERE,
-        ImageState::Here { .. } | ImageState::NoEngine | ImageState::Fetching => LOOK_HERE,
+/// What it is for when it is looked for again.
+fn answer(report: &ImageReport) -> Answer {
+    match &report.state {
+        _ if !report.unknown.is_empty() => Answer::Unknown,
+        ImageState::Failed(_) => Answer::No,
+        ImageState::Registry { .. } => Answer::There,
+        ImageState::Here { .. } | ImageState::NoEngine | ImageState::Fetching => Answer::Here,
     }
+}
+
+/// Whether both say the same. Reasons are compared without their numbers: the engine's own words name the port that it asked from, which
+/// is another one each time, and nobody needs to be told of that.
+fn is_same(a: &ImageReport, b: &ImageReport) -> bool {
+    let words = |it: &str| it.replace(|c: char| c.is_ascii_digit(), "");
+    let state = match (&a.state, &b.state) {
+        (ImageState::Failed(a), ImageState::Failed(b)) => words(a) == words(b),
+        (a, b) => a == b,
+    };
+    state && words(&a.unknown) == words(&b.unknown) && a.runs == b.runs
 }
 
 /// What is wanted of this node.
@@ -394,6 +398,59 @@ mod tests {
         fetches.wanted.remove(names[7]);
         let gone = fetches.changes(names.iter().copied());
         assert!(gone.contains(&(names[7].clone(), None)));
+    }
+
+    #[test]
+    fn words_that_differ_in_a_port_are_told_once() {
+        let unknown = |it: &str| {
+            let error = RuntimeError::Away(it.to_owned());
+            found_ahead(7, Freshness::Any, Err(error))
+        };
+        let no = |it: &str| found_ahead(7, Freshness::Any, Ok(ImageState::Failed(it.to_owned())));
+        let digest = |it: &str| {
+            let (id, digest) = (it.to_owned(), None);
+            found_ahead(7, Freshness::Any, Ok(ImageState::Here { digest, id }))
+        };
+        let read = |port: u16| format!("read tcp 10.0.0.1:{port}->10.0.0.2:443: timeout");
+        for (first, then, is_told) in [
+            (unknown(&read(40_001)), unknown(&read(5_123)), false),
+            (no(&read(40_001)), no(&read(40_002)), false),
+            (unknown("timeout"), unknown("certificate"), true),
+            (no("no such image"), no("login refused"), true),
+            (unknown("timeout"), no("timeout"), true),
+            (no("timeout"), unknown("timeout"), true),
+            (digest("sha256:1"), digest("sha256:2"), true),
+        ] {
+            let mut fetches = Fetches::default();
+            fetches.wanted.insert(name(1), first.clone());
+            fetches.fetched(name(1), then.clone(), 0.5);
+            let expected = if is_told { &then } else { &first };
+            assert_eq!(fetches.wanted.get(&name(1)), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_look_that_found_nothing_out_is_made_again_later_each_time() {
+        let (image, one) = (image(), name(1));
+        let wish = Wish {
+            kind: Kind::Look,
+            fetch: 7,
+            freshness: Freshness::Any,
+            image: &image,
+        };
+        let mut fetches = Fetches::default();
+        let wishes = [(&&one, &wish)];
+        assert_eq!(fetches.take_up(&wishes, |_| None, now().instant).len(), 1);
+        let mut pauses = Vec::new();
+        for _ in 0..4 {
+            let error = RuntimeError::Away("too many requests".to_owned());
+            let report = found_ahead(7, Freshness::Any, Err(error));
+            let before = now().instant;
+            fetches.fetched(one.clone(), report, 1.0);
+            pauses.extend(fetches.next_look().map(|it| it - before));
+        }
+        assert!(pauses.is_sorted(), "{pauses:?}");
+        assert!(pauses[3] >= Duration::from_secs(80), "{pauses:?}");
     }
 
     #[test]

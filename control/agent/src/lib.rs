@@ -15,6 +15,7 @@ mod figures;
 mod load;
 mod local;
 mod log;
+mod looks;
 mod options;
 mod port_file;
 mod ports;

@@ -48,7 +48,7 @@ pub(super) fn image(facts: &Facts<'_>, service: &ServiceName) -> Option<Check> {
         (false, 0) if !why.is_empty() => unmet(
             "image",
             format!(
-                "{reference} cannot be had at {}: {why}; machines look again every 10 s",
+                "{reference} cannot be had at {}: {why}; machines look again every 10 to 20 s",
                 facts.to
             ),
         ),
