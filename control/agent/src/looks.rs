@@ -1,4 +1,4 @@
-//! When what is looked for ahead is looked for next. Pure.
+//! When what is looked for ahead is looked for next, and what comes first. Pure.
 //!
 //! Not here: looking (`fetch`), what is looked for (`minato_control::images_ahead`).
 
@@ -46,7 +46,7 @@ struct Due {
 }
 
 impl Looks {
-    /// To be looked for from now on.
+    /// To be looked for from now on, after what waits already.
     pub(crate) fn add(&mut self, service: ServiceName, at: Instant) {
         self.due.insert(service, Due { at, failed: 0 });
     }
@@ -55,10 +55,12 @@ impl Looks {
         self.due.retain(|it, _| is_wanted(it));
     }
 
-    /// What is due.
+    /// What is due, who has waited longest first: a registry that hangs, and is asked again and again, keeps nothing else waiting.
     pub(crate) fn due(&self, at: Instant) -> Vec<&ServiceName> {
         let due = self.due.iter().filter(|(_, it)| it.at <= at);
-        due.map(|(service, _)| service).collect()
+        let mut due: Vec<_> = due.map(|(service, it)| (it.at, service)).collect();
+        due.sort();
+        due.into_iter().map(|(_, service)| service).collect()
     }
 
     /// It is being looked for.
@@ -148,5 +150,54 @@ mod tests {
         looks.retain(|_| false);
         looks.found(&name, Answer::Unknown, at, 1.0);
         assert_eq!(looks.next(), None);
+    }
+
+    #[test]
+    fn who_has_waited_longest_comes_first() {
+        let name = |it: &str| ServiceName::parse(it).unwrap();
+        let begin = now().instant;
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        let mut looks = Looks::default();
+        for service in ["a", "b", "c", "d"] {
+            looks.add(name(service), begin);
+        }
+        looks.add(name("e"), after(1));
+        assert_eq!(
+            looks.due(begin),
+            ["a", "b", "c", "d"].map(name).iter().collect::<Vec<_>>()
+        );
+        // Those of the registry that hangs are due again; the others have never been looked for.
+        for service in ["a", "b"] {
+            looks.begun(&name(service), begin);
+            looks.found(&name(service), Answer::Unknown, after(30), 1.0);
+        }
+        assert_eq!(
+            looks.due(after(39)),
+            ["c", "d", "e"].map(name).iter().collect::<Vec<_>>()
+        );
+        let all = ["c", "d", "e", "a", "b"].map(name);
+        assert_eq!(looks.due(after(40)), all.iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_registry_that_hangs_keeps_nothing_else_waiting() {
+        // One slot, and a look at each of the first nine takes 30 s to come to nothing.
+        let names: Vec<_> = (0..10)
+            .map(|n| ServiceName::parse(&format!("s{n}")).unwrap())
+            .collect();
+        let mut at = now().instant;
+        let mut looks = Looks::default();
+        for name in &names {
+            looks.add(name.clone(), at);
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..names.len() {
+            let service = looks.due(at)[0].clone();
+            looks.begun(&service, at);
+            at += Duration::from_secs(30);
+            looks.found(&service, Answer::Unknown, at, 0.0);
+            seen.insert(service);
+        }
+        assert_eq!(seen.len(), names.len());
     }
 }
