@@ -2,6 +2,7 @@
 //!
 //! Equal inputs give equal turns. A turn that changes nothing gives the document as it was, so that nothing is written.
 
+use super::again::wave_again;
 use super::record::{Operation, OperationId, OperationState, StepState, Work};
 use super::sight::{Offer, Sights, StepSight};
 use crate::rollout::News;
@@ -106,14 +107,18 @@ impl Run {
             }
             None => {
                 let reason = format!("nobody led when its time came, {text}: nothing was begun");
-                let hint = "begin it again with another --at".to_owned();
+                let next = &self.turn.next;
+                let hint = match &next.work {
+                    Work::Wave(work) => Some(wave_again(self.id, next, work)),
+                    Work::Switch(_) | Work::Return(_) => None,
+                };
                 let done = self.turn.next.count(StepState::Waiting) < self.turn.next.steps.len();
                 let state = if done {
                     OperationState::Closed
                 } else {
                     OperationState::Missed
                 };
-                self.end(state, reason, Level::Warn, Some(hint));
+                self.end(state, reason, Level::Warn, hint);
             }
         }
     }

@@ -6,10 +6,12 @@
 //! so that no order is given twice and none is lost, whoever leads.
 //!
 //! One module each: the document (`record`), when it may run (`schedule`), making one (`begin`), what a person may say to it later
-//! (`word`), what is seen of a wave's steps (`sight`), one look (`advance`).
+//! (`word`), what is seen of a wave's steps (`sight`), one look (`advance`),
+//! what to type for what was missed (`again`).
 //! Not here: how one service goes from version to version (`rollout`), writing (`control/server`).
 
 mod advance;
+mod again;
 mod begin;
 mod record;
 mod schedule;

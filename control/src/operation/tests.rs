@@ -390,6 +390,27 @@ fn a_schedule_is_kept_within_its_grace_and_else_missed() {
         &[("o", 16, Missed, ".", 0), ("o", 17, Missed, ".", 0)],
     );
     assert!(missed.reason.contains("nobody led"), "{}", missed.reason);
+    let turn = advance(OperationId(3), &it(), &Sights::new(), later(16));
+    let again = format!(
+        "minato wave --services {} --restart --size 2 --at \"DATE TIME Asia/Tokyo\", or without --at for now",
+        service(1)
+    );
+    assert_eq!(turn.news[0].hint.as_deref(), Some(again.as_str()));
+    // Of one that stopped half way, what is left; the window as well.
+    let mut half = wave(3, 2, window(10, Some(12), Repeat::Once));
+    half.state = OperationState::Paused;
+    half.steps[0].state = StepState::Done;
+    let Work::Wave(work) = &mut half.work else {
+        panic!("a wave");
+    };
+    (work.change, work.size) = (WaveChange::Pull, 5);
+    let turn = advance(OperationId(3), &half, &Sights::new(), later(16));
+    let again = format!(
+        "minato wave --services {},{} --pull --stop-after 2 --until \"DATE TIME Asia/Tokyo\" --at \"DATE TIME Asia/Tokyo\", or without --at for now",
+        service(2),
+        service(3)
+    );
+    assert_eq!(turn.news[0].hint.as_deref(), Some(again.as_str()));
     // The same for what should have begun at once.
     drive(wave(1, 1, Schedule::default()), &[("o", 6, Missed, ".", 0)]);
     // What has begun is gone on with, however late.

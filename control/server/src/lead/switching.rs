@@ -22,7 +22,7 @@ use commit::switch_turned;
 use hearing::{AllHeard, look};
 use minato_config::{OrderRecord, ServiceName, SiteId, Timestamp};
 use minato_control::operation::switch::{
-    Asking, BackSeen, Order, Ordered, SwitchesTurn, remaining, run, way_back,
+    Asking, BackSeen, Order, Ordered, SwitchesTurn, remaining, return_of, run, way_back,
 };
 use minato_control::operation::{StepState, Work};
 use minato_control::sync::SyncRecord;
@@ -146,7 +146,8 @@ impl Switching {
                         now,
                     };
                     let seen = self.seen(&scene, *id, operation, &mut wanted);
-                    let mut turn = run(*id, operation, &seen, &left, now);
+                    let back = return_of(world, *id);
+                    let mut turn = run(*id, operation, back, &seen, &left, now);
                     let copies = self.copied(world, *id, &mut turn, now);
                     turned.extend(switch_turned(
                         world,

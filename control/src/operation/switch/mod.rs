@@ -12,12 +12,10 @@
 //!
 //! One module each: one look at one service (`advance`), its document (`record`), many services of one operation (`run`), what is read of a
 //! service from the store and from what the old site says (`seen`), what would keep it from coming true (`check`), making one (`begin`), the
-//! return that was scheduled with it (`way_back`), what a move is told as (`moved`), what to type for
-//! what was missed (`again`).
+//! return that was scheduled with it (`way_back`), what a move is told as (`moved`).
 //! Not here: carrying orders out over the link, hooks and their processes, counting requests.
 
 mod advance;
-mod again;
 mod begin;
 mod check;
 mod moved;
@@ -37,7 +35,7 @@ pub use record::{
 };
 pub use run::{Ordered, Start, StepSeen, SwitchesSeen, SwitchesTurn, run, who_comes};
 pub use seen::{asked_for, is_warmed, remaining, source, start, up_and_wanted};
-pub use way_back::{Asking, BackSeen, BackTurn, way_back};
+pub use way_back::{Asking, BackSeen, BackTurn, return_of, way_back};
 
 #[cfg(test)]
 mod crash;

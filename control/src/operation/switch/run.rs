@@ -4,8 +4,8 @@
 //! same, since an order whose effect is not seen is given again.
 
 use super::advance::{advance, length};
-use super::again::begin_again;
 use super::record::{Data, Order, Phase, Sight, Switch, SwitchState};
+use crate::operation::again::begin_again;
 use crate::operation::{
     Operation, OperationId, OperationState, OperationStep, StepState, SwitchKind, Work,
 };
@@ -69,10 +69,12 @@ pub struct SwitchesTurn {
     pub news: Vec<News>,
 }
 
-/// One look. `left`: what other sites come first for and this one could serve. `now`: the wall clock of who leads.
+/// One look. `back`: the return that was scheduled with it. `left`: what other sites come first for and this one could serve. `now`: the
+/// wall clock of who leads.
 pub fn run(
     id: OperationId,
     operation: &Operation,
+    back: Option<&Operation>,
     seen: &SwitchesSeen,
     left: &BTreeMap<SiteId, Vec<ServiceName>>,
     now: Timestamp,
@@ -80,6 +82,7 @@ pub fn run(
     let mut look = Look {
         id,
         title: operation.title(),
+        back,
         now,
         seen,
         left,
@@ -111,6 +114,7 @@ pub fn run(
 struct Look<'a> {
     id: OperationId,
     title: String,
+    back: Option<&'a Operation>,
     now: Timestamp,
     seen: &'a SwitchesSeen,
     left: &'a BTreeMap<SiteId, Vec<ServiceName>>,
@@ -129,7 +133,7 @@ impl Look<'_> {
                 it => it,
             };
             let reason = format!("nobody led when its time came, {text}: nothing was moved");
-            let hint = begin_again(self.id, next);
+            let hint = begin_again(self.id, next, self.back, self.now);
             return self.end(OperationState::Missed, reason, Level::Warn, hint);
         }
         self.turn.next = next.turned(OperationState::Running, String::new(), self.now);

@@ -439,7 +439,14 @@ impl Story {
             };
             seen.insert(n, found);
         }
-        let turn = run(OperationId(1), &self.operation, &seen, &left, self.now);
+        let turn = run(
+            OperationId(1),
+            &self.operation,
+            None,
+            &seen,
+            &left,
+            self.now,
+        );
         for it in &turn.orders {
             match it.order {
                 Order::First(epoch) => {
@@ -696,7 +703,7 @@ fn what_was_not_moved_is_not_led_back() {
     assert_eq!(turn.next.state, OperationState::Missed);
     assert_eq!(
         turn.news[0].hint.as_deref(),
-        Some("minato switch --to tokyo --services library leads back by hand")
+        Some("minato switch --to tokyo --services library --size 1 --quiet 4s leads back by hand")
     );
     // Nor for the switch: no alarm over what never moved, whichever is looked at first.
     let (mut world, id, back) = due(false);
@@ -730,8 +737,31 @@ fn what_was_missed_is_told_with_what_to_type() {
         it.kind = SwitchKind::Drill;
     };
     let failover = |it: &mut AskedSwitch| it.kind = SwitchKind::Failover;
+    let until = |it: &mut AskedSwitch| {
+        at(it);
+        it.schedule.until = Some(NOW.after(Duration::from_secs(90_000)));
+        it.accepted.overload = Bearing::Accepted;
+        (it.size, it.stop_after) = (3, 2);
+        (it.timing.quiet_ms, it.timing.watch_ms) = (0, 5_400_000);
+    };
+    let past = |it: &mut AskedSwitch| {
+        at(it);
+        it.schedule.until = Some(NOW.after(Duration::from_secs(900)));
+    };
+    let length = |it: &mut AskedSwitch| {
+        drill(it);
+        it.schedule.until = Some(NOW.after(Duration::from_secs(100 + 1_800)));
+    };
+    let lost = |it: &mut AskedSwitch| {
+        failover(it);
+        it.accepted.data_loss = Bearing::Accepted;
+    };
+    let back = super::super::local_text(NOW.after(Duration::from_secs(90_000)), "Asia/Tokyo");
+    let whole = format!(
+        "minato switch --to osaka --services library --until \"{back}\" --size 3 --stop-after 2 --quiet 0s --watch 90m --accept-overload --at \"DATE TIME Asia/Tokyo\", or without --at for now"
+    );
     type Change<'a> = &'a dyn Fn(&mut AskedSwitch);
-    let changes: [(Change<'_>, _); 4] = [
+    let changes: [(Change<'_>, &str); 8] = [
         (
             &at,
             "minato switch --to osaka --services library --at \"DATE TIME Asia/Tokyo\", or without --at for now",
@@ -742,20 +772,63 @@ fn what_was_missed_is_told_with_what_to_type() {
         ),
         (&failover, "minato failover --to osaka --services library"),
         (&|_| {}, "minato switch --to osaka --services library"),
+        (&until, &whole),
+        (
+            &past,
+            "minato switch --to osaka --services library --until \"DATE TIME Asia/Tokyo\" --at \"DATE TIME Asia/Tokyo\", or without --at for now",
+        ),
+        (
+            &length,
+            "minato drill --to osaka --services library --for 30m --at \"DATE TIME Asia/Tokyo\", or without --at for now",
+        ),
+        (
+            &lost,
+            "minato failover --to osaka --services library --accept-data-loss",
+        ),
     ];
     for (change, expected) in changes {
         let mut it = asked(&["library"]);
+        // As it is where nothing is typed.
+        (it.size, it.stop_after, it.timing) = (10, 1, Timing::default());
         change(&mut it);
-        let operation = begin_switch(&world(), &it, NOW).unwrap().operation;
+        let made = begin_switch(&world(), &it, NOW).unwrap();
+        let back = made.back.as_ref().map(|(_, it)| it);
         let late = NOW.after(Duration::from_secs(1_000));
-        let turn = run(
-            OperationId(1),
-            &operation,
-            &SwitchesSeen::new(),
-            &BTreeMap::new(),
-            late,
-        );
+        let (seen, left) = (SwitchesSeen::new(), BTreeMap::new());
+        let turn = run(OperationId(1), &made.operation, back, &seen, &left, late);
         assert_eq!(turn.next.state, OperationState::Missed);
         assert_eq!(turn.news[0].hint.as_deref(), Some(expected));
+        // Somebody called the way back off.
+        let Some(mut back) = back.cloned() else {
+            continue;
+        };
+        back.state = OperationState::Aborted;
+        let turn = run(
+            OperationId(1),
+            &made.operation,
+            Some(&back),
+            &seen,
+            &left,
+            late,
+        );
+        let hint = turn.news[0].hint.as_deref().unwrap();
+        assert!(
+            !hint.contains("--until") && !hint.contains("--for"),
+            "{hint}"
+        );
+    }
+}
+
+#[test]
+fn what_was_led_on_since_is_not_told_to_be_led_back() {
+    let (mut world, id, back) = due(true);
+    let late = NOW.after(Duration::from_secs(1_000));
+    for (first, hint) in [("osaka", true), ("kyoto", false), ("tokyo", false)] {
+        world
+            .orders
+            .insert(name("library"), stored(order(first, 2)));
+        let turn = way_back(id, &back, &world, &BackSeen::new(), late);
+        assert_eq!(turn.next.state, OperationState::Missed, "{first}");
+        assert_eq!(turn.news[0].hint.is_some(), hint, "{first}");
     }
 }

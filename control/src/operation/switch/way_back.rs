@@ -1,7 +1,7 @@
 //! One look at a return that was scheduled with a switch: when its time comes, the sites that served before are asked to take back
 //! what that switch moved. Each of them does it by a switch of its own, since it is who shall serve.
 
-use super::again::lead_back;
+use crate::operation::again::lead_back;
 use crate::operation::{Operation, OperationId, OperationState, StepState, Work};
 use crate::rollout::News;
 use crate::{EventKind, Level, World};
@@ -33,6 +33,12 @@ pub struct BackTurn {
     pub ask: Vec<Asking>,
     /// What to tell once it is written.
     pub news: Vec<News>,
+}
+
+/// The return that was scheduled with a switch.
+pub fn return_of(world: &World, id: OperationId) -> Option<&Operation> {
+    let mut all = world.operations.values().map(|it| &it.value);
+    all.find(|it| matches!(&it.work, Work::Return(it) if it.of == id))
 }
 
 /// One look.
@@ -75,7 +81,7 @@ pub fn way_back(
                 id,
                 OperationState::Missed,
                 reason,
-                Some(lead_back(work.of, first)),
+                lead_back(work, first, world),
                 now,
             );
             return turn;
@@ -164,7 +170,7 @@ pub fn way_back(
             id,
             OperationState::Closed,
             reason,
-            Some(lead_back(work.of, first)),
+            lead_back(work, first, world),
             now,
         );
     } else {
