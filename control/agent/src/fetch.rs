@@ -34,6 +34,8 @@ pub(crate) struct Fetches {
     wanted: BTreeMap<ServiceName, ImageReport>,
     /// What the store was told last.
     said: BTreeMap<ServiceName, ImageReport>,
+    /// What stood there at the last turn.
+    there: BTreeSet<ServiceName>,
     /// Under way, by the number that asked for it.
     under_way: BTreeMap<ServiceName, (u64, AbortHandle)>,
     /// Being written.
@@ -100,10 +102,14 @@ impl Fetches {
 
     /// What the store is to be told, of what stands there and what should: `None` where it is to be deleted.
     fn changes<'a>(
-        &'a self,
+        &mut self,
         stored: impl Iterator<Item = &'a ServiceName>,
     ) -> Vec<(ServiceName, Option<ImageReport>)> {
-        let all: BTreeSet<&ServiceName> = self.wanted.keys().chain(stored).collect();
+        let stored: BTreeSet<ServiceName> = stored.cloned().collect();
+        // A leader took it for what a node left that is gone for good: it is said again.
+        let there = std::mem::replace(&mut self.there, stored);
+        (self.said).retain(|it, _| self.there.contains(it) || !there.contains(it));
+        let all: BTreeSet<&ServiceName> = self.wanted.keys().chain(&self.there).collect();
         let mut changes = Vec::new();
         for service in all {
             let wanted = self.wanted.get(service);
@@ -398,6 +404,21 @@ mod tests {
         fetches.wanted.remove(names[7]);
         let gone = fetches.changes(names.iter().copied());
         assert!(gone.contains(&(names[7].clone(), None)));
+    }
+
+    #[test]
+    fn what_a_leader_deleted_is_said_again() {
+        let one = name(1);
+        let it = report(7, Freshness::Any, ImageState::NoEngine, BTreeSet::new());
+        let mut fetches = Fetches::default();
+        fetches.wanted.insert(one.clone(), it.clone());
+        let told = [(one.clone(), Some(it.clone()))];
+        assert_eq!(fetches.changes([].into_iter()), told);
+        fetches.reported(one.clone(), Some(it));
+        // It takes a while until it is seen there.
+        assert_eq!(fetches.changes([].into_iter()), []);
+        assert_eq!(fetches.changes([&one].into_iter()), []);
+        assert_eq!(fetches.changes([].into_iter()), told);
     }
 
     #[test]

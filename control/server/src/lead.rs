@@ -17,6 +17,7 @@ mod notes;
 mod operations;
 mod options;
 mod peers;
+mod reports;
 mod rollouts;
 mod saved;
 mod scaling;

@@ -9,6 +9,7 @@ use super::hook::Runner;
 use super::mirroring::Mirroring;
 use super::moving::Moving;
 use super::nodes::Nodes;
+use super::reports::Reports;
 use super::saved::Saved;
 use super::switching::Switching;
 use super::transaction::{Transaction, transactions};
@@ -34,6 +35,7 @@ pub(super) struct Leader<'a> {
     quiet_until: Instant,
     elected: Instant,
     pub(super) nodes: Nodes,
+    pub(super) reports: Reports,
     /// Our newest commit: planning waits until the watch has brought it.
     committed: Revision,
     /// Of the last look.
@@ -82,6 +84,7 @@ impl<'a> Leader<'a> {
             quiet_until: now + options.settle,
             elected: now,
             nodes: Nodes::default(),
+            reports: Reports::default(),
             committed: Revision(0),
             seen: Revision(0),
             kept: now,
@@ -168,6 +171,7 @@ impl<'a> Leader<'a> {
         plan.notes.extend(self.mirroring.notes());
         self.alarm(observed, &plan.notes, losses.alarm.as_deref());
         self.tell(&observed.world, &losses, now).await?;
+        self.tidy(&observed.world, office).await?;
         self.step_rebalance(&observed.world, &plan, now).await?;
         let work = transactions(&plan, &observed.world, &self.options.keys, now);
         if work.is_empty() && self.trouble.is_open() {

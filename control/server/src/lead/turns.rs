@@ -6,12 +6,13 @@
 use super::leader::{Leader, Written};
 use super::switching::Turned;
 use super::transaction::Transaction;
-use super::{mirroring, notes, operations, rollouts, scaling};
+use super::{mirroring, notes, operations, reports, rollouts, scaling};
 use crate::clock;
 use minato_config::{ServiceName, Timestamp};
 use minato_control::{AbsenceRecord, Losses, Plan, World, lacking_room};
 use minato_control_store::{Observed, StoreError};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use tokio::time::Instant;
 
 impl Leader<'_> {
@@ -146,6 +147,15 @@ impl Leader<'_> {
         };
         let work = notes::absences(world, &record, &self.options.keys);
         self.try_commit(work).await.map(drop)
+    }
+
+    /// Deletes what nodes said that have been gone for long.
+    pub(super) async fn tidy(&mut self, world: &World, office: Duration) -> Result<(), StoreError> {
+        for (node, services) in self.reports.turn(world, office) {
+            let work = reports::transaction(&node, &services, &self.options.keys);
+            self.try_commit(work).await?;
+        }
+        Ok(())
     }
 
     /// Begins the next round of a rebalance, or ends it.
