@@ -6,7 +6,7 @@
 use crate::agent::{Agent, Seen};
 use crate::clock::now;
 use crate::looks::{Answer, Looks};
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::{Runtime, RuntimeError, Sighting};
 use minato_config::{Image, Pull, ServiceName};
 use minato_control::{
     Freshness, ImageReport, ImageState, RolloutStage, World, images_ahead, is_ahead,
@@ -225,13 +225,24 @@ impl Agent {
 fn found_ahead(
     fetch: u64,
     freshness: Freshness,
-    found: Result<ImageState, RuntimeError>,
+    found: Result<Sighting, RuntimeError>,
 ) -> ImageReport {
-    let (state, unknown) = match found {
-        Ok(state) => (state, String::new()),
-        Err(error) => (ImageState::Fetching, error.to_string()),
+    let (mut registry, mut unknown) = (None, String::new());
+    let state = match found {
+        Ok(Sighting::Here { digest, id }) => ImageState::Here { digest, id },
+        Ok(Sighting::No(why)) => ImageState::Failed(why),
+        Ok(Sighting::NoEngine) => ImageState::NoEngine,
+        Ok(Sighting::Registry(digest)) => {
+            registry = Some(digest);
+            ImageState::Fetching
+        }
+        Err(error) => {
+            unknown = error.to_string();
+            ImageState::Fetching
+        }
     };
     ImageReport {
+        registry,
         unknown,
         ..report(fetch, freshness, state, BTreeSet::new())
     }
@@ -241,8 +252,8 @@ fn found_ahead(
 fn answer(report: &ImageReport) -> Answer {
     match &report.state {
         _ if !report.unknown.is_empty() => Answer::Unknown,
+        _ if report.registry.is_some() => Answer::There,
         ImageState::Failed(_) => Answer::No,
-        ImageState::Registry { .. } => Answer::There,
         ImageState::Here { .. } | ImageState::NoEngine | ImageState::Fetching => Answer::Here,
     }
 }
@@ -255,7 +266,8 @@ fn is_same(a: &ImageReport, b: &ImageReport) -> bool {
         (ImageState::Failed(a), ImageState::Failed(b)) => words(a) == words(b),
         (a, b) => a == b,
     };
-    state && words(&a.unknown) == words(&b.unknown) && a.runs == b.runs
+    let unknown = words(&a.unknown) == words(&b.unknown);
+    state && unknown && a.registry == b.registry && a.runs == b.runs
 }
 
 /// What is wanted of this node.
@@ -340,6 +352,7 @@ fn report(
         state,
         freshness,
         runs,
+        registry: None,
         unknown: String::new(),
         since: now().wall,
     }
@@ -427,10 +440,10 @@ mod tests {
             let error = RuntimeError::Away(it.to_owned());
             found_ahead(7, Freshness::Any, Err(error))
         };
-        let no = |it: &str| found_ahead(7, Freshness::Any, Ok(ImageState::Failed(it.to_owned())));
+        let no = |it: &str| found_ahead(7, Freshness::Any, Ok(Sighting::No(it.to_owned())));
         let digest = |it: &str| {
             let (id, digest) = (it.to_owned(), None);
-            found_ahead(7, Freshness::Any, Ok(ImageState::Here { digest, id }))
+            found_ahead(7, Freshness::Any, Ok(Sighting::Here { digest, id }))
         };
         let read = |port: u16| format!("read tcp 10.0.0.1:{port}->10.0.0.2:443: timeout");
         for (first, then, is_told) in [
@@ -482,14 +495,45 @@ mod tests {
             why: "too many".to_owned(),
         };
         let no = || ImageState::Failed("no such image".to_owned());
+        let said_no = || Sighting::No("no such image".to_owned());
         for (found, state, unknown) in [
             (Err(away()), ImageState::Fetching, "docker restarts"),
             (Err(field()), ImageState::Fetching, "too many"),
-            (Ok(no()), no(), ""),
-            (Ok(ImageState::NoEngine), ImageState::NoEngine, ""),
+            (Ok(said_no()), no(), ""),
+            (Ok(Sighting::NoEngine), ImageState::NoEngine, ""),
         ] {
             let report = found_ahead(7, Freshness::Any, found);
             assert_eq!((&report.state, report.unknown.as_str()), (&state, unknown));
         }
+    }
+
+    /// Machines are upgraded one by one: a form that an older process cannot read is a key that it alarms of.
+    #[test]
+    fn older_processes_read_what_was_found_ahead() {
+        let forms = ["fetching", "here", "failed", "no_engine"];
+        let here = Sighting::Here {
+            digest: None,
+            id: "sha256:1".to_owned(),
+        };
+        for found in [
+            Ok(here),
+            Ok(Sighting::Registry("sha256:2".to_owned())),
+            Ok(Sighting::No("no such image".to_owned())),
+            Ok(Sighting::NoEngine),
+            Err(RuntimeError::Away("docker restarts".to_owned())),
+        ] {
+            let report = found_ahead(7, Freshness::Any, found);
+            let written = serde_json::to_value(&report).unwrap();
+            let state = &written["state"];
+            let form = state.as_str().or_else(|| {
+                let fields = state.as_object()?;
+                fields.keys().next().map(String::as_str)
+            });
+            assert!(forms.contains(&form.unwrap()), "{written}");
+            let read: ImageReport = serde_json::from_value(written).unwrap();
+            assert_eq!(read, report);
+        }
+        let there = found_ahead(7, Freshness::Any, Ok(Sighting::Registry("x".to_owned())));
+        assert_eq!(answer(&there), Answer::There);
     }
 }

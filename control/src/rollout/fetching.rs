@@ -46,7 +46,7 @@ impl Turn<'_> {
                         "node {node} lives and does not say whether it has the image; is its minato an older one?"
                     ));
                 }
-                None | Some(ImageState::Fetching | ImageState::Registry { .. }) => waits = true,
+                None | Some(ImageState::Fetching) => waits = true,
                 Some(ImageState::Failed(why)) => refused = Some(format!("node {node}: {why}")),
                 Some(ImageState::NoEngine) if self.sight.holders.contains(node) => {
                     refused = Some(format!(

@@ -147,7 +147,7 @@ pub struct Passed {
     pub generation: Generation,
 }
 
-/// The document at `images/<node>/<service>`, written by that node's agent while a rollout fetches.
+/// The document at `images/<node>/<service>`, written by that node's agent while a rollout fetches, and where it looks ahead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageReport {
     /// Format version, 1.
@@ -162,6 +162,10 @@ pub struct ImageReport {
     /// The images of the service's instances there, by the registry's digest; by anything else where the engine would not find them by it.
     #[serde(default)]
     pub runs: BTreeSet<String>,
+    /// The registry's digest, where it was only looked for: the node does not have it, and its registry does. `state` is
+    /// [`ImageState::Fetching`] then, which is what a process reads that knows nothing of looking ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<String>,
     /// Why it could not be found out ahead whether it can be had; `state` is [`ImageState::Fetching`] then. Empty where nothing was in the way.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unknown: String,
@@ -182,11 +186,6 @@ pub enum ImageState {
         digest: Option<String>,
         /// The engine's id of it.
         id: String,
-    },
-    /// The node does not have it, and its registry does: it was only looked for.
-    Registry {
-        /// The registry's digest.
-        digest: String,
     },
     /// It could not be had: why, and what to do.
     Failed(String),

@@ -2,7 +2,7 @@
 
 use super::{
     DockerRuntime, Ended, Inventory, ProcessRuntime, RunName, RunOrder, Runtime, RuntimeError,
-    Signal, Started, Stray, Usage,
+    Sighting, Signal, Started, Stray, Usage,
 };
 use async_trait::async_trait;
 use minato_config::{Image, ImageReference, Resources, ServiceName};
@@ -58,10 +58,10 @@ impl Runtime for Runtimes {
         }
     }
 
-    async fn find(&self, service: &ServiceName, image: &Image) -> Result<ImageState, RuntimeError> {
+    async fn find(&self, service: &ServiceName, image: &Image) -> Result<Sighting, RuntimeError> {
         match &self.docker {
             Some(docker) => docker.find(service, image).await,
-            None => Ok(ImageState::NoEngine),
+            None => Ok(Sighting::NoEngine),
         }
     }
 

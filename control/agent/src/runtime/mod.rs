@@ -157,6 +157,24 @@ impl fmt::Display for Exit {
     }
 }
 
+/// Where an image is that was only looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sighting {
+    /// On this machine.
+    Here {
+        /// The registry's digest; `None` where it came from no registry.
+        digest: Option<String>,
+        /// The engine's id of it.
+        id: String,
+    },
+    /// At its registry, by this digest.
+    Registry(String),
+    /// It cannot be had: why, and what to do.
+    No(String),
+    /// This machine runs no containers.
+    NoEngine,
+}
+
 /// Which way to end a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -235,10 +253,10 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Whether the image of a version to come is here, or its registry has it. Fetches nothing.
     ///
-    /// [`ImageState::Failed`] is a no that stays one until somebody does something about it; an error says that it could not be found out.
-    async fn find(&self, service: &ServiceName, image: &Image) -> Result<ImageState, RuntimeError> {
+    /// [`Sighting::No`] is a no that stays one until somebody does something about it; an error says that it could not be found out.
+    async fn find(&self, service: &ServiceName, image: &Image) -> Result<Sighting, RuntimeError> {
         let _ = (service, image);
-        Ok(ImageState::NoEngine)
+        Ok(Sighting::NoEngine)
     }
 
     /// The images that instances of the service run here, by the digest that their registry has for `reference`; by their own id where

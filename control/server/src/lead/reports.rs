@@ -87,6 +87,7 @@ mod tests {
                     state: ImageState::Fetching,
                     freshness: Default::default(),
                     runs: Default::default(),
+                    registry: None,
                     unknown: String::new(),
                     since: Timestamp(5),
                 };

@@ -320,12 +320,18 @@ fn an_image_that_cannot_be_had_is_known_before() {
                 state,
                 freshness: Default::default(),
                 runs: Default::default(),
+                registry: None,
                 unknown: String::new(),
                 since: NOW,
             };
             let report = match &report.state {
                 ImageState::Failed(why) if why.starts_with("away") => ImageReport {
                     unknown: why.clone(),
+                    state: ImageState::Fetching,
+                    ..report
+                },
+                ImageState::Failed(why) if why == "at its registry" => ImageReport {
+                    registry: Some("sha256:2".to_owned()),
                     state: ImageState::Fetching,
                     ..report
                 },
@@ -345,10 +351,7 @@ fn an_image_that_cannot_be_had_is_known_before() {
         let (digest, id) = (None, "sha256:1".to_owned());
         Some(ImageState::Here { digest, id })
     };
-    let registry = || {
-        let digest = "sha256:2".to_owned();
-        Some(ImageState::Registry { digest })
-    };
+    let registry = || Some(ImageState::Failed("at its registry".to_owned()));
     let failed = || {
         Some(ImageState::Failed(
             "no such tag; look for a typo".to_owned(),

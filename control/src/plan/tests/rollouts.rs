@@ -339,6 +339,7 @@ fn says_as(
         state,
         freshness,
         runs: runs.iter().cloned().collect(),
+        registry: None,
         unknown: String::new(),
         since: NOW,
     };

@@ -6,7 +6,8 @@ use super::refusals::failed;
 use super::{DockerRuntime, create, output};
 use crate::clock::now;
 use crate::runtime::{
-    Ended, Inventory, RunName, RunOrder, Runtime, RuntimeError, Signal, Started, Stray, Usage,
+    Ended, Inventory, RunName, RunOrder, Runtime, RuntimeError, Sighting, Signal, Started, Stray,
+    Usage,
 };
 use async_trait::async_trait;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State};
@@ -45,7 +46,7 @@ impl Runtime for DockerRuntime {
         })
     }
 
-    async fn find(&self, _: &ServiceName, image: &Image) -> Result<ImageState, RuntimeError> {
+    async fn find(&self, _: &ServiceName, image: &Image) -> Result<Sighting, RuntimeError> {
         self.images.find(image).await
     }
 

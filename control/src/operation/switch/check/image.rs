@@ -21,9 +21,12 @@ pub(super) fn image(facts: &Facts<'_>, service: &ServiceName) -> Option<Check> {
             unknown = Some(format!("{node}: {why}"));
             continue;
         }
+        if report.is_some_and(|it| it.registry.is_some()) {
+            away += 1;
+            continue;
+        }
         match report.map(|it| &it.state) {
             Some(ImageState::Here { .. }) => here += 1,
-            Some(ImageState::Registry { .. }) => away += 1,
             Some(ImageState::NoEngine) => without += 1,
             Some(ImageState::Failed(why)) => failed = Some(format!("{node}: {why}")),
             Some(ImageState::Fetching) | None => {}

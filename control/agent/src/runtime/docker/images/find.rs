@@ -2,16 +2,15 @@
 
 use super::ask::{Ask, Here, ask};
 use super::{ASK, Images, logins};
-use crate::runtime::RuntimeError;
 use crate::runtime::docker::refusals::{Login, is_definite, not_fetched};
+use crate::runtime::{RuntimeError, Sighting};
 use minato_config::Image;
-use minato_control::ImageState;
 
 impl Images {
     pub(in crate::runtime::docker) async fn find(
         &self,
         image: &Image,
-    ) -> Result<ImageState, RuntimeError> {
+    ) -> Result<Sighting, RuntimeError> {
         let field = |why| RuntimeError::Field {
             field: "image",
             why,
@@ -22,13 +21,13 @@ impl Images {
             .await?;
         if let Some(here) = here {
             // A newer one would be tried for, and this one serves where there is none.
-            return Ok(ImageState::Here {
+            return Ok(Sighting::Here {
                 digest: (here.digest != here.id).then_some(here.digest),
                 id: here.id,
             });
         }
         if ask(image.pull, reference, Here::No) == Ask::Forbidden {
-            return Ok(ImageState::Failed(format!(
+            return Ok(Sighting::No(format!(
                 "{reference} is not on this node and pull = \"never\"; put it there with `docker load`, or take `pull` out"
             )));
         }
@@ -48,12 +47,10 @@ impl Images {
             })
             .await;
         match found {
-            Ok(it) => Ok(ImageState::Registry {
-                digest: it.descriptor.digest.unwrap_or_default(),
-            }),
+            Ok(it) => Ok(Sighting::Registry(it.descriptor.digest.unwrap_or_default())),
             Err(error) if is_definite(&error) => {
                 let why = not_fetched(reference, sent, error).to_string();
-                Ok(ImageState::Failed(why))
+                Ok(Sighting::No(why))
             }
             Err(error) => Err(not_fetched(reference, sent, error)),
         }
