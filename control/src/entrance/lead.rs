@@ -14,7 +14,7 @@ use minato_health::site;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// A site that was not heard since this gateway began counts as gone after this time.
+/// A site that was not heard since this gateway began counts as silent after this time.
 const NEVER: Duration = Duration::from_secs(60);
 
 /// Readings that are not further apart followed each other: a look, and one that failed in between.
@@ -168,6 +168,13 @@ pub fn lead(own: &SiteId, sight: &Sight, readings: &Readings, now: Instant) -> L
         }
         Heard::NeverSince(_) if stands(holder, sight, now).is_some() => {
             Lead::Stay(format!("it leads to {holder}, which may still be heard"))
+        }
+        // It may have served all the while that this gateway was away, also by a decision that was made meanwhile. Where a third site is
+        // heard the line from here is there, and what the observers find counts.
+        Heard::NeverSince(_) if !sight.heard.values().any(|it| matches!(it, Heard::Since(_))) => {
+            Lead::Ask(format!(
+                "it leads to {holder}, which was not heard since this gateway began, and may live: if it is gone, `minato entrance publish NAME`"
+            ))
         }
         Heard::SilentSince(_) | Heard::NeverSince(_) => match free(next) {
             Lead::Take(_) if asks_to_move => Lead::Ask(format!(

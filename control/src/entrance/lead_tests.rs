@@ -108,7 +108,6 @@ fn the_next_site_takes_it_from_one_that_is_gone() {
         59,
         "stay may still be heard",
     );
-    check("osaka", BOTH, "tokyo.0", "9:1:tokyo", 60, "take 2");
     // The third waits for the second.
     let three = "tokyo,osaka,kyoto";
     check(
@@ -134,6 +133,49 @@ fn the_next_site_takes_it_from_one_that_is_gone() {
         "ask no [sites.nara]",
     );
     check("tokyo", "", "osaka-0", "9:1:osaka", 99, "stay no service");
+}
+
+#[test]
+fn a_gateway_that_has_just_begun_takes_it_from_nobody_alone() {
+    let never = "ask not heard since this gateway began";
+    // It has come back, and the link has not; the name was moved meanwhile, by itself or by a person who made osaka the first.
+    let moved = "9:2:osaka";
+    check(
+        "tokyo",
+        BOTH,
+        "osaka.0",
+        moved,
+        59,
+        "stay may still be heard",
+    );
+    check("tokyo", BOTH, "osaka.0", moved, 60, never);
+    check(
+        "tokyo",
+        BOTH,
+        "osaka.0",
+        "9:2:osaka 999:2:osaka",
+        999,
+        never,
+    );
+    check("tokyo", "osaka,tokyo", "osaka.0", moved, 999, never);
+    // It began after the first site was gone, and cannot know that.
+    check("osaka", BOTH, "tokyo.0", "9:1:tokyo", 60, never);
+    check("osaka", BOTH, "tokyo.0 kyoto.0", "9:1:tokyo", 60, never);
+    check("osaka", BOTH, "tokyo.0 kyoto-9", "9:1:tokyo", 60, never);
+    // A third site says so as well.
+    check(
+        "osaka",
+        BOTH,
+        "tokyo.0 kyoto+2",
+        "9:1:tokyo",
+        59,
+        "stay may still be heard",
+    );
+    check("osaka", BOTH, "tokyo.0 kyoto+2", "9:1:tokyo", 60, "take 2");
+    check("tokyo", BOTH, "osaka.0 kyoto+2", moved, 60, "take 3");
+    check("tokyo", BOTH, "osaka?", moved, 60, "stay others hear");
+    // What nobody has is taken from nobody.
+    check("osaka", BOTH, "tokyo.0", "9", 60, "take 1");
 }
 
 #[test]
