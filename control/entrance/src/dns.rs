@@ -44,11 +44,11 @@ pub(crate) enum Outcome {
 /// What came of it at the servers: the trouble is that of the last that was tried.
 pub(crate) type Tried = Result<Outcome, (SocketAddr, Trouble)>;
 
-/// Tries at each server in turn until one does it or refuses by the claim. `decide` is asked with each reading of the name; what it
-/// pins of a wish is its own matter.
+/// Tries at each server in turn until one does it or refuses by the claim. `decide` is asked with each reading of the name, and with how
+/// long the slowest step to it took, of connecting and of each answer; what it pins of a wish is its own matter.
 pub(crate) async fn attempt(
     settings: &DnsSettings,
-    mut decide: impl FnMut(&Seen) -> Move + Send,
+    mut decide: impl FnMut(&Seen, Duration) -> Move + Send,
 ) -> Tried {
     let mut last = None;
     for server in &settings.servers {
@@ -74,7 +74,7 @@ pub(crate) async fn attempt(
 async fn at(
     settings: &DnsSettings,
     server: SocketAddr,
-    decide: &mut (impl FnMut(&Seen) -> Move + Send),
+    decide: &mut (impl FnMut(&Seen, Duration) -> Move + Send),
 ) -> Result<Outcome, Trouble> {
     let ttl = u32::try_from(settings.ttl.as_secs()).unwrap_or(u32::MAX);
     let place = Place::new(&settings.zone, &settings.name, ttl)?;
@@ -82,7 +82,7 @@ async fn at(
     let mut line = Line::open(server, signer).await?;
     for _ in 0..RACES {
         let seen = line.read(&place).await?;
-        let update = match decide(&seen) {
+        let update = match decide(&seen, line.slowest) {
             Move::Done => return Ok(Outcome::Done { changed: false }),
             Move::Refused(why) => return Ok(Outcome::Refused(why)),
             Move::Send(update, _) => update,
@@ -100,14 +100,21 @@ async fn at(
 struct Line {
     stream: TcpStream,
     signer: TSigner,
+    /// Of its steps so far.
+    slowest: Duration,
 }
 
 impl Line {
     async fn open(server: SocketAddr, signer: TSigner) -> Result<Self, Trouble> {
+        let began = clock::now();
         let stream = TcpStream::connect(server).await;
         let stream = stream.map_err(Trouble::Unreachable)?;
         let _ = stream.set_nodelay(true);
-        Ok(Self { stream, signer })
+        Ok(Self {
+            stream,
+            signer,
+            slowest: clock::now().saturating_duration_since(began),
+        })
     }
 
     async fn read(&mut self, place: &Place) -> Result<Seen, Trouble> {
@@ -143,10 +150,13 @@ impl Line {
         let length = u16::try_from(bytes.len()).map_err(|it| unsendable(&it))?;
         let mut framed = length.to_be_bytes().to_vec();
         framed.extend(bytes);
+        let began = clock::now();
         self.stream.write_all(&framed).await.map_err(broken)?;
         let length = self.stream.read_u16().await.map_err(broken)?;
         let mut answer = vec![0; usize::from(length)];
         self.stream.read_exact(&mut answer).await.map_err(broken)?;
+        let took = clock::now().saturating_duration_since(began);
+        self.slowest = self.slowest.max(took);
         message::understand(&answer, &question, &mut verifier, now)
     }
 }

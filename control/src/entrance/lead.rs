@@ -67,6 +67,10 @@ pub struct Readings {
     last: Option<Instant>,
     /// When it was last read to be another: it was written after that.
     other: Option<Instant>,
+    /// Nothing can be read at the moment.
+    fails: bool,
+    /// When it was read again after that.
+    again: Option<Instant>,
 }
 
 impl Readings {
@@ -77,6 +81,21 @@ impl Readings {
             self.claim = claim;
         }
         self.last = Some(now);
+        if std::mem::take(&mut self.fails) {
+            self.again = Some(now);
+        }
+    }
+
+    /// Takes in that nothing could be read, or only after so long that nothing could before.
+    pub fn failed(&mut self) {
+        self.fails = true;
+    }
+
+    /// Whether nothing could be read in a silence that began at `since`, until a short time ago: what was broken is this site's own line,
+    /// so that whoever is silent will be heard in a moment.
+    fn is_again(&self, since: Instant, now: Instant) -> bool {
+        let again = self.again.filter(|it| *it >= since);
+        again.is_some_and(|it| now.saturating_duration_since(it) < NEVER)
     }
 
     /// Whether it was written within moments of a silence that began at `since`: by somebody who lived then, so that what is broken is the
@@ -158,6 +177,10 @@ pub fn lead(own: &SiteId, sight: &Sight, readings: &Readings, now: Instant) -> L
         Heard::SilentSince(since) if readings.other.is_some_and(|it| it >= since) => {
             took_it_and_lives(holder)
         }
+        Heard::SilentSince(since) if readings.is_again(since, now) => Lead::Stay(format!(
+            "the name could not be read while {holder} is not heard, so {own} was cut off itself; it decides where {holder} is not heard for {} s more",
+            NEVER.as_secs()
+        )),
         // Found after this site was cut off itself: whoever has it will be heard in a moment.
         Heard::SilentSince(since) if readings.is_fresh(since, now) => Lead::Stay(format!(
             "{holder} has taken it while it was out of sight, and may live; {own} decides where {holder} is not heard for {} s more",

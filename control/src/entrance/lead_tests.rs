@@ -32,7 +32,7 @@ fn led(text: &str) -> Led {
 /// What a gateway of `own` does at second `now`.
 ///
 /// `services`: see [`led`]. `heard`: `tokyo+3` heard since second 3, `tokyo-3` silent, `tokyo.3` never, `tokyo?` by others.
-/// `readings`: `8:2:osaka` for what was read at second 8, `8` for no claim. `expected`: `take 3`, or `stay` or `ask` and a part of why.
+/// `readings`: `8:2:osaka` for what was read at second 8, `8` for no claim, `x` where nothing could be read. `expected`: `take 3`, or `stay` or `ask` and a part of why.
 #[track_caller]
 fn check(own: &str, services: &str, heard: &str, readings: &str, now: u64, expected: &str) {
     let begin = start();
@@ -54,6 +54,10 @@ fn check(own: &str, services: &str, heard: &str, readings: &str, now: u64, expec
     };
     let mut known = Readings::default();
     for text in readings.split_whitespace() {
+        if text == "x" {
+            known.failed();
+            continue;
+        }
         let parts: Vec<&str> = text.split(':').collect();
         let claim = parts.get(2).map(|site| Claim {
             epoch: parts[1].parse().expect("an epoch"),
@@ -394,6 +398,72 @@ fn who_wrote_while_nobody_heard_it_lives() {
         "9:1:tokyo 15:2:osaka",
         60,
         "take 3",
+    );
+}
+
+#[test]
+fn who_was_cut_off_itself_takes_nothing_for_a_minute() {
+    // The claim is the same before and after, and the name server is there before the link.
+    let cut_off = "2:1:tokyo x x 30:1:tokyo";
+    check(
+        "osaka",
+        BOTH,
+        "tokyo-9",
+        cut_off,
+        30,
+        "stay was cut off itself",
+    );
+    check(
+        "osaka",
+        BOTH,
+        "tokyo-9",
+        "2:1:tokyo x 30:1:tokyo 40:1:tokyo",
+        89,
+        "stay was cut off itself",
+    );
+    check("osaka", BOTH, "tokyo-9", cut_off, 90, "take 2");
+    // Again, and not at all before.
+    check(
+        "osaka",
+        BOTH,
+        "tokyo-9",
+        "2:1:tokyo x 30:1:tokyo x 60:1:tokyo",
+        119,
+        "stay was cut off",
+    );
+    check(
+        "osaka",
+        BOTH,
+        "tokyo-9",
+        "x 30:1:tokyo",
+        89,
+        "stay was cut off",
+    );
+    check(
+        "tokyo",
+        BOTH,
+        "osaka-9",
+        "2:2:osaka x 30:2:osaka",
+        89,
+        "stay was cut off",
+    );
+    // The name server was away, and it was read again before the site fell silent.
+    check(
+        "osaka",
+        BOTH,
+        "tokyo-9",
+        "2:1:tokyo x 8:1:tokyo 9:1:tokyo",
+        9,
+        "take 2",
+    );
+    // Who wrote meanwhile lives, however little could be read.
+    check(
+        "tokyo",
+        BOTH,
+        "osaka-9",
+        "9:1:tokyo x 30:2:osaka",
+        30,
+        "ask osaka took it",
     );
 }
 

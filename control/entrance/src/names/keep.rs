@@ -17,6 +17,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+/// A step of a try that took so long may have begun while this site was cut off: what is lost when a connection is opened is sent again
+/// after 1 s, the first time (RFC 6298, 2.1). A name server that is far away takes no 900 ms for one step.
+const SLOW: Duration = Duration::from_millis(900);
+
 /// What is kept from one try of a name to the next.
 #[derive(Debug)]
 struct Track {
@@ -108,7 +112,7 @@ impl Names {
         match &name.means {
             Means::Dns(settings) => {
                 let pinned = &mut track.pinned;
-                let tried = dns::attempt(settings, |seen| {
+                let tried = dns::attempt(settings, |seen, _| {
                     let step = decide(self.site.as_str(), &settings.addresses, *pinned, seen);
                     if let Move::Send(_, wish) = &step {
                         *pinned = *wish;
@@ -142,13 +146,17 @@ impl Names {
         let Track {
             readings, mending, ..
         } = track;
-        let (mut stays, mut sent) = (None, None);
-        let tried = dns::attempt(settings, |seen: &Seen| {
+        let (mut stays, mut sent, mut was_read) = (None, None, false);
+        let tried = dns::attempt(settings, |seen: &Seen, slowest| {
             let take = |epoch| {
                 let wish = Wish::Take { epoch: Some(epoch) };
                 decide(site.as_str(), &settings.addresses, wish, seen)
             };
             (stays, sent) = (None, None);
+            was_read = true;
+            if slowest >= SLOW {
+                readings.failed();
+            }
             // What is not understood is refused by name.
             let claim = seen.claim.as_deref().map(Claim::parse);
             if claim == Some(None) {
@@ -181,6 +189,9 @@ impl Names {
             Move::Done
         })
         .await;
+        if !was_read {
+            readings.failed();
+        }
         match (&tried, stays) {
             (Ok(_), Some(stays)) => return stays,
             (Ok(dns::Outcome::Done { .. }), None) => mending.is_right(sent, clock::now()),

@@ -461,6 +461,15 @@ fn sees(writer: &Writer, other: &str, heard: Heard) {
     writer.names.see(&web, Sight { services, heard });
 }
 
+/// Waits until `writer` shows it.
+#[track_caller]
+fn is(writer: &Writer, state: NameState, why: &str) {
+    until(&format!("{state:?}: {why}"), || {
+        let view = writer.view();
+        (view.state == state && view.detail.contains(why)).then_some(())
+    });
+}
+
 fn at() -> std::time::Instant {
     tokio::time::Instant::now().into_std()
 }
@@ -482,12 +491,6 @@ fn sites_that_lead(kind: Kind) {
         ..IN_TOKYO
     };
     let tokyo = writer(&[&server], &of("tokyo", TOKYO));
-    let is = |writer: &Writer, state: NameState, why: &str| {
-        until(&format!("{state:?}: {why}"), || {
-            let view = writer.view();
-            (view.state == state && view.detail.contains(why)).then_some(())
-        });
-    };
     is(&tokyo, NameState::Elsewhere, "no service");
     sees(&tokyo, "osaka", Heard::Since(at()));
     is(&tokyo, NameState::Done, "");
@@ -540,6 +543,49 @@ fn sites_that_lead(kind: Kind) {
     sees(&osaka, "tokyo", Heard::SilentSince(broken + SHORT));
     is(&osaka, NameState::Refused, "the same `addresses`");
     assert_eq!(server.addresses(), list("198.51.100.2"));
+}
+
+/// The second site loses its own line: the name server is there again before the first site is heard, and the claim is the same as before.
+#[test]
+fn a_site_that_was_cut_off_itself_takes_no_name() {
+    if !Kind::Bind.is_here() {
+        return;
+    }
+    let mut server = Server::start(Kind::Bind, Clock::Right);
+    let tokyo = writer(&[&server], &IN_TOKYO);
+    assert_eq!(tokyo.settle(take(1)), DONE);
+    let of = Of {
+        follow: Follow::Site,
+        ..IN_OSAKA
+    };
+    let osaka = writer(&[&server], &of);
+    sees(&osaka, "tokyo", Heard::Since(at()));
+    is(&osaka, NameState::Elsewhere, "tokyo comes first");
+
+    // Within one try, of which a step takes long.
+    let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw);
+    kill_process(pid.unwrap(), Signal::STOP).unwrap();
+    server.stands_still();
+    sees(&osaka, "tokyo", Heard::SilentSince(at()));
+    std::thread::park_timeout(Duration::from_secs(2));
+    kill_process(pid.unwrap(), Signal::CONT).unwrap();
+    is(&osaka, NameState::Elsewhere, "was cut off itself");
+    sees(&osaka, "tokyo", Heard::Since(at()));
+    is(&osaka, NameState::Elsewhere, "tokyo comes first");
+
+    // For some tries.
+    server.kill();
+    sees(&osaka, "tokyo", Heard::SilentSince(at()));
+    osaka.in_trouble("cannot be reached");
+    server.run(Clock::Right);
+    is(&osaka, NameState::Elsewhere, "was cut off itself");
+    assert_eq!(server.claim(), "minato v=1 epoch=1 site=tokyo");
+    assert_eq!(server.addresses(), list(TOKYO));
+
+    // It could read all the time: the first site is gone.
+    sees(&osaka, "tokyo", Heard::SilentSince(at()));
+    is(&osaka, NameState::Done, "");
+    assert_eq!(server.claim(), "minato v=1 epoch=2 site=osaka");
 }
 
 #[test]
