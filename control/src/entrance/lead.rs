@@ -5,8 +5,11 @@
 //! see; that two sites do not both carry theirs out is the claim's matter ([`super::decide`]).
 //!
 //! Invariants: nobody takes a name from a site that is heard and comes before it in the order of any service of the name; of those that
-//! are left when a site is gone exactly one is the first, also where services have orders of their own; nobody takes a name back from a
-//! site that wrote its claim while it was not heard, since that site lives.
+//! are left when a site is gone exactly one is the first, also where services have orders of their own, as long as each knows all of them
+//! (a site knows those that name it: where they differ the claim decides, and from a living site that serves nothing of the name as it is
+//! known here nobody takes it back); nobody takes a name back from a site that wrote its claim while it was not heard, since that site
+//! lives; nobody takes it alone from a site that it never heard: a gateway that has just begun cannot tell one that is gone from a line of
+//! its own that is not there yet; and nobody takes it just after it was cut off itself.
 
 use super::Claim;
 use minato_config::{Consent, SiteId};
@@ -221,6 +224,19 @@ fn take_back(
     if let Some((site, why)) = others.next() {
         return Some(Lead::Stay(format!("{site} comes first, and {why}")));
     }
+    // Each of two that know services of their own only would take it from the other again and again.
+    if !services.iter().any(|it| it.order.contains(holder)) {
+        let why = format!(
+            "it leads to {holder}, which lives and serves nothing of it that {own} knows; all services of a name should have the same `sites`"
+        );
+        return Some(if lasted < BACK {
+            Lead::Stay(why)
+        } else {
+            Lead::Ask(format!(
+                "{why}; `minato entrance publish NAME` brings it here"
+            ))
+        });
+    }
     if services.iter().any(|it| it.failback == Consent::Ask) {
         return Some(Lead::Ask(format!(
             "it leads to {holder}, and `failback` of a service is \"ask\": `minato entrance publish NAME` brings it back"
@@ -256,8 +272,8 @@ fn before<'a>(led: &'a Led, own: &SiteId) -> Vec<&'a SiteId> {
     led.order.iter().take_while(|it| *it != own).collect()
 }
 
-/// One order of all sites, of the orders of all services: the sum of a site's places counts, then its name. Each site finds the same,
-/// so that no two wait for each other. Who does not serve a service comes last in it.
+/// One order of all sites, of the orders of all services: the sum of a site's places counts, then its name. Each site that knows
+/// all of them finds the same, so that no two wait for each other. Who does not serve a service comes last in it.
 fn order(services: &[Led]) -> Vec<&SiteId> {
     let all: BTreeSet<&SiteId> = services.iter().flat_map(|it| &it.order).collect();
     let place = |site: &SiteId, it: &Led| {

@@ -248,6 +248,56 @@ fn of_those_that_are_left_exactly_one_is_the_first() {
 }
 
 #[test]
+fn two_that_know_services_of_their_own_do_not_take_it_from_each_other() {
+    // One service of osaka and tokyo, one of kyoto and tokyo: only tokyo knows both.
+    let (osaka, kyoto) = ("osaka,tokyo", "kyoto,tokyo");
+    check(
+        "osaka",
+        osaka,
+        "tokyo+0 kyoto+0",
+        "9:2:kyoto",
+        88,
+        "stay serves nothing of it",
+    );
+    check(
+        "osaka",
+        osaka,
+        "tokyo+0 kyoto+0",
+        "9:2:kyoto",
+        89,
+        "ask serves nothing of it",
+    );
+    check(
+        "kyoto",
+        kyoto,
+        "tokyo+0 osaka+0",
+        "9:3:osaka",
+        999,
+        "ask the same `sites`",
+    );
+    check(
+        "tokyo",
+        "osaka,tokyo kyoto,tokyo",
+        "osaka+0 kyoto+0",
+        "9:3:osaka",
+        999,
+        "stay osaka comes first",
+    );
+    // From the one that serves them all each takes it back, and from one that is gone.
+    check("osaka", osaka, "tokyo+0 kyoto+0", "9:2:tokyo", 89, "take 3");
+    check("kyoto", kyoto, "tokyo+0 osaka-9", "9:2:osaka", 9, "take 3");
+    // One of its services is enough.
+    check(
+        "osaka",
+        "osaka,tokyo osaka,kyoto",
+        "tokyo+0 kyoto+0",
+        "9:2:kyoto",
+        89,
+        "take 3",
+    );
+}
+
+#[test]
 fn a_name_that_leads_to_a_living_site_asks_nobody_to_fail_over() {
     // A person has moved it to kyoto while tokyo is gone.
     let three = "tokyo,osaka,kyoto?";
