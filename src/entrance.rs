@@ -252,7 +252,8 @@ fn name_status(it: NameView) -> NameStatus {
     NameStatus {
         name: it.name.to_string(),
         what: it.what,
-        follows: match it.follow {
+        follows: it.follow == Follow::Gateway,
+        led_by: match it.follow {
             Follow::Nobody => "",
             Follow::Gateway => "the gateway",
             Follow::Site => "the order of sites",

@@ -183,8 +183,10 @@ fn name_line(name: &NameStatus) -> String {
         }
     }
     out.push_str(&format!("  {}", safe(&name.what)));
-    if !name.follows.is_empty() {
-        out.push_str(&format!("  follows {}", safe(&name.follows)));
+    match name.led_by.as_str() {
+        "" if name.follows => out.push_str("  follows the gateway"),
+        "" => {}
+        it => out.push_str(&format!("  follows {}", safe(it))),
     }
     if !name.detail.is_empty() {
         out.push_str(&format!("  {}", safe(&name.detail)));
@@ -196,6 +198,30 @@ fn name_line(name: &NameStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Processes are upgraded one by one, and `minato store copy` must see the one that runs.
+    #[test]
+    fn a_process_of_another_version_is_understood() {
+        let shown = |fields: &str| {
+            let text = format!(
+                r#"{{"standing":"alive","names":[{{"name":"web","what":"www at ns",{fields}"number":0,"action":"","state":"idle","since_ms":0}}]}}"#
+            );
+            let status: EntranceStatus = serde_json::from_str(&text).expect(fields);
+            name_line(&status.names[0])
+        };
+        assert!(shown(r#""follows":true,"#).contains("follows the gateway"));
+        assert!(!shown(r#""follows":false,"#).contains("follows"));
+        assert!(!shown("").contains("follows"));
+        let sites = r#""follows":false,"led_by":"the order of sites","#;
+        assert!(shown(sites).contains("follows the order of sites"));
+        // And an older one understands this one: the field is the same kind of thing.
+        let own = serde_json::to_value(NameStatus {
+            follows: true,
+            led_by: "the gateway".to_owned(),
+            ..NameStatus::default()
+        });
+        assert_eq!(own.expect("a status")["follows"], true);
+    }
 
     #[test]
     fn a_drained_gateway_is_told_with_the_way_back() {

@@ -28,9 +28,12 @@ pub struct NameStatus {
     pub name: String,
     /// `www.example.org at 192.0.2.53:53`, or who is told.
     pub what: String,
-    /// `the gateway`, `the order of sites`; empty where only words move it.
+    /// It follows what the gateway says of itself.
     #[serde(default)]
-    pub follows: String,
+    pub follows: bool,
+    /// What it follows: `the gateway`, `the order of sites`; empty where only words move it, and where a process of before this field answers.
+    #[serde(default)]
+    pub led_by: String,
     /// Of the word that this is about; 0 where nobody has said anything.
     pub number: u64,
     /// `publish` or `withdraw`; empty where nothing is to be done.
