@@ -83,7 +83,7 @@ impl Names {
                 Aim::Lead => self.lead(name, &mut track).await,
             };
             name.show(&goal, &came);
-            teller.tell(name, &goal, &came, delay, events);
+            teller.tell(name, &goal, &came, delay, (events, clock::now()));
             let wait = came.wait(goal.aim, name.follow, &name.means, &mut delay);
             if came.settles() && goal.number != 0 {
                 // What follows comes at once, but for a refusal, which is to be seen until the next look.

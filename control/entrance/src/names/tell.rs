@@ -6,8 +6,12 @@ use super::{Name, NameState};
 use crate::clock;
 use minato_control::entrance::Wish;
 use minato_control::{Event, EventKind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+
+/// A question to a person is told once it has stood for so long: what a planned switch is about to answer is no alarm, and a site that was
+/// only just not heard may be. The status shows it at once, and the name is looked at every ten seconds.
+const STANDS: Duration = Duration::from_secs(8);
 
 impl Name {
     pub(super) fn show(&self, goal: &Goal, came: &Came) {
@@ -46,6 +50,8 @@ impl Name {
 pub(super) struct Teller {
     /// The goal that was last told of, and the trouble.
     told: Option<(Goal, String)>,
+    /// Since when a person is asked without a break, by this text.
+    asks: Option<(String, Instant)>,
 }
 
 impl Teller {
@@ -55,8 +61,11 @@ impl Teller {
         goal: &Goal,
         came: &Came,
         delay: Duration,
-        events: &mpsc::Sender<Event>,
+        (events, at): (&mpsc::Sender<Event>, Instant),
     ) {
+        if !self.stands(came, at) {
+            return;
+        }
         let said = match came {
             Came::Done { .. } | Came::Elsewhere(_) => String::new(),
             Came::Refused(why) | Came::Trouble(why) | Came::Asks(why) => why.clone(),
@@ -110,6 +119,19 @@ impl Teller {
             tracing::warn!(%error, "an event of the entrance was lost");
         }
     }
+
+    /// Whether what came has stood for long enough to be told; all but a question has.
+    fn stands(&mut self, came: &Came, at: Instant) -> bool {
+        let Came::Asks(why) = came else {
+            self.asks = None;
+            return true;
+        };
+        if self.asks.as_ref().is_none_or(|it| it.0 != *why) {
+            self.asks = Some((why.clone(), at));
+        }
+        let since = self.asks.as_ref().map_or(at, |it| it.1);
+        at.saturating_duration_since(since) >= STANDS
+    }
 }
 
 #[cfg(test)]
@@ -123,9 +145,8 @@ mod tests {
     };
     use std::sync::Arc;
 
-    /// A try of what is followed that ends after a word came says nothing of the word.
-    #[test]
-    fn what_is_followed_is_not_shown_as_what_came_of_a_word() {
+    /// One name that a command is told, of a gateway in tokyo.
+    fn names(data: &std::path::Path) -> (EntranceName, Names) {
         let hook = EntranceHook {
             to: HookTarget::Command(vec!["/bin/true".to_owned()]),
             timeout: Duration::from_secs(1),
@@ -137,13 +158,68 @@ mod tests {
             hooks: [(web.clone(), hook)].into(),
             ..EntranceSettings::default()
         };
-        let data = tempfile::tempdir().unwrap();
         let (site, node) = (
             SiteId::parse("tokyo").unwrap(),
             NodeId::parse("gw").unwrap(),
         );
-        let gate = Arc::new(Gate::open(data.path()));
-        let names = Names::new(&settings, &site, &node, gate);
+        let gate = Arc::new(Gate::open(data));
+        (web, Names::new(&settings, &site, &node, gate))
+    }
+
+    /// At each second what came of a look: `?` and a letter asks, `-` leads elsewhere, `!` is trouble. `expected`: when something was told.
+    #[track_caller]
+    fn check(looks: &[(u64, &str)], expected: &[u64]) {
+        let data = tempfile::tempdir().unwrap();
+        let (web, names) = names(data.path());
+        let (sender, mut events) = mpsc::channel(16);
+        let goal = Goal {
+            number: 0,
+            aim: Aim::Lead,
+            who: "the order of sites".to_owned(),
+        };
+        let (mut teller, begin) = (Teller::default(), clock::now());
+        let mut told = Vec::new();
+        for (second, look) in looks {
+            let came = match look.chars().next() {
+                Some('?') => Came::Asks((*look).to_owned()),
+                Some('!') => Came::Trouble("away".to_owned()),
+                _ => Came::Elsewhere("as it should".to_owned()),
+            };
+            let at = begin + Duration::from_secs(*second);
+            let delay = Duration::from_secs(1);
+            teller.tell(&names.all[&web], &goal, &came, delay, (&sender, at));
+            told.extend(std::iter::from_fn(|| events.try_recv().ok()).map(|_| *second));
+        }
+        assert_eq!(told, expected, "{looks:?}");
+    }
+
+    #[test]
+    fn a_person_is_asked_once_and_only_where_the_question_stands() {
+        check(&[(0, "-"), (10, "?a"), (20, "?a"), (30, "?a")], &[20]);
+        // A switch has made another site the first, and publishes the name there in a moment.
+        check(&[(0, "-"), (3, "?a"), (7, "?a"), (9, "-"), (20, "-")], &[]);
+        check(&[(3, "?a"), (9, "-"), (12, "?a"), (19, "?a")], &[]);
+        // Another question, and the same one again after an answer.
+        check(
+            &[
+                (0, "?a"),
+                (10, "?b"),
+                (20, "?b"),
+                (30, "-"),
+                (40, "?b"),
+                (50, "?b"),
+            ],
+            &[20, 50],
+        );
+        // Trouble is told at once.
+        check(&[(0, "!"), (1, "!"), (2, "?a"), (12, "?a")], &[0, 12]);
+    }
+
+    /// A try of what is followed that ends after a word came says nothing of the word.
+    #[test]
+    fn what_is_followed_is_not_shown_as_what_came_of_a_word() {
+        let data = tempfile::tempdir().unwrap();
+        let (web, names) = names(data.path());
         let number = names
             .want(&Published {
                 name: web.clone(),
