@@ -51,8 +51,9 @@ pub(crate) async fn attempt(
     mut decide: impl FnMut(&Seen, Duration) -> Move + Send,
 ) -> Tried {
     let mut last = None;
+    let mut unsure = false;
     for server in &settings.servers {
-        let tried = timeout(SERVER, at(settings, *server, &mut decide)).await;
+        let tried = timeout(SERVER, at(settings, *server, &mut decide, &mut unsure)).await;
         match tried.unwrap_or(Err(Trouble::Silent(SERVER))) {
             Ok(outcome) => return Ok(outcome),
             Err(trouble) => {
@@ -71,10 +72,12 @@ pub(crate) async fn attempt(
     Err(last.unwrap_or_else(nowhere))
 }
 
+/// `unsure`: whether an update was sent in this try of which nobody knows what came; what is found to be so then was changed by it.
 async fn at(
     settings: &DnsSettings,
     server: SocketAddr,
     decide: &mut (impl FnMut(&Seen, Duration) -> Move + Send),
+    unsure: &mut bool,
 ) -> Result<Outcome, Trouble> {
     let ttl = u32::try_from(settings.ttl.as_secs()).unwrap_or(u32::MAX);
     let place = Place::new(&settings.zone, &settings.name, ttl)?;
@@ -83,14 +86,21 @@ async fn at(
     for _ in 0..RACES {
         let seen = line.read(&place).await?;
         let update = match decide(&seen, line.slowest) {
-            Move::Done => return Ok(Outcome::Done { changed: false }),
+            Move::Done => return Ok(Outcome::Done { changed: *unsure }),
             Move::Refused(why) => return Ok(Outcome::Refused(why)),
             Move::Send(update, _) => update,
         };
+        // Also where this is left in the middle, since it takes too long.
+        let was_unsure = std::mem::replace(unsure, true);
         match line.ask(place.update(&update)).await {
             Ok(_) => return Ok(Outcome::Done { changed: true }),
-            Err(Trouble::Raced) => {}
-            Err(trouble) => return Err(trouble),
+            Err(trouble @ Trouble::Unreachable(_)) => return Err(trouble),
+            Err(trouble) => {
+                *unsure = was_unsure;
+                if !matches!(trouble, Trouble::Raced) {
+                    return Err(trouble);
+                }
+            }
         }
     }
     Err(Trouble::Raced)

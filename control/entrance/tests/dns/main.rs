@@ -18,7 +18,7 @@ use minato_control::{Event, Level};
 use minato_control_entrance::{Gate, NameState, NameView, Names, Published};
 use rustix::process::{Pid, Signal, kill_process};
 use server::{Clock, Kind, NAME, OTHER, SECRET, Server, ZONE, until};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,10 +68,15 @@ fn list(text: &str) -> Vec<IpAddr> {
 }
 
 fn writer(servers: &[&Server], of: &Of) -> Writer {
-    let first = servers[0];
+    let addresses = servers.iter().map(|it| it.address).collect();
+    writer_at(addresses, servers[0], of)
+}
+
+/// `first`: the server in whose folder its secret is.
+fn writer_at(servers: Vec<SocketAddr>, first: &Server, of: &Of) -> Writer {
     let name = EntranceName::parse("web").unwrap();
     let settings = DnsSettings {
-        servers: servers.iter().map(|it| it.address).collect(),
+        servers,
         zone: ZONE.to_owned(),
         name: NAME.to_owned(),
         ttl: Duration::from_secs(5),
@@ -394,6 +399,27 @@ fn another_server_is_asked_where_the_first_is_away() {
     let writer = writer(&[&away, &server], &IN_TOKYO);
     assert_eq!(writer.settle(take(1)), DONE);
     assert_eq!(server.addresses(), list(TOKYO));
+}
+
+/// The first server takes the update, and its answer is lost; the second is the same one, by another way.
+#[test]
+fn an_update_whose_answer_was_lost_is_told_all_the_same() {
+    if !Kind::Bind.is_here() {
+        return;
+    }
+    let server = Server::start(Kind::Bind, Clock::Right);
+    let of = Of {
+        follow: Follow::Site,
+        ..IN_TOKYO
+    };
+    let tokyo = writer_at(vec![server.without_answers(), server.address], &server, &of);
+    sees(&tokyo, "osaka", Heard::Since(at()));
+    is(&tokyo, NameState::Done, "");
+    assert_eq!(server.claim(), "minato v=1 epoch=1 site=tokyo");
+    assert_eq!(server.addresses(), list(TOKYO));
+    let told = until("it to be told", || tokyo.told().into_iter().next());
+    let text = told.to_string();
+    assert!(text.contains("leads to this site from now on"), "{text}");
 }
 
 /// Two gateways of one site share a name, each with its own address; one of another site stays out.

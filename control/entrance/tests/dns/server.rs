@@ -155,6 +155,19 @@ impl Server {
         });
     }
 
+    /// A way to it that passes everything on but the answers to updates: there the connection ends. It stays until the process ends.
+    pub(crate) fn without_answers(&self) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (address, server) = (listener.local_addr().unwrap(), self.address);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                // Whoever closes first ends it.
+                let _ = pass_on(stream.unwrap(), server);
+            }
+        });
+        address
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -242,6 +255,30 @@ impl Server {
         let texts = answer.answers.iter().map(|it| it.data.to_string());
         texts.collect::<Vec<_>>().join("; ")
     }
+}
+
+fn pass_on(mut client: TcpStream, server: SocketAddr) -> std::io::Result<()> {
+    let mut server = TcpStream::connect(server)?;
+    loop {
+        let question = framed(&mut client)?;
+        server.write_all(&question)?;
+        let answer = framed(&mut server)?;
+        // After the length and the id: the four bits after the first say what kind it is (RFC 1035, 4.1.1). 5: an update (RFC 2136, 1.3).
+        if question[4] >> 3 & 0xF == 5 {
+            return Ok(());
+        }
+        client.write_all(&answer)?;
+    }
+}
+
+/// A message with its length before it.
+fn framed(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut all = length.to_vec();
+    all.resize(2 + usize::from(u16::from_be_bytes(length)), 0);
+    stream.read_exact(&mut all[2..])?;
+    Ok(all)
 }
 
 impl Drop for Server {
