@@ -150,9 +150,9 @@ impl Shared {
             if head[3] == HEADERS {
                 let number = self.asked.fetch_add(1, Ordering::SeqCst);
                 if number >= self.limit.load(Ordering::SeqCst) {
-                    let peer = client.peer_addr()?;
+                    let (own, other) = (client.peer_addr()?, client.local_addr()?);
                     // The kernel's table may miss a line while others come and go.
-                    let process = (0..TRIES).find_map(|_| process_at(peer));
+                    let process = (0..TRIES).find_map(|_| process_at(own, other));
                     // Who waits no longer asks again on another connection.
                     let Some(process) = process else {
                         return Ok(());
@@ -185,17 +185,15 @@ impl Shared {
     }
 }
 
-/// The process whose socket has this address, on loopback.
-fn process_at(own: SocketAddr) -> Option<u32> {
-    let SocketAddr::V4(own) = own else {
-        return None;
-    };
-    let address = u32::from_le_bytes(own.ip().octets());
-    let text = format!("{address:08X}:{:04X}", own.port());
+/// The process that has the socket between these addresses, on loopback. Its port alone may be that of connections to others, too, also of
+/// ended ones, which are nobody's.
+fn process_at(own: SocketAddr, other: SocketAddr) -> Option<u32> {
+    let (own, other) = (in_table(own)?, in_table(other)?);
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
-    let line = table
-        .lines()
-        .find(|it| it.split_whitespace().nth(1) == Some(&text))?;
+    let line = table.lines().find(|it| {
+        let mut words = it.split_whitespace().skip(1);
+        words.next() == Some(&own) && words.next() == Some(&other)
+    })?;
     let socket = format!("socket:[{}]", line.split_whitespace().nth(9)?);
     let all = fs::read_dir("/proc").ok()?.flatten();
     all.filter_map(|it| it.file_name().to_str()?.parse().ok())
@@ -207,4 +205,13 @@ fn process_at(own: SocketAddr) -> Option<u32> {
                 .flatten()
                 .any(|it| fs::read_link(it.path()).is_ok_and(|to| to.to_str() == Some(&socket)))
         })
+}
+
+/// As the kernel writes it.
+fn in_table(address: SocketAddr) -> Option<String> {
+    let SocketAddr::V4(it) = address else {
+        return None;
+    };
+    let bytes = u32::from_le_bytes(it.ip().octets());
+    Some(format!("{bytes:08X}:{:04X}", it.port()))
 }
