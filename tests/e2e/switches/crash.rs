@@ -49,6 +49,10 @@ fn a_runner_that_is_killed_leaves_a_switch_that_completes() {
         ));
         report.nothing_failed();
         if moved {
+            until("tokyo's own store to have it", || {
+                let dry = ["switch", "--to", "tokyo", "--dry-run"];
+                pair.tokyo.site.cli(&dry).status.success().then_some(())
+            });
             let printed = pair
                 .tokyo
                 .site
